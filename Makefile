@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+# make: build/ljx. make demo, make test, make bench: set up and run. See README.md.
+
+CC ?= gcc
+CLANG ?= clang
+BPFTOOL ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
+B := build
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wwrite-strings -Wcast-qual -Wformat=2 -Wundef -Wvla
+CFLAGS ?= -O2 -g
+ALL_CFLAGS := -std=gnu11 -iquote . $(WARN) $(WERROR) $(CFLAGS) $(EXTRA_CFLAGS) -D_GNU_SOURCE
+LDLIBS := -lbpf -lelf -ldw -lz
+
+# The layers: tests/layers checks what each may include.
+LIB_SRC := $(sort $(wildcard bytecode/*.c bpf/*.c profiler/*.c jittrace/*.c))
+LIB_SRC := $(filter-out bytecode/mk%.c %.bpf.c,$(LIB_SRC))
+TUI_SRC := $(sort $(wildcard tui/*.c))
+LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
+TUI_OBJ := $(TUI_SRC:%.c=$(B)/%.o)
+
+all: $(B)/ljx
+
+$(B)/ljx: $(TUI_OBJ) $(LIB_OBJ)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# BPF: the object, then its skeleton, which is a system header because it fails strict warnings.
+$(B)/skel/%.bpf.o: bpf/%.bpf.c bpf/event.h bytecode/layout.h $(wildcard bpf/*.bpf.h)
+	@mkdir -p $(@D)
+	$(CLANG) -g -O2 -target bpf -D__TARGET_ARCH_x86 -iquote . \
+		-idirafter /usr/include/$(shell uname -m)-linux-gnu -Wall -Werror -c -o $@ $<
+
+$(B)/skel/%.skel.h: $(B)/skel/%.bpf.o
+	$(BPFTOOL) gen skeleton $< name $(notdir $*) > $@.tmp && mv $@.tmp $@
+
+$(B)/bpf/capture.o: $(B)/skel/sampler.skel.h
+$(B)/bpf/capture.o: EXTRA_CFLAGS += -isystem $(B)/skel
+
+clean:
+	rm -rf $(B)
+
+-include $(LIB_OBJ:.o=.d) $(TUI_OBJ:.o=.d)
+
+.PHONY: all clean
+.DELETE_ON_ERROR:

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An ELF file of the target, read once: symbols, function bounds, build-id, and whether a LuaJIT VM
+ * is in it. Knows it by content, never by name.
+ *
+ * The file is hostile: every offset is checked, libelf does the rest. All addresses are ELF virtual
+ * addresses (the caller adds the load bias). An elfobj is immutable after opening; what its getters
+ * return is borrowed until elfobj_free.
+ */
+#ifndef BPF_ELFOBJ_H
+#define BPF_ELFOBJ_H
+
+#include "bpf/why.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct elfobj;
+
+/*
+ * Opens the file behind fd (which stays the caller's and may be closed at once). name is for
+ * messages. Returns 0 or -errno; -ENOEXEC if it is no x86-64 ELF executable or shared object.
+ */
+int elfobj_open(int fd, const char *name, struct elfobj **out, struct why *why);
+void elfobj_free(struct elfobj *eo);
+
+/*
+ * Adds the symbols of a separate debug file, if one with the same build-id lies under root
+ * (usr/lib/debug/.build-id/xx/yyyy.debug). root: directory ("" for /). Returns how many were added.
+ */
+size_t elfobj_add_debug(struct elfobj *eo, const char *root);
+
+/* Lower-case hex, or "". */
+const char *elfobj_build_id(const struct elfobj *eo);
+
+/* True if it has .symtab (its own or a debug file's). */
+int elfobj_has_symtab(const struct elfobj *eo);
+
+/* File offset -> virtual address by the program headers. 0 or -ENOENT. */
+int elfobj_vaddr(const struct elfobj *eo, uint64_t offset, uint64_t *vaddr);
+
+/* Virtual address of the first PT_LOAD, page-aligned down: the bias is map start - this. */
+uint64_t elfobj_first_vaddr(const struct elfobj *eo);
+
+/*
+ * The function that covers vaddr, by a symbol whose [st_value, st_value + st_size) holds it. Of
+ * several at one address the best name wins: no leading underscore, no suffix (.cold, @@GLIBC), then
+ * the shortest: sqrt, not f32xsqrtf64. 0 or -ENOENT; never the nearest symbol of another function.
+ */
+int elfobj_symbol(const struct elfobj *eo, uint64_t vaddr, const char **name, uint64_t *start,
+		  uint64_t *end);
+
+/*
+ * Bounds of the function at vaddr from .eh_frame_hdr's table and its FDE. 0 or -ENOENT. Needs no
+ * symbols.
+ */
+int elfobj_func_bounds(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64_t *end);
+
+/* Value of a defined symbol by exact name, .symtab first, then .dynsym. 0 or -ENOENT. */
+int elfobj_lookup(const struct elfobj *eo, const char *name, uint64_t *vaddr, uint64_t *size);
+
+/* Names of the imported function that the PLT entry at vaddr calls ("memcpy"); NULL: not a PLT. */
+const char *elfobj_plt_name(const struct elfobj *eo, uint64_t vaddr);
+
+/* What is known of a LuaJIT VM in a file. */
+struct elfobj_vm {
+	uint64_t asm_start, asm_end; /* lj_vm_asm_begin .. end of its FDE */
+	int gc64;		     /* by the width of the instructions */
+	uint32_t ins_next;	     /* how often the dispatch sequence was found */
+	char version[64];	     /* "LuaJIT 2.1.0-beta3", or "" */
+};
+
+/*
+ * Looks for the interpreter: at least 60 copies of the DynASM sequence that ends each bytecode's
+ * handler (src/vm_x64.dasc, macro ins_NEXT) inside one function of 12 to 40 KB. 0 or -ENOENT.
+ */
+int elfobj_luajit(const struct elfobj *eo, struct elfobj_vm *vm);
+
+/*
+ * The bytes of the file's loaded read-only segments, one after the other: fn is called with each
+ * PT_LOAD that is not writable; stops when it returns non-zero and returns that.
+ */
+typedef int elfobj_bytes_fn(void *ctx, uint64_t vaddr, const void *p, size_t len);
+int elfobj_rodata(const struct elfobj *eo, elfobj_bytes_fn *fn, void *ctx);
+
+#endif

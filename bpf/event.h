@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The record stream: what the BPF programs emit, what a recording holds and what the analyses
+ * fold. One header for clang's BPF target, the C compiler and the tests.
+ *
+ * Rules: fixed-width integers only, explicit padding, sizes a multiple of 8, kinds append-only with
+ * explicit numbers, arrays and strings last. A reader skips kinds that it does not know, by size.
+ * Addresses are the target's and travel raw. Times are CLOCK_MONOTONIC nanoseconds
+ * (bpf_ktime_get_ns). A definition precedes its first use.
+ *
+ * Strings: a record whose comment ends in "strings: a, b" is followed, at its sizeof, by exactly
+ * that many NUL-terminated strings in that order, then by zero padding to a multiple of 8.
+ */
+#ifndef BPF_EVENT_H
+#define BPF_EVENT_H
+
+#ifdef __bpf__
+#include <linux/types.h>
+typedef __u8 ev_u8;
+typedef __u16 ev_u16;
+typedef __u32 ev_u32;
+typedef __s32 ev_s32;
+typedef __u64 ev_u64;
+#else
+#include <stdint.h>
+typedef uint8_t ev_u8;
+typedef uint16_t ev_u16;
+typedef uint32_t ev_u32;
+typedef int32_t ev_s32;
+typedef uint64_t ev_u64;
+#endif
+
+#define EV_VERSION 1u
+
+/*
+ * number, NAME, struct. PROTO_RAW and VM_HINT go from BPF to the resolver only and are never
+ * written to a recording.
+ */
+#define EV_KINDS(_)                                                                                \
+	_(1, SAMPLE, ev_sample)                                                                    \
+	_(2, PROTO_RAW, ev_proto_raw)                                                              \
+	_(3, VM_HINT, ev_vm_hint)                                                                  \
+	_(4, PROC, ev_proc)                                                                        \
+	_(5, BUILD, ev_build)                                                                      \
+	_(6, VM, ev_vm)                                                                            \
+	_(7, FUNC, ev_func)                                                                        \
+	_(8, NAME, ev_name)                                                                        \
+	_(9, SYM, ev_sym)                                                                          \
+	_(10, FORK, ev_fork)                                                                       \
+	_(11, EXEC, ev_exec)                                                                       \
+	_(12, EXIT, ev_exit)                                                                       \
+	_(13, LOST, ev_lost)                                                                       \
+	_(14, CLOCK, ev_clock)                                                                     \
+	_(15, META, ev_meta)
+
+enum ev_kind {
+#define EV_ENUM(num, name, type) EV_##name = num,
+	EV_KINDS(EV_ENUM)
+#undef EV_ENUM
+};
+
+/* Every record starts so. pid and tid as ljx's pid namespace numbers them; 0: not of a process. */
+struct ev_hdr {
+	ev_u16 kind; /* EV_* */
+	ev_u16 cpu;
+	ev_u32 size; /* of the whole record, a multiple of 8 */
+	ev_u64 time;
+	ev_u32 pid;
+	ev_u32 tid;
+};
+
+/* What the VM was doing: global_State.vmstate, made independent of the build. */
+#define EV_STATES(_)                                                                               \
+	_(0, UNKNOWN, "unknown")                                                                   \
+	_(1, TRACE, "compiled")                                                                    \
+	_(2, INTERP, "interpreted")                                                                \
+	_(3, C, "C")                                                                               \
+	_(4, GC, "GC")                                                                             \
+	_(5, EXIT, "exit")                                                                         \
+	_(6, RECORD, "record")                                                                     \
+	_(7, OPT, "optimise")                                                                      \
+	_(8, ASM, "assemble")                                                                      \
+	_(9, OUTSIDE, "outside Lua")
+
+enum ev_state {
+#define EV_ENUM(num, name, text) EV_STATE_##name = num,
+	EV_STATES(EV_ENUM)
+#undef EV_ENUM
+	EV_STATE_MAX
+};
+
+/*
+ * Why a sample has no Lua stack, or only a part of one. NONE: complete. The text is what stands in
+ * "[no Lua stack: TEXT]".
+ */
+#define EV_WHYS(_)                                                                                 \
+	_(0, NONE, "")                                                                             \
+	_(1, OUTSIDE, "outside Lua")                                                               \
+	_(2, NO_VM, "no VM found yet")                                                             \
+	_(3, READ, "memory not readable")                                                          \
+	_(4, BAD_BASE, "no valid stack base")                                                      \
+	_(5, BAD_FRAME, "inconsistent frame")                                                      \
+	_(6, NO_REGS, "kernel: no user registers")                                                 \
+	_(7, DEPTH, "deeper than can be walked")                                                   \
+	_(8, NO_LUAJIT, "no LuaJIT in process")
+
+enum ev_why {
+#define EV_ENUM(num, name, text) EV_WHY_##name = num,
+	EV_WHYS(EV_ENUM)
+#undef EV_ENUM
+	EV_WHY_MAX
+};
+
+enum ev_frame_kind {
+	EV_FRAME_LUA = 1,   /* addr: EV_FRAME_ADDR(proto id, bytecode position) */
+	EV_FRAME_C = 2,	    /* addr: the C function */
+	EV_FRAME_FF = 3,    /* addr: the fast function's code; ffid */
+	EV_FRAME_CO = 4,    /* addr: lua_State of the resumer whose frames follow; not a function */
+	EV_FRAME_TRACE = 5, /* addr as LUA: the trace's start. Only as the leaf, f[0] */
+};
+
+/* The position of a frame's current instruction is not known. */
+#define EV_NO_PC 0xffffffffu
+#define EV_FRAME_ADDR(proto, pc) ((ev_u64)(pc) << 32 | (ev_u32)(proto))
+#define EV_FRAME_PROTO(addr) ((ev_u32)(addr))
+#define EV_FRAME_PC(addr) ((ev_u32)((addr) >> 32))
+
+/* Id of a prototype whose definition could not be sent; shown as [undefined]. */
+#define EV_NO_PROTO 0u
+
+/* One frame of a Lua stack. */
+struct ev_frame {
+	ev_u64 addr;
+	ev_u32 line; /* current line (TRACE: line of the start); 0: not known */
+	ev_u8 kind;  /* enum ev_frame_kind */
+	ev_u8 ffid;  /* GCfunc.ffid: 0 Lua, 1 C, else a fast function */
+	ev_u8 pad[2];
+};
+
+#define EV_MAX_FRAMES 256u
+
+/* Sample flags. */
+#define EV_SF_KERNEL 1u	   /* taken in kernel mode; ip is where user mode was left */
+#define EV_SF_TRUNCATED 2u /* the root side is missing: deeper than EV_MAX_FRAMES */
+#define EV_SF_VMCODE 4u	   /* ip is in the VM's assembly */
+#define EV_SF_MCODE 8u	   /* ip is in the machine code of the trace */
+#define EV_SF_REPAIRED 16u /* base or pc were taken from a verified second source */
+
+/* One CPU sample. The frames run from the leaf to the root. */
+struct ev_sample {
+	struct ev_hdr h;
+	ev_u64 ip;     /* user mode instruction pointer */
+	ev_u64 g;      /* the VM: its global_State; 0: none */
+	ev_u64 L;      /* the coroutine: its lua_State */
+	ev_u32 trace;  /* trace number if state is TRACE, else 0 */
+	ev_u32 flags;  /* EV_SF_* */
+	ev_u8 state;   /* enum ev_state */
+	ev_u8 why;     /* enum ev_why */
+	ev_u16 nframes;
+	ev_u32 pad;
+	struct ev_frame f[];
+};
+
+/* A prototype seen for the first time, as raw bytes copied at that moment. */
+#define EV_PROTO_HEAD 128u
+#define EV_CHUNK_COPY 256u
+struct ev_proto_raw {
+	struct ev_hdr h;
+	ev_u32 id;	 /* what frames name it by; never reused */
+	ev_u32 chunklen; /* true length of the chunkname */
+	ev_u64 g;
+	ev_u64 pt;	 /* address of the GCproto */
+	ev_u64 identity; /* hash of what changes when the address is reused */
+	ev_u8 head[EV_PROTO_HEAD];  /* GCproto, the layout says how much of it counts */
+	ev_u8 chunk[EV_CHUNK_COPY]; /* chunkname, cut there */
+};
+
+/* A VM that the samples' registers show and that the process's list lacks. */
+struct ev_vm_hint {
+	struct ev_hdr h;
+	ev_u64 g;
+};
+
+/* A process generation begins: a new pid, or an exec. Drops all its definitions of before. */
+struct ev_proc {
+	struct ev_hdr h;
+	ev_u64 start; /* /proc/PID/stat field 22, clock ticks since boot */
+	ev_u32 ppid;
+	ev_u32 nspid; /* pid as the process itself sees it */
+	/* strings: comm, exe, cmdline (arguments joined by blanks) */
+};
+
+#define EV_BUILD_GC64 1u
+#define EV_BUILD_FR2 2u
+#define EV_BUILD_DUALNUM 4u
+#define EV_BUILD_LUA52 8u
+#define EV_BUILD_STRIPPED 16u
+/* A LuaJIT build: one binary that holds a VM. */
+struct ev_build {
+	struct ev_hdr h;
+	ev_u32 id; /* 1, 2, ... within the stream */
+	ev_u32 flags;
+	/* strings: version ("LuaJIT 2.1.0-beta3"), layout name, path in the target, build-id in hex */
+};
+
+/* A VM was found and its layout verified. (pid, g) names it until the next record for them. */
+struct ev_vm {
+	struct ev_hdr h;
+	ev_u64 g;
+	ev_u32 number; /* 1, 2, ... in order of discovery within the process */
+	ev_u32 build;
+};
+
+#define EV_FUNC_MAIN 1u	    /* a main chunk */
+#define EV_FUNC_VARARG 2u
+#define EV_FUNC_STRIPPED 4u /* no line information */
+#define EV_FUNC_CUT 8u	    /* the chunkname is longer than what is given */
+#define EV_FUNC_BUILTIN 16u /* a Lua function of LuaJIT's own library */
+/* A prototype, resolved. (chunk, firstline, numline, content) is the function's identity. */
+struct ev_func {
+	struct ev_hdr h;
+	ev_u32 id; /* as in frames */
+	ev_u32 flags;
+	ev_u64 g;
+	ev_u64 pt;
+	ev_s32 firstline; /* linedefined */
+	ev_s32 numline;
+	ev_u32 sizebc;
+	ev_u32 content; /* hash of the code, JIT patches left out: tells functions of one line apart */
+	/* strings: chunkname as LuaJIT holds it ("@/a/b.lua", "=name", or source text) */
+};
+
+enum ev_name_what {
+	EV_NAME_GLOBAL = 1,
+	EV_NAME_LOCAL,
+	EV_NAME_METHOD,
+	EV_NAME_FIELD,
+	EV_NAME_UPVALUE,
+	EV_NAME_METAMETHOD,
+};
+/* The name by which the instruction at (proto, pc) calls, as debug.getinfo's "n" finds it. */
+struct ev_name {
+	struct ev_hdr h;
+	ev_u32 proto;
+	ev_u32 pc;
+	ev_u32 what; /* enum ev_name_what; 0: it gives no name */
+	ev_u32 pad;
+	/* strings: name */
+};
+
+enum ev_sym_kind {
+	EV_SYM_FUNC = 1,   /* a C function: name from a symbol that covers the range */
+	EV_SYM_MODULE = 2, /* no symbol: only the module and the offset of the range are known */
+	EV_SYM_BC = 3,	   /* a bytecode handler of the VM: name is lj_BC_X */
+	EV_SYM_VM = 4,	   /* other code of LuaJIT: name is a symbol, or lj_vm */
+	EV_SYM_ANON = 5,   /* code in no file: name is where ("[anon]", "[vdso]") */
+};
+/* Code addresses [start, end) of a process; the newest definition of an address counts. */
+struct ev_sym {
+	struct ev_hdr h;
+	ev_u64 start;
+	ev_u64 end;
+	ev_u64 offset; /* of start in the module, as an ELF virtual address */
+	ev_u32 kind;   /* enum ev_sym_kind */
+	ev_u32 pad;
+	/* strings: name (may be empty), module (basename, may be empty) */
+};
+
+struct ev_fork {
+	struct ev_hdr h; /* pid: the parent */
+	ev_u32 child;
+	ev_u32 pad;
+};
+
+struct ev_exec {
+	struct ev_hdr h;
+};
+
+struct ev_exit {
+	struct ev_hdr h;
+	ev_s32 status; /* wait status; -1: not known */
+	ev_u32 pad;
+};
+
+/* Counted since the previous LOST record of the stream. */
+struct ev_lost {
+	struct ev_hdr h;
+	ev_u64 samples; /* not delivered: ring full */
+	ev_u64 protos;	/* definitions not delivered: their frames are [undefined] */
+};
+
+/* Pairs the stream's clock (h.time) with the wall clock. */
+struct ev_clock {
+	struct ev_hdr h;
+	ev_u64 realtime; /* ns since 1970 */
+};
+
+#define EV_META_PER_THREAD 1u
+/* How the stream was taken. The first record of a recording. */
+struct ev_meta {
+	struct ev_hdr h;
+	ev_u32 rate; /* samples a second and CPU */
+	ev_u32 flags;
+	/* strings: ljx version, host name, kernel release, command line */
+};
+
+#define EV_ASSERT(type, size) _Static_assert(sizeof(struct type) == (size), "ABI of " #type)
+EV_ASSERT(ev_hdr, 24);
+EV_ASSERT(ev_frame, 16);
+EV_ASSERT(ev_sample, 64);
+EV_ASSERT(ev_proto_raw, 56 + EV_PROTO_HEAD + EV_CHUNK_COPY);
+EV_ASSERT(ev_vm_hint, 32);
+EV_ASSERT(ev_proc, 40);
+EV_ASSERT(ev_build, 32);
+EV_ASSERT(ev_vm, 40);
+EV_ASSERT(ev_func, 64);
+EV_ASSERT(ev_name, 40);
+EV_ASSERT(ev_sym, 56);
+EV_ASSERT(ev_fork, 32);
+EV_ASSERT(ev_exec, 24);
+EV_ASSERT(ev_exit, 32);
+EV_ASSERT(ev_lost, 40);
+EV_ASSERT(ev_clock, 32);
+EV_ASSERT(ev_meta, 32);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bytecodes by generation: names, numbers and what their operands are. LuaJIT src/lj_bc.h.
+ * All tables are static and const.
+ */
+#ifndef BYTECODE_BC_H
+#define BYTECODE_BC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Operand modes that matter here (lj_bc.h BCMode), and metamethods (lj_obj.h MMDEF). */
+enum bc_mode { BC_M_NONE, BC_M_DST, BC_M_BASE, BC_M_VAR, BC_M_RBASE, BC_M_UV };
+
+struct bc_op {
+	const char *name;
+	uint8_t mode_a; /* enum bc_mode */
+	const char *mm; /* metamethod it may call: "index", "call", ...; NULL: none */
+};
+
+/* A numbering of bytecodes. */
+struct bc_gen {
+	const char *name; /* "G20", "G21", "G21b" */
+	uint32_t n;	  /* opcodes 0 .. n-1 */
+	const struct bc_op *ops;
+	uint8_t of[128]; /* enum bc_id -> opcode, 0xff: not in this generation */
+};
+
+/* Opcodes that the decoders must recognise, whatever their number. */
+#define BC_IDS(_)                                                                                  \
+	_(MOV) _(KNIL) _(UGET) _(GGET) _(TGETS) _(CALL) _(CALLM) _(CALLT) _(CALLMT) _(ITERC)       \
+	_(ITERN) _(ISNEXT) _(RETM) _(RET) _(RET0) _(RET1) _(FORI) _(JFORI) _(FORL) _(IFORL)        \
+	_(JFORL) _(ITERL) _(IITERL) _(JITERL) _(LOOP) _(ILOOP) _(JLOOP) _(JMP) _(FUNCF)            \
+	_(IFUNCF) _(JFUNCF) _(FUNCV) _(IFUNCV) _(JFUNCV) _(FUNCC) _(FUNCCW)
+enum bc_id {
+#define BC_ENUM(name) BC_ID_##name,
+	BC_IDS(BC_ENUM)
+#undef BC_ENUM
+	BC_ID_MAX
+};
+
+/* The generation with that many opcodes (93, 97, 104), or NULL. */
+const struct bc_gen *bc_gen_by_count(uint32_t n);
+const struct bc_gen *bc_gen_by_name(const char *name);
+
+/* Name of opcode op, or NULL. */
+const char *bc_name(const struct bc_gen *gen, uint32_t op);
+
+/* Instruction fields: lj_bc.h bc_op, bc_a, bc_b, bc_c, bc_d. */
+static inline uint32_t bc_op(uint32_t ins) { return ins & 0xff; }
+static inline uint32_t bc_a(uint32_t ins) { return ins >> 8 & 0xff; }
+static inline uint32_t bc_b(uint32_t ins) { return ins >> 24; }
+static inline uint32_t bc_c(uint32_t ins) { return ins >> 16 & 0xff; }
+static inline uint32_t bc_d(uint32_t ins) { return ins >> 16; }
+
+#endif
