@@ -51,7 +51,8 @@ typedef uint64_t ev_u64;
 	_(12, EXIT, ev_exit)                                                                       \
 	_(13, LOST, ev_lost)                                                                       \
 	_(14, CLOCK, ev_clock)                                                                     \
-	_(15, META, ev_meta)
+	_(15, META, ev_meta)                                                                       \
+	_(16, FF, ev_ff)
 
 enum ev_kind {
 #define EV_ENUM(num, name, type) EV_##name = num,
@@ -248,6 +249,14 @@ struct ev_name {
 	/* strings: name */
 };
 
+/* What ffid of an EV_FRAME_FF frame is in a build, which is the one of the sample's VM. */
+struct ev_ff {
+	struct ev_hdr h;
+	ev_u32 build;
+	ev_u32 ffid;
+	/* strings: name ("string.match"; empty: no table fits) */
+};
+
 enum ev_sym_kind {
 	EV_SYM_FUNC = 1,   /* a C function: name from a symbol that covers the range */
 	EV_SYM_MODULE = 2, /* no symbol: only the module and the offset of the range are known */
@@ -322,5 +331,6 @@ EV_ASSERT(ev_exit, 32);
 EV_ASSERT(ev_lost, 40);
 EV_ASSERT(ev_clock, 32);
 EV_ASSERT(ev_meta, 32);
+EV_ASSERT(ev_ff, 32);
 
 #endif

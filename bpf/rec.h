@@ -55,6 +55,7 @@ struct rec_end {
 	int corrupt;	    /* a block whose checksum or records are wrong; reading stopped there */
 	ev_u64 good_bytes;  /* file bytes up to the end of the last good block */
 	ev_u64 bad_records; /* skipped: malformed though the checksum is right */
+	int error;	    /* -errno of a failed read, with truncated set */
 };
 
 /* Opens a recording on fd (the caller's). name is for messages. */

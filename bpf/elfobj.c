@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: MIT
+/* The file itself: headers, segments, sections, build-id. */
+#include "bpf/elfobj_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A hostile file may be sparse and of any size; what is loaded whole may not. */
+#define LOAD_MAX (1ull << 30)
+#define NOTES_MAX (1u << 16)
+#define PHDRS_MAX 4096u
+
+int eo_read(const struct elfobj *eo, uint64_t off, void *buf, size_t len)
+{
+	char *c = buf;
+	ssize_t n;
+
+	if (off > eo->size || len > eo->size - off)
+		return -ENOEXEC;
+	while (len) {
+		n = pread(eo->fd, c, len, (off_t)off);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			return -ENOEXEC;
+		c += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int eo_load(const struct elfobj *eo, uint64_t off, uint64_t len, void *out)
+{
+	char *buf;
+	int err;
+
+	if (off > eo->size || len > eo->size - off)
+		return -ENOEXEC;
+	if (len > LOAD_MAX)
+		return -EFBIG;
+	buf = malloc(len + 1);
+	if (!buf)
+		return -ENOMEM;
+	err = eo_read(eo, off, buf, len);
+	if (err) {
+		free(buf);
+		return err;
+	}
+	buf[len] = '\0';
+	memcpy(out, &buf, sizeof(buf));
+	return 0;
+}
+
+const struct eo_seg *eo_seg_at(const struct elfobj *eo, uint64_t vaddr)
+{
+	size_t i;
+
+	for (i = 0; i < eo->nsegs; i++)
+		if (vaddr - eo->segs[i].vaddr < eo->segs[i].memsz)
+			return &eo->segs[i];
+	return NULL;
+}
+
+size_t eo_read_vaddr(const struct elfobj *eo, uint64_t vaddr, void *buf, size_t max)
+{
+	const struct eo_seg *seg = eo_seg_at(eo, vaddr);
+	uint64_t rel;
+
+	if (!seg)
+		return 0;
+	rel = vaddr - seg->vaddr;
+	if (rel >= seg->filesz)
+		return 0;
+	if (max > seg->filesz - rel)
+		max = seg->filesz - rel;
+	return eo_read(eo, seg->offset + rel, buf, max) ? 0 : max;
+}
+
+static int add_seg(struct elfobj *eo, const Elf64_Phdr *ph, int is_debug)
+{
+	struct eo_seg *seg;
+
+	if (is_debug) /* offsets are as in the program, whose bytes are not here */
+		return 0;
+	if (ph->p_offset > eo->size || ph->p_filesz > eo->size - ph->p_offset ||
+	    ph->p_filesz > ph->p_memsz || ph->p_memsz > UINT64_MAX - ph->p_vaddr)
+		return -ENOEXEC;
+	seg = &eo->segs[eo->nsegs++];
+	seg->offset = ph->p_offset;
+	seg->vaddr = ph->p_vaddr;
+	seg->filesz = ph->p_filesz;
+	seg->memsz = ph->p_memsz;
+	seg->flags = ph->p_flags;
+	return 0;
+}
+
+/* Takes the build-id from a run of notes. Returns true if one was there. */
+static int build_id_of(struct elfobj *eo, const unsigned char *p, size_t len, size_t align)
+{
+	static const char hex[] = "0123456789abcdef";
+	Elf64_Nhdr nh;
+	size_t name, desc, next, i;
+
+	for (; len >= sizeof(nh); p += next, len -= next) {
+		memcpy(&nh, p, sizeof(nh));
+		name = sizeof(nh);
+		if (nh.n_namesz > len - name)
+			return 0;
+		desc = (name + nh.n_namesz + align - 1) & ~(align - 1);
+		if (desc > len || nh.n_descsz > len - desc)
+			return 0;
+		if (nh.n_type == NT_GNU_BUILD_ID && nh.n_namesz == 4 &&
+		    !memcmp(p + name, "GNU", 4) && nh.n_descsz && nh.n_descsz <= 64) {
+			for (i = 0; i < nh.n_descsz; i++) {
+				eo->build_id[2 * i] = hex[p[desc + i] >> 4];
+				eo->build_id[2 * i + 1] = hex[p[desc + i] & 15];
+			}
+			eo->build_id[2 * i] = '\0';
+			return 1;
+		}
+		next = (desc + nh.n_descsz + align - 1) & ~(align - 1);
+		if (next > len)
+			return 0;
+	}
+	return 0;
+}
+
+static int read_notes(struct elfobj *eo, uint64_t off, uint64_t len, uint64_t align)
+{
+	unsigned char *p;
+	int found;
+
+	if (len > NOTES_MAX || eo_load(eo, off, len, &p))
+		return 0;
+	found = build_id_of(eo, p, len, align == 8 ? 8 : 4);
+	free(p);
+	return found;
+}
+
+/* Debug files keep the section, but the segment's offset leads astray. */
+static void read_build_id(struct elfobj *eo, const Elf64_Phdr *ph, size_t n)
+{
+	const Elf64_Shdr *sh;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (ph[i].p_type == PT_NOTE &&
+		    read_notes(eo, ph[i].p_offset, ph[i].p_filesz, ph[i].p_align))
+			return;
+	eo_load_sections(eo);
+	for (i = 0; i < eo->lazy->nsh; i++) {
+		sh = &eo->lazy->sh[i];
+		if (sh->sh_type == SHT_NOTE &&
+		    read_notes(eo, sh->sh_offset, sh->sh_size, sh->sh_addralign))
+			return;
+	}
+}
+
+static int read_phdrs(struct elfobj *eo, const Elf64_Ehdr *eh, int is_debug)
+{
+	Elf64_Phdr *ph;
+	size_t i, n = eh->e_phnum;
+	int err;
+
+	if (eh->e_phentsize != sizeof(*ph) || !n || n > PHDRS_MAX)
+		return -ENOEXEC;
+	err = eo_load(eo, eh->e_phoff, n * sizeof(*ph), &ph);
+	if (err)
+		return err;
+	eo->segs = calloc(n, sizeof(*eo->segs));
+	err = eo->segs ? 0 : -ENOMEM;
+	for (i = 0; i < n && !err; i++) {
+		if (ph[i].p_type == PT_LOAD)
+			err = add_seg(eo, &ph[i], is_debug);
+		if (ph[i].p_type == PT_GNU_EH_FRAME) {
+			eo->ehhdr_vaddr = ph[i].p_vaddr;
+			eo->ehhdr_size = ph[i].p_filesz;
+		}
+	}
+	if (!err && !eo->nsegs && !is_debug)
+		err = -ENOEXEC;
+	if (!err)
+		read_build_id(eo, ph, n);
+	free(ph);
+	return err;
+}
+
+static int read_headers(struct elfobj *eo, int is_debug)
+{
+	Elf64_Ehdr eh;
+	int err;
+
+	err = eo_read(eo, 0, &eh, sizeof(eh));
+	if (err)
+		return err;
+	if (memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 || eh.e_ident[EI_CLASS] != ELFCLASS64 ||
+	    eh.e_ident[EI_DATA] != ELFDATA2LSB || eh.e_machine != EM_X86_64 ||
+	    (eh.e_type != ET_EXEC && eh.e_type != ET_DYN))
+		return -ENOEXEC;
+	if (eh.e_shentsize == sizeof(Elf64_Shdr)) {
+		eo->shoff = eh.e_shoff;
+		eo->nsh = eh.e_shnum;
+		eo->shstrndx = eh.e_shstrndx;
+	}
+	return read_phdrs(eo, &eh, is_debug);
+}
+
+static int open_fd(struct elfobj *eo, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -ENOEXEC;
+	eo->size = (uint64_t)st.st_size;
+	eo->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return eo->fd < 0 ? -errno : 0;
+}
+
+int eo_open(int fd, int is_debug, struct elfobj **out)
+{
+	struct elfobj *eo;
+	int err;
+
+	eo = calloc(1, sizeof(*eo));
+	if (!eo)
+		return -ENOMEM;
+	eo->fd = -1;
+	eo->lazy = calloc(1, sizeof(*eo->lazy));
+	err = eo->lazy ? open_fd(eo, fd) : -ENOMEM;
+	if (!err)
+		err = read_headers(eo, is_debug);
+	if (err)
+		elfobj_free(eo);
+	else
+		*out = eo;
+	return err;
+}
+
+int elfobj_open(int fd, const char *name, struct elfobj **out, struct why *why)
+{
+	int err = eo_open(fd, 0, out);
+
+	if (err == -ENOEXEC)
+		return why_set(why, WHY_UNSUPPORTED, err,
+			       "'%s' is no x86-64 ELF executable or shared object", name);
+	if (err)
+		return why_set(why, WHY_TARGET, err, "cannot read '%s': %s", name, strerror(-err));
+	return 0;
+}
+
+void elfobj_free(struct elfobj *eo)
+{
+	if (!eo)
+		return;
+	if (eo->lazy) {
+		eo_free_syms(eo->lazy);
+		free(eo->lazy->sh);
+		free(eo->lazy->shstr);
+		free(eo->lazy->fdes);
+		free(eo->lazy);
+	}
+	free(eo->segs);
+	if (eo->fd >= 0)
+		close(eo->fd);
+	free(eo);
+}
+
+void eo_load_sections(const struct elfobj *eo)
+{
+	struct eo_lazy *lz = eo->lazy;
+	const Elf64_Shdr *str;
+
+	if (lz->have_sh)
+		return;
+	lz->have_sh = 1;
+	if (!eo->nsh || eo_load(eo, eo->shoff, eo->nsh * sizeof(*lz->sh), &lz->sh))
+		return;
+	lz->nsh = eo->nsh;
+	if (eo->shstrndx >= eo->nsh)
+		return;
+	str = &lz->sh[eo->shstrndx];
+	if (str->sh_type == SHT_STRTAB && !eo_load(eo, str->sh_offset, str->sh_size, &lz->shstr))
+		lz->shstrsz = str->sh_size;
+}
+
+const char *eo_section_name(const struct elfobj *eo, const Elf64_Shdr *sh)
+{
+	return sh->sh_name < eo->lazy->shstrsz ? eo->lazy->shstr + sh->sh_name : "";
+}
+
+const char *elfobj_build_id(const struct elfobj *eo)
+{
+	return eo->build_id;
+}
+
+int elfobj_vaddr(const struct elfobj *eo, uint64_t offset, uint64_t *vaddr)
+{
+	const struct eo_seg *seg;
+	uint64_t slack;
+	size_t i;
+
+	for (i = 0; i < eo->nsegs; i++) {
+		seg = &eo->segs[i];
+		if (offset - seg->offset < seg->filesz) {
+			*vaddr = offset - seg->offset + seg->vaddr;
+			return 0;
+		}
+	}
+	/* Mappings are of whole pages: what precedes the first byte in its page is mapped too. */
+	for (i = 0; i < eo->nsegs; i++) {
+		seg = &eo->segs[i];
+		slack = seg->offset % EO_PAGE;
+		if (seg->filesz && seg->offset - offset <= slack && seg->vaddr >= slack) {
+			*vaddr = offset - seg->offset + seg->vaddr;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+uint64_t elfobj_first_vaddr(const struct elfobj *eo)
+{
+	return eo->segs[0].vaddr & ~(uint64_t)(EO_PAGE - 1);
+}
+
+int elfobj_rodata(const struct elfobj *eo, elfobj_bytes_fn *fn, void *ctx)
+{
+	const struct eo_seg *seg;
+	size_t i;
+	void *p;
+	int ret;
+
+	for (i = 0; i < eo->nsegs; i++) {
+		seg = &eo->segs[i];
+		if (seg->flags & PF_W || !seg->filesz)
+			continue;
+		ret = eo_load(eo, seg->offset, seg->filesz, &p);
+		if (ret)
+			return ret;
+		ret = fn(ctx, seg->vaddr, p, seg->filesz);
+		free(p);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}

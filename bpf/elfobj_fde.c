@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Function bounds from .eh_frame_hdr and .eh_frame (LSB core, chapter 10.6). Only what linkers
+ * write for x86-64 is decoded; anything else is as if it were not there.
+ */
+#include "bpf/elfobj_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PE_ABSPTR 0x00
+#define PE_UDATA4 0x03
+#define PE_UDATA8 0x04
+#define PE_SDATA4 0x0b
+#define PE_SDATA8 0x0c
+#define PE_PCREL 0x10
+#define PE_DATAREL_SDATA4 0x3b
+#define PE_OMIT 0xff
+
+#define TABLE_MAX (1u << 28)
+#define CIE_MAX 128u /* bytes looked at */
+
+/* Bytes of a pointer in this encoding; 0: not decoded. */
+static size_t pe_size(unsigned int enc)
+{
+	if (enc & 0x80) /* indirect */
+		return 0;
+	switch (enc & 0x0f) {
+	case PE_UDATA4:
+	case PE_SDATA4:
+		return 4;
+	case PE_ABSPTR:
+	case PE_UDATA8:
+	case PE_SDATA8:
+		return 8;
+	}
+	return 0;
+}
+
+/* p has pe_size(enc) bytes. */
+static uint64_t pe_value(const unsigned char *p, unsigned int enc)
+{
+	uint64_t v64;
+	uint32_t v32;
+
+	if (pe_size(enc) == 8) {
+		memcpy(&v64, p, sizeof(v64));
+		return v64;
+	}
+	memcpy(&v32, p, sizeof(v32));
+	if ((enc & 0x0f) == PE_SDATA4)
+		return (uint64_t)(int64_t)(int32_t)v32;
+	return v32;
+}
+
+void eo_load_fdes(const struct elfobj *eo)
+{
+	struct eo_lazy *lz = eo->lazy;
+	unsigned char head[4 + 8 + 4];
+	const struct eo_seg *seg;
+	size_t skip, got, n;
+	uint32_t count;
+
+	if (lz->have_fdes)
+		return;
+	lz->have_fdes = 1;
+	got = eo_read_vaddr(eo, eo->ehhdr_vaddr, head, sizeof(head));
+	if (!eo->ehhdr_size || got < sizeof(head) || head[0] != 1 || head[2] != PE_UDATA4 ||
+	    head[3] != PE_DATAREL_SDATA4)
+		return;
+	skip = 4 + (head[1] == PE_OMIT ? 0 : pe_size(head[1]));
+	if (skip == 4 && head[1] != PE_OMIT)
+		return;
+	memcpy(&count, head + skip, sizeof(count));
+	skip += sizeof(count);
+	seg = eo_seg_at(eo, eo->ehhdr_vaddr);
+	n = (size_t)count * sizeof(*lz->fdes);
+	if (!count || n > TABLE_MAX || skip > eo->ehhdr_size || n > eo->ehhdr_size - skip)
+		return;
+	if (eo->ehhdr_vaddr - seg->vaddr + skip + n > seg->filesz)
+		return;
+	if (!eo_load(eo, seg->offset + (eo->ehhdr_vaddr - seg->vaddr) + skip, n, &lz->fdes))
+		lz->nfdes = count;
+}
+
+uint64_t eo_fde_start(const struct elfobj *eo, size_t i)
+{
+	return eo->ehhdr_vaddr + (uint64_t)(int64_t)eo->lazy->fdes[i].start;
+}
+
+/* Skips a LEB128 number. Returns the new position, or len + 1 if it does not end. */
+static size_t skip_leb(const unsigned char *p, size_t pos, size_t len)
+{
+	while (pos < len && p[pos] & 0x80)
+		pos++;
+	return pos + 1;
+}
+
+/* The encoding of the FDEs of this CIE's pointers. 0 or -ENOENT. */
+static int cie_encoding(const struct elfobj *eo, uint64_t vaddr, unsigned int *enc)
+{
+	unsigned char p[CIE_MAX];
+	size_t len = eo_read_vaddr(eo, vaddr, p, sizeof(p)), pos = 9;
+	const unsigned char *aug, *end;
+	uint32_t id;
+
+	if (len < 9)
+		return -ENOENT;
+	memcpy(&id, p + 4, sizeof(id));
+	end = memchr(p + 9, '\0', len - 9);
+	if (id || (p[8] != 1 && p[8] != 3) || !end)
+		return -ENOENT;
+	*enc = PE_ABSPTR;
+	aug = p + pos;
+	if (!*aug)
+		return 0;
+	if (*aug++ != 'z')
+		return -ENOENT;
+	pos = skip_leb(p, (size_t)(end - p) + 1, len); /* code alignment */
+	pos = skip_leb(p, pos, len);		       /* data alignment */
+	pos = p[8] == 1 ? pos + 1 : skip_leb(p, pos, len);
+	pos = skip_leb(p, pos, len); /* length of what follows */
+	for (; *aug; aug++) {
+		if (*aug == 'S' || *aug == 'B')
+			continue;
+		if (pos >= len)
+			return -ENOENT;
+		if (*aug == 'R') {
+			*enc = p[pos];
+			return 0;
+		}
+		if (*aug == 'P')
+			pos += pe_size(p[pos] & 0x7f);
+		else if (*aug != 'L')
+			return -ENOENT;
+		pos++;
+	}
+	return 0;
+}
+
+int eo_fde_end(const struct elfobj *eo, size_t i, uint64_t *end)
+{
+	unsigned char p[8 + 16];
+	const struct eo_seg *seg;
+	uint64_t fde, cie, start, size;
+	uint32_t len, back;
+	unsigned int enc = PE_ABSPTR;
+	size_t got, n;
+
+	fde = eo->ehhdr_vaddr + (uint64_t)(int64_t)eo->lazy->fdes[i].fde;
+	got = eo_read_vaddr(eo, fde, p, sizeof(p));
+	if (got < 8)
+		return -ENOENT;
+	memcpy(&len, p, sizeof(len));
+	memcpy(&back, p + 4, sizeof(back));
+	cie = fde + 4 - back;
+	if (len >= 0xfffffff0u || !back || cie_encoding(eo, cie, &enc))
+		return -ENOENT;
+	n = pe_size(enc);
+	if (!n || got < 8 + 2 * n || len < 4 + 2 * n)
+		return -ENOENT;
+	start = pe_value(p + 8, enc);
+	if ((enc & 0x70) == PE_PCREL)
+		start += fde + 8;
+	else if (enc & 0x70)
+		return -ENOENT;
+	size = pe_value(p + 8 + n, n == 4 ? PE_UDATA4 : PE_UDATA8);
+	seg = eo_seg_at(eo, start);
+	if (start != eo_fde_start(eo, i) || !seg || !size ||
+	    size > seg->memsz - (start - seg->vaddr))
+		return -ENOENT;
+	*end = start + size;
+	return 0;
+}
+
+int elfobj_func_bounds(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64_t *end)
+{
+	size_t lo = 0, hi, mid;
+	uint64_t e;
+
+	eo_load_fdes(eo);
+	hi = eo->lazy->nfdes;
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (eo_fde_start(eo, mid) <= vaddr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (!lo || eo_fde_end(eo, lo - 1, &e) || eo_fde_start(eo, lo - 1) > vaddr || vaddr >= e)
+		return -ENOENT;
+	*start = eo_fde_start(eo, lo - 1);
+	*end = e;
+	return 0;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside of bpf/elfobj*.c only.
+ *
+ * The file is read by pread from a descriptor of our own and never mapped: a target that truncates
+ * its file would otherwise kill us by SIGBUS. What is costly is read at its first use, into
+ * eo_lazy, which a const object may fill because it only points to it. An object is not for several
+ * threads.
+ */
+#ifndef BPF_ELFOBJ_INT_H
+#define BPF_ELFOBJ_INT_H
+
+#include "bpf/elfobj.h"
+
+#include <elf.h>
+
+#define EO_PAGE 4096u
+
+/* A PT_LOAD. offset + filesz lies in the file and vaddr + memsz does not wrap. */
+struct eo_seg {
+	uint64_t offset, vaddr, filesz, memsz;
+	uint32_t flags; /* PF_* */
+};
+
+/* A symbol table with its strings, of which the last byte is NUL. */
+struct eo_symtab {
+	int tried;
+	Elf64_Sym *sym;
+	size_t n;
+	char *str;
+	size_t strsz;
+};
+
+/* Sorted by start, then the best name last. */
+struct eo_sym {
+	uint64_t start, end; /* end == start: without a size */
+	uint64_t reach;	     /* the largest end of this and all before it */
+	const char *name;
+	uint32_t rank; /* smaller is better */
+};
+
+/* An entry of .eh_frame_hdr's table: relative to its address. */
+struct eo_fde {
+	int32_t start, fde;
+};
+
+/* A slot of the GOT and what fills it. */
+struct eo_slot {
+	uint64_t vaddr;
+	const char *name;
+};
+
+struct eo_lazy {
+	int have_sh, have_fdes, have_syms, have_slots;
+	Elf64_Shdr *sh;
+	size_t nsh;
+	char *shstr;
+	size_t shstrsz;
+	struct eo_fde *fdes;
+	size_t nfdes;
+	struct eo_symtab symtab, dynsym, debug;
+	struct eo_sym *syms;
+	size_t nsyms;
+	struct eo_slot *slots;
+	size_t nslots;
+};
+
+struct elfobj {
+	int fd;
+	uint64_t size;
+	struct eo_seg *segs;
+	size_t nsegs;
+	uint64_t shoff;
+	unsigned int nsh, shstrndx;
+	uint64_t ehhdr_vaddr, ehhdr_size; /* PT_GNU_EH_FRAME; size 0: none */
+	char build_id[2 * 64 + 1];
+	struct eo_lazy *lazy;
+};
+
+/* elfobj_open; of a debug file, whose segments are not in it, only the sections are used. */
+int eo_open(int fd, int is_debug, struct elfobj **out);
+
+/* Exactly len bytes at a file offset. 0 or -errno; -ENOEXEC if they are not in the file. */
+int eo_read(const struct elfobj *eo, uint64_t off, void *buf, size_t len);
+
+/*
+ * The same into fresh memory of len + 1 bytes, the last one 0. out is the address of a pointer to
+ * any type; the caller frees what is put there.
+ */
+int eo_load(const struct elfobj *eo, uint64_t off, uint64_t len, void *out);
+
+/* Up to max bytes at a virtual address, as far as its segment's file part goes. How many. */
+size_t eo_read_vaddr(const struct elfobj *eo, uint64_t vaddr, void *buf, size_t max);
+
+/* The PT_LOAD whose memory holds vaddr, or NULL. */
+const struct eo_seg *eo_seg_at(const struct elfobj *eo, uint64_t vaddr);
+
+/* Section headers and their names. Afterwards lazy->sh; nsh is 0 if there are none. */
+void eo_load_sections(const struct elfobj *eo);
+const char *eo_section_name(const struct elfobj *eo, const Elf64_Shdr *sh);
+
+/* The search table of .eh_frame_hdr. Afterwards lazy->fdes; nfdes is 0 if there is none. */
+void eo_load_fdes(const struct elfobj *eo);
+uint64_t eo_fde_start(const struct elfobj *eo, size_t i);
+/* End of the function of entry i, from its FDE. 0 or -ENOENT. */
+int eo_fde_end(const struct elfobj *eo, size_t i, uint64_t *end);
+
+/* Frees what elfobj_sym.c has put into lazy. */
+void eo_free_syms(struct eo_lazy *lz);
+
+#endif

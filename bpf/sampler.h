@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* What the sampler's BPF program and its loader share besides the records: maps and counters. */
+#ifndef BPF_SAMPLER_H
+#define BPF_SAMPLER_H
+
+#include "bpf/event.h"
+
+#define SMP_LAYOUTS 16u	   /* builds in one run */
+#define SMP_MODULES 2u	   /* LuaJIT builds in one process */
+#define SMP_VMS 1024u	   /* VMs of a process that are looked at per sample */
+#define SMP_PROCS 16384u   /* processes */
+#define SMP_ALL_VMS 65536u /* VMs of all processes */
+
+/* A mapped file that holds a VM's code. */
+struct smp_module {
+	ev_u64 asm_start, asm_end; /* the interpreter, run-time addresses */
+	ev_u32 layout;		   /* index in the layouts map */
+	ev_u32 pad;
+};
+
+#define SMP_FOLLOW 1u /* children belong to the target too */
+#define SMP_IDLE 2u   /* no LuaJIT found yet: not sampled */
+
+/* A process that is sampled; key: its pid. A forked child starts with its parent's. */
+struct smp_proc {
+	ev_u32 flags; /* SMP_* */
+	ev_u32 vmkey; /* the list of VMs; shared with forked children */
+	ev_u32 nvms;
+	ev_u32 nmodules;
+	struct smp_module module[SMP_MODULES];
+};
+
+struct smp_vmkey {
+	ev_u32 key;
+	ev_u32 idx;
+};
+
+struct smp_vm {
+	ev_u64 g;
+	ev_u32 layout;
+	ev_u32 pad;
+};
+
+/* Counted in BPF since it was loaded. */
+struct smp_counters {
+	ev_u64 events;	     /* perf events, of any process */
+	ev_u64 samples;	     /* of a target, while it has LuaJIT */
+	ev_u64 lost_samples; /* ring full */
+	ev_u64 lost_protos;
+	ev_u64 lost_notes; /* fork, exec, exit, hints */
+	ev_u64 faults;	   /* reads of user memory that failed */
+};
+
+#endif
