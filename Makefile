@@ -9,8 +9,8 @@ B := build
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wwrite-strings -Wcast-qual -Wformat=2 -Wundef -Wvla
 CFLAGS ?= -O2 -g
-ALL_CFLAGS := -std=gnu11 -iquote . $(WARN) $(WERROR) $(CFLAGS) $(EXTRA_CFLAGS) -D_GNU_SOURCE
-LDLIBS := -lbpf -lelf -ldw -lz
+ALL_CFLAGS = -std=gnu11 -iquote . $(WARN) $(WERROR) $(CFLAGS) $(EXTRA_CFLAGS) -D_GNU_SOURCE
+LDLIBS := -lbpf -lelf -ldw -lz -ljansson
 
 # The layers: tests/layers checks what each may include.
 LIB_SRC := $(sort $(wildcard bytecode/*.c bpf/*.c profiler/*.c jittrace/*.c))
@@ -35,7 +35,7 @@ $(B)/skel/%.bpf.o: bpf/%.bpf.c bpf/event.h bytecode/layout.h $(wildcard bpf/*.bp
 		-idirafter /usr/include/$(shell uname -m)-linux-gnu -Wall -Werror -c -o $@ $<
 
 $(B)/skel/%.skel.h: $(B)/skel/%.bpf.o
-	$(BPFTOOL) gen skeleton $< name $(notdir $*) > $@.tmp && mv $@.tmp $@
+	$(BPFTOOL) gen skeleton $< name $(notdir $*)_bpf > $@.tmp && mv $@.tmp $@
 
 $(B)/bpf/capture.o: $(B)/skel/sampler.skel.h
 $(B)/bpf/capture.o: EXTRA_CFLAGS += -isystem $(B)/skel
@@ -46,4 +46,5 @@ clean:
 -include $(LIB_OBJ:.o=.d) $(TUI_OBJ:.o=.d)
 
 .PHONY: all clean
+.SECONDARY:
 .DELETE_ON_ERROR:

@@ -3,10 +3,11 @@
 #include "bpf/elfobj_int.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* A hostile file may be sparse and of any size; what is loaded whole may not. */
@@ -14,24 +15,26 @@
 #define NOTES_MAX (1u << 16)
 #define PHDRS_MAX 4096u
 
+/*
+ * The mapping is never touched directly but copied from by the kernel, which says EFAULT where we
+ * would get a SIGBUS: in a file that its owner has cut since.
+ */
 int eo_read(const struct elfobj *eo, uint64_t off, void *buf, size_t len)
 {
-	char *c = buf;
+	struct iovec to, from;
+	size_t done = 0;
 	ssize_t n;
 
 	if (off > eo->size || len > eo->size - off)
 		return -ENOEXEC;
-	while (len) {
-		n = pread(eo->fd, c, len, (off_t)off);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n)
-			return -ENOEXEC;
-		c += n;
-		off += (uint64_t)n;
-		len -= (size_t)n;
+	while (done < len) {
+		to.iov_base = (char *)buf + done;
+		from.iov_base = eo->map + off + done;
+		to.iov_len = from.iov_len = len - done;
+		n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		done += (size_t)n;
 	}
 	return 0;
 }
@@ -212,17 +215,21 @@ static int read_headers(struct elfobj *eo, int is_debug)
 	return read_phdrs(eo, &eh, is_debug);
 }
 
-static int open_fd(struct elfobj *eo, int fd)
+static int map_file(struct elfobj *eo, int fd)
 {
 	struct stat st;
+	void *map;
 
 	if (fstat(fd, &st))
 		return -errno;
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(Elf64_Ehdr))
 		return -ENOEXEC;
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	eo->map = map;
 	eo->size = (uint64_t)st.st_size;
-	eo->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	return eo->fd < 0 ? -errno : 0;
+	return 0;
 }
 
 int eo_open(int fd, int is_debug, struct elfobj **out)
@@ -233,9 +240,8 @@ int eo_open(int fd, int is_debug, struct elfobj **out)
 	eo = calloc(1, sizeof(*eo));
 	if (!eo)
 		return -ENOMEM;
-	eo->fd = -1;
 	eo->lazy = calloc(1, sizeof(*eo->lazy));
-	err = eo->lazy ? open_fd(eo, fd) : -ENOMEM;
+	err = eo->lazy ? map_file(eo, fd) : -ENOMEM;
 	if (!err)
 		err = read_headers(eo, is_debug);
 	if (err)
@@ -262,6 +268,7 @@ void elfobj_free(struct elfobj *eo)
 	if (!eo)
 		return;
 	if (eo->lazy) {
+		elfobj_free(eo->lazy->debug);
 		eo_free_syms(eo->lazy);
 		free(eo->lazy->sh);
 		free(eo->lazy->shstr);
@@ -269,8 +276,8 @@ void elfobj_free(struct elfobj *eo)
 		free(eo->lazy);
 	}
 	free(eo->segs);
-	if (eo->fd >= 0)
-		close(eo->fd);
+	if (eo->map)
+		munmap(eo->map, eo->size);
 	free(eo);
 }
 

@@ -3,9 +3,10 @@
  * An ELF file of the target, read once: symbols, function bounds, build-id, and whether a LuaJIT VM
  * is in it. Knows it by content, never by name.
  *
- * The file is hostile: every offset is checked, libelf does the rest. All addresses are ELF virtual
- * addresses (the caller adds the load bias). An elfobj is immutable after opening; what its getters
- * return is borrowed until elfobj_free.
+ * The file is hostile: every offset is checked, and it may be cut while we read it. All addresses
+ * are ELF virtual addresses (the caller adds the load bias). What is costly is read at its first
+ * use, so one elfobj is not for several threads. What its getters return is borrowed until
+ * elfobj_free.
  */
 #ifndef BPF_ELFOBJ_H
 #define BPF_ELFOBJ_H
@@ -26,7 +27,7 @@ void elfobj_free(struct elfobj *eo);
 
 /*
  * Adds the symbols of a separate debug file, if one with the same build-id lies under root
- * (usr/lib/debug/.build-id/xx/yyyy.debug). root: directory ("" for /). Returns how many were added.
+ * (usr/lib/debug/.build-id/xx/yyyy.debug). root: directory ("" for /). Returns how many it has.
  */
 size_t elfobj_add_debug(struct elfobj *eo, const char *root);
 
@@ -44,8 +45,9 @@ uint64_t elfobj_first_vaddr(const struct elfobj *eo);
 
 /*
  * The function that covers vaddr, by a symbol whose [st_value, st_value + st_size) holds it. Of
- * several at one address the best name wins: no leading underscore, no suffix (.cold, @@GLIBC), then
- * the shortest: sqrt, not f32xsqrtf64. 0 or -ENOENT; never the nearest symbol of another function.
+ * several at one address the best name wins: no leading underscore, no suffix (.cold, @@GLIBC),
+ * then the shortest: sqrt, not f32xsqrtf64. 0 or -ENOENT; never the nearest symbol of another
+ * function.
  */
 int elfobj_symbol(const struct elfobj *eo, uint64_t vaddr, const char **name, uint64_t *start,
 		  uint64_t *end);
@@ -78,7 +80,8 @@ int elfobj_luajit(const struct elfobj *eo, struct elfobj_vm *vm);
 
 /*
  * The bytes of the file's loaded read-only segments, one after the other: fn is called with each
- * PT_LOAD that is not writable; stops when it returns non-zero and returns that.
+ * PT_LOAD that is not writable; stops when it returns non-zero and returns that. Else 0, or -errno
+ * if a segment cannot be read.
  */
 typedef int elfobj_bytes_fn(void *ctx, uint64_t vaddr, const void *p, size_t len);
 int elfobj_rodata(const struct elfobj *eo, elfobj_bytes_fn *fn, void *ctx);

@@ -2,10 +2,8 @@
 /*
  * Inside of bpf/elfobj*.c only.
  *
- * The file is read by pread from a descriptor of our own and never mapped: a target that truncates
- * its file would otherwise kill us by SIGBUS. What is costly is read at its first use, into
- * eo_lazy, which a const object may fill because it only points to it. An object is not for several
- * threads.
+ * The file is mapped, so that no descriptor stays open, but read by eo_read only. What is costly is
+ * read at its first use, into eo_lazy, which a const object may fill because it only points to it.
  */
 #ifndef BPF_ELFOBJ_INT_H
 #define BPF_ELFOBJ_INT_H
@@ -24,7 +22,7 @@ struct eo_seg {
 
 /* A symbol table with its strings, of which the last byte is NUL. */
 struct eo_symtab {
-	int tried;
+	int have;
 	Elf64_Sym *sym;
 	size_t n;
 	char *str;
@@ -58,7 +56,8 @@ struct eo_lazy {
 	size_t shstrsz;
 	struct eo_fde *fdes;
 	size_t nfdes;
-	struct eo_symtab symtab, dynsym, debug;
+	struct eo_symtab symtab, dynsym;
+	struct elfobj *debug; /* the debug file, of which only symtab is used; or NULL */
 	struct eo_sym *syms;
 	size_t nsyms;
 	struct eo_slot *slots;
@@ -66,7 +65,7 @@ struct eo_lazy {
 };
 
 struct elfobj {
-	int fd;
+	char *map;
 	uint64_t size;
 	struct eo_seg *segs;
 	size_t nsegs;

@@ -20,8 +20,6 @@ void eo_free_syms(struct eo_lazy *lz)
 	free(lz->symtab.str);
 	free(lz->dynsym.sym);
 	free(lz->dynsym.str);
-	free(lz->debug.sym);
-	free(lz->debug.str);
 	free(lz->syms);
 	free(lz->slots);
 }
@@ -53,20 +51,40 @@ static void cut_versions(struct eo_symtab *tab)
 			tab->str[i] = '\0';
 }
 
-/* Reads the first table of this type, SHT_SYMTAB or SHT_DYNSYM. Once; tab->n is 0 if none. */
-static void load_symtab(const struct elfobj *eo, uint32_t type, struct eo_symtab *tab)
+/* The first table of this type, SHT_SYMTAB or SHT_DYNSYM, if it looks like one. */
+static const Elf64_Shdr *find_symtab(const struct elfobj *eo, uint32_t type)
 {
-	const Elf64_Shdr *sh = NULL, *str;
+	const Elf64_Shdr *sh;
 	size_t i;
 
-	if (tab->tried)
-		return;
-	tab->tried = 1;
 	eo_load_sections(eo);
-	for (i = 0; i < eo->lazy->nsh && !sh; i++)
-		if (eo->lazy->sh[i].sh_type == type)
-			sh = &eo->lazy->sh[i];
-	if (!sh || sh->sh_entsize != sizeof(*tab->sym) || sh->sh_link >= eo->lazy->nsh)
+	for (i = 0; i < eo->lazy->nsh; i++) {
+		sh = &eo->lazy->sh[i];
+		if (sh->sh_type == type && sh->sh_entsize == sizeof(Elf64_Sym) &&
+		    sh->sh_link < eo->lazy->nsh)
+			return sh;
+	}
+	return NULL;
+}
+
+/* How many symbols .symtab claims to have, without reading it. */
+static size_t count_symtab(const struct elfobj *eo)
+{
+	const Elf64_Shdr *sh = find_symtab(eo, SHT_SYMTAB);
+
+	return sh ? sh->sh_size / sizeof(Elf64_Sym) : 0;
+}
+
+/* Reads a table. Once; tab->n is 0 if there is none. */
+static void load_symtab(const struct elfobj *eo, uint32_t type, struct eo_symtab *tab)
+{
+	const Elf64_Shdr *sh, *str;
+
+	if (tab->have)
+		return;
+	tab->have = 1;
+	sh = find_symtab(eo, type);
+	if (!sh)
 		return;
 	str = &eo->lazy->sh[sh->sh_link];
 	if (str->sh_type != SHT_STRTAB || eo_load(eo, str->sh_offset, str->sh_size, &tab->str))
@@ -80,8 +98,7 @@ static void load_symtab(const struct elfobj *eo, uint32_t type, struct eo_symtab
 
 int elfobj_has_symtab(const struct elfobj *eo)
 {
-	load_symtab(eo, SHT_SYMTAB, &eo->lazy->symtab);
-	return eo->lazy->symtab.n > 0 || eo->lazy->debug.n > 0;
+	return count_symtab(eo) > 0 || eo->lazy->debug;
 }
 
 /* By this the best of several names of one address is chosen: the smallest. */
@@ -147,6 +164,16 @@ static int cmp_syms(const void *va, const void *vb)
 	return -strcmp(a->name, b->name);
 }
 
+static void load_symtabs(const struct elfobj *eo)
+{
+	struct eo_lazy *lz = eo->lazy;
+
+	load_symtab(eo, SHT_SYMTAB, &lz->symtab);
+	load_symtab(eo, SHT_DYNSYM, &lz->dynsym);
+	if (lz->debug)
+		load_symtab(lz->debug, SHT_SYMTAB, &lz->debug->lazy->symtab);
+}
+
 static void load_syms(const struct elfobj *eo)
 {
 	struct eo_lazy *lz = eo->lazy;
@@ -156,14 +183,14 @@ static void load_syms(const struct elfobj *eo)
 	if (lz->have_syms)
 		return;
 	lz->have_syms = 1;
-	load_symtab(eo, SHT_SYMTAB, &lz->symtab);
-	load_symtab(eo, SHT_DYNSYM, &lz->dynsym);
-	n = lz->symtab.n + lz->dynsym.n + lz->debug.n;
+	load_symtabs(eo);
+	n = lz->symtab.n + lz->dynsym.n + (lz->debug ? lz->debug->lazy->symtab.n : 0);
 	lz->syms = n ? calloc(n, sizeof(*lz->syms)) : NULL;
 	if (!lz->syms)
 		return;
 	add_syms(eo, &lz->symtab);
-	add_syms(eo, &lz->debug);
+	if (lz->debug)
+		add_syms(eo, &lz->debug->lazy->symtab);
 	add_syms(eo, &lz->dynsym);
 	qsort(lz->syms, lz->nsyms, sizeof(*lz->syms), cmp_syms);
 	for (i = 0; i < lz->nsyms; i++) {
@@ -257,11 +284,10 @@ int elfobj_lookup(const struct elfobj *eo, const char *name, uint64_t *vaddr, ui
 	struct eo_lazy *lz = eo->lazy;
 	const Elf64_Sym *sym;
 
-	load_symtab(eo, SHT_SYMTAB, &lz->symtab);
-	load_symtab(eo, SHT_DYNSYM, &lz->dynsym);
+	load_symtabs(eo);
 	sym = find_name(&lz->symtab, name);
-	if (!sym)
-		sym = find_name(&lz->debug, name);
+	if (!sym && lz->debug)
+		sym = find_name(&lz->debug->lazy->symtab, name);
 	if (!sym)
 		sym = find_name(&lz->dynsym, name);
 	if (!sym)
@@ -295,7 +321,7 @@ size_t elfobj_add_debug(struct elfobj *eo, const char *root)
 	struct elfobj *debug;
 	int fd, err;
 
-	if (lz->debug.n || strlen(eo->build_id) < 4)
+	if (lz->debug || strlen(eo->build_id) < 4)
 		return 0;
 	snprintf(path, sizeof(path), "usr/lib/debug/.build-id/%.2s/%s.debug", eo->build_id,
 		 eo->build_id + 2);
@@ -306,15 +332,17 @@ size_t elfobj_add_debug(struct elfobj *eo, const char *root)
 	close(fd);
 	if (err)
 		return 0;
-	if (!strcmp(debug->build_id, eo->build_id)) {
-		load_symtab(debug, SHT_SYMTAB, &lz->debug);
-		free(lz->syms);
-		lz->syms = NULL;
-		lz->nsyms = 0;
-		lz->have_syms = 0;
+	if (strcmp(debug->build_id, eo->build_id) != 0 || !count_symtab(debug)) {
+		elfobj_free(debug);
+		return 0;
 	}
-	elfobj_free(debug);
-	return lz->debug.n;
+	lz->debug = debug;
+	/* Names stay borrowed: they lie in the tables, not in what is sorted. */
+	free(lz->syms);
+	lz->syms = NULL;
+	lz->nsyms = 0;
+	lz->have_syms = 0;
+	return count_symtab(debug);
 }
 
 static int cmp_slots(const void *va, const void *vb)

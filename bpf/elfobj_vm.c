@@ -19,6 +19,9 @@
 /* Code that no FDE describes is searched up to this much: C programs have little, Chrome 200 MB. */
 #define HOLES_MAX (32ull << 20)
 
+/* A hostile file may claim any size. */
+#define SCAN_MAX (1ull << 30)
+
 /* Without an FDE: what precedes the first dispatch, and the helpers that follow the last one. */
 #define FIRST_SLACK 64u
 #define LAST_SLACK 0x1400u
@@ -80,6 +83,8 @@ static void scan_range(struct scan *s, uint64_t start, uint64_t end)
 	size_t want, got;
 
 	s->n = 0;
+	if (end - start > SCAN_MAX)
+		end = start + SCAN_MAX;
 	while (start < end && s->n < INS_KEPT) {
 		want = end - start < CHUNK ? (size_t)(end - start) : CHUNK;
 		got = eo_read_vaddr(s->eo, start, s->buf, CHUNK + INS_LEN);
@@ -237,12 +242,15 @@ static int version_in(struct scan *s, const struct eo_seg *seg, char *out, size_
 	size_t got;
 	char text[64];
 
+	if (end - start > SCAN_MAX)
+		end = start + SCAN_MAX;
 	for (; start < end; start += CHUNK / 2) {
 		got = eo_read_vaddr(s->eo, start, s->buf, CHUNK);
 		if (!got)
 			return 0;
 		s->buf[got] = '\0';
-		stop = s->buf + got;
+		/* What starts in the second half is whole in the next chunk, which starts there. */
+		stop = s->buf + (got < CHUNK ? got : CHUNK / 2 + sizeof(head) - 2);
 		for (p = s->buf; p < stop; p++) {
 			p = memmem(p, (size_t)(stop - p), head, sizeof(head) - 1);
 			if (!p)

@@ -261,17 +261,19 @@ enum ev_sym_kind {
 	EV_SYM_FUNC = 1,   /* a C function: name from a symbol that covers the range */
 	EV_SYM_MODULE = 2, /* no symbol: only the module and the offset of the range are known */
 	EV_SYM_BC = 3,	   /* a bytecode handler of the VM: name is lj_BC_X */
-	EV_SYM_VM = 4,	   /* other code of LuaJIT: name is a symbol, or lj_vm */
+	EV_SYM_VM = 4,	   /* other assembly of the VM: name is a symbol, or lj_vm */
 	EV_SYM_ANON = 5,   /* code in no file: name is where ("[anon]", "[vdso]") */
 };
+/* The file holds a VM: code without a name that the interpreter calls there is one of its helpers. */
+#define EV_SYM_LUAJIT 1u
 /* Code addresses [start, end) of a process; the newest definition of an address counts. */
 struct ev_sym {
 	struct ev_hdr h;
 	ev_u64 start;
 	ev_u64 end;
-	ev_u64 offset; /* of start in the module, as an ELF virtual address */
+	ev_u64 offset; /* of the function's start in the module, as an ELF virtual address */
 	ev_u32 kind;   /* enum ev_sym_kind */
-	ev_u32 pad;
+	ev_u32 flags;  /* EV_SYM_LUAJIT */
 	/* strings: name (may be empty), module (basename, may be empty) */
 };
 

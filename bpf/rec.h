@@ -72,9 +72,9 @@ const struct ev_hdr *rec_next(struct rec_reader *r);
 const struct rec_end *rec_reader_end(const struct rec_reader *r);
 
 /*
- * Is this record, of which avail bytes are readable, well-formed: size within avail, a multiple of 8
- * and at least its structure's; counts within the size; every string terminated. Unknown kinds need
- * only a sane header. The one gate for records from files and from rings.
+ * Is this record, of which avail bytes are readable, well-formed: size within avail, a multiple of
+ * 8 and at least its structure's; counts within the size; every string terminated. Unknown kinds
+ * need only a sane header. The one gate for records from files and from rings.
  */
 int rec_check(const struct ev_hdr *h, size_t avail);
 
@@ -83,8 +83,8 @@ const char *rec_str(const struct ev_hdr *h, unsigned int idx);
 
 /*
  * Builds a record with strings in buf: h has kind and everything but size filled; fixed is the size
- * of its structure, which is copied. Returns the record in buf, or NULL if it does not fit cap. Strings
- * are cut to fit 65535 bytes each.
+ * of its structure, which is copied. Returns the record in buf, or NULL if it does not fit cap.
+ * Strings are cut to fit 65535 bytes each.
  */
 struct ev_hdr *rec_build(void *buf, size_t cap, const struct ev_hdr *h, size_t fixed,
 			 const char *const *strs, unsigned int nstrs);

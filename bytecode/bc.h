@@ -12,10 +12,15 @@
 /* Operand modes that matter here (lj_bc.h BCMode), and metamethods (lj_obj.h MMDEF). */
 enum bc_mode { BC_M_NONE, BC_M_DST, BC_M_BASE, BC_M_VAR, BC_M_RBASE, BC_M_UV };
 
+/* Which operand is the index of a string constant (lj_bc.h mode str): none, D or C. */
+enum bc_kstr { BC_K_NONE, BC_K_D, BC_K_C };
+
 struct bc_op {
 	const char *name;
-	uint8_t mode_a; /* enum bc_mode */
-	const char *mm; /* metamethod it may call: "index", "call", ...; NULL: none */
+	uint8_t mode_a;	     /* enum bc_mode */
+	const char *mm;	     /* metamethod it may call: "index", "call", ...; NULL: none */
+	const char *mm_name; /* the same as its key in a metatable: "__index" */
+	uint8_t kstr;	     /* enum bc_kstr */
 };
 
 /* A numbering of bytecodes. */
@@ -27,6 +32,7 @@ struct bc_gen {
 };
 
 /* Opcodes that the decoders must recognise, whatever their number. */
+/* clang-format off */
 #define BC_IDS(_)                                                                                  \
 	_(MOV) _(KNIL) _(UGET) _(GGET) _(TGETS) _(CALL) _(CALLM) _(CALLT) _(CALLMT) _(ITERC)       \
 	_(ITERN) _(ISNEXT) _(RETM) _(RET) _(RET0) _(RET1) _(FORI) _(JFORI) _(FORL) _(IFORL)        \
@@ -38,6 +44,7 @@ enum bc_id {
 #undef BC_ENUM
 	BC_ID_MAX
 };
+/* clang-format on */
 
 /* The generation with that many opcodes (93, 97, 104), or NULL. */
 const struct bc_gen *bc_gen_by_count(uint32_t n);
@@ -47,10 +54,25 @@ const struct bc_gen *bc_gen_by_name(const char *name);
 const char *bc_name(const struct bc_gen *gen, uint32_t op);
 
 /* Instruction fields: lj_bc.h bc_op, bc_a, bc_b, bc_c, bc_d. */
-static inline uint32_t bc_op(uint32_t ins) { return ins & 0xff; }
-static inline uint32_t bc_a(uint32_t ins) { return ins >> 8 & 0xff; }
-static inline uint32_t bc_b(uint32_t ins) { return ins >> 24; }
-static inline uint32_t bc_c(uint32_t ins) { return ins >> 16 & 0xff; }
-static inline uint32_t bc_d(uint32_t ins) { return ins >> 16; }
+static inline uint32_t bc_op(uint32_t ins)
+{
+	return ins & 0xff;
+}
+static inline uint32_t bc_a(uint32_t ins)
+{
+	return ins >> 8 & 0xff;
+}
+static inline uint32_t bc_b(uint32_t ins)
+{
+	return ins >> 24;
+}
+static inline uint32_t bc_c(uint32_t ins)
+{
+	return ins >> 16 & 0xff;
+}
+static inline uint32_t bc_d(uint32_t ins)
+{
+	return ins >> 16;
+}
 
 #endif

@@ -12,8 +12,8 @@
 
 /* A numbering of fast functions; static and const. Ids 0 and 1 are Lua and C functions. */
 struct ff_table {
-	const char *name; /* which point of history, "+52" for LUA52COMPAT */
-	uint32_t n;	  /* ids 0 .. n-1 */
+	const char *name;	  /* which point of history, "+52" for LUA52COMPAT */
+	uint32_t n;		  /* ids 0 .. n-1 */
 	const char *const *names; /* "string.match" */
 	uint8_t lua52;
 };
@@ -23,6 +23,9 @@ struct ff_table {
  * are no streams or none agrees. *n_named: how many names the streams gave (0: no streams).
  */
 const struct ff_table *ff_choose(const void *rodata, size_t len, uint32_t *n_named);
+
+/* All tables, *n of them. */
+const struct ff_table *ff_all(size_t *n);
 
 /* Name of fast function id, or NULL. t may be NULL. */
 const char *ff_name(const struct ff_table *t, uint32_t id);

@@ -21,6 +21,7 @@ struct proto_head {
 	uint32_t sizebc, sizekgc, sizekn, sizept;
 	int32_t firstline, numline;
 	uint8_t numparams, framesize, sizeuv, flags;
+	uint8_t fr2; /* from the layout: how far a method's object lies from its function */
 };
 
 /* GCproto.flags, src/lj_obj.h */
@@ -40,7 +41,7 @@ typedef const char *proto_kstr_fn(void *ctx, uint32_t idx);
 struct proto {
 	struct proto_head h;
 	const struct bc_gen *gen;
-	const uint32_t *bc; /* h.sizebc instructions, or NULL */
+	const uint32_t *bc;   /* h.sizebc instructions, or NULL */
 	const void *lineinfo; /* lineinfo_len bytes, or NULL */
 	size_t lineinfo_len;
 	const char *uvinfo; /* names, NUL-terminated each */
@@ -67,7 +68,9 @@ int proto_callname(const struct proto *pt, uint32_t pos, const char **name);
 
 /*
  * Hash of the code with everything left out that the interpreter and the JIT patch at run time:
- * equal for a prototype before and after it was compiled or blacklisted.
+ * equal for a prototype before and after it was compiled or blacklisted, and in each process that
+ * loads it. Tells apart the functions on one line. Also hashes the first 16 string constants that
+ * the code uses, as far as kstr knows them; without bc only the sizes count.
  */
 uint32_t proto_content(const struct proto *pt);
 

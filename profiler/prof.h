@@ -89,6 +89,9 @@ struct prof;
 struct prof *prof_new(const struct prof_opts *opts);
 void prof_free(struct prof *p);
 
+/* Forgets the samples, keeps the definitions. 0 or -ENOMEM. */
+int prof_reset(struct prof *p);
+
 /* Takes one record. 0 or -ENOMEM. Kinds that are of no use here are ignored. */
 int prof_add(struct prof *p, const struct ev_hdr *h);
 

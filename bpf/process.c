@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: MIT
+#include "bpf/process.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+/* Mappings of one process that are looked at; more is a runaway, not a program. */
+#define MAPS_MAX 262144
+
+struct modules {
+	struct module *list;
+};
+
+static long read_file(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t n = 0;
+	ssize_t got;
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	while (n < size - 1 && (got = read(fd, buf + n, size - 1 - n)) != 0) {
+		if (got < 0) {
+			err = -errno;
+			close(fd);
+			return err;
+		}
+		n += (size_t)got;
+	}
+	close(fd);
+	buf[n] = '\0';
+	return (long)n;
+}
+
+void proc_printable(char *dst, size_t size, const char *src)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < size && src[i]; i++)
+		dst[i] = (unsigned char)src[i] < ' ' || src[i] == 0x7f ? '?' : src[i];
+	dst[i] = '\0';
+}
+
+/* comm may hold blanks and parentheses: it ends at the last one. */
+static int parse_stat(const char *buf, struct proc_info *out)
+{
+	const char *open = strchr(buf, '('), *close = strrchr(buf, ')');
+	char comm[64] = "";
+	unsigned long long start;
+
+	if (!open || !close || close < open)
+		return -EINVAL;
+	snprintf(comm, sizeof(comm), "%.*s", (int)(close - open - 1), open + 1);
+	proc_printable(out->comm, sizeof(out->comm), comm);
+	if (sscanf(close + 1,
+		   " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+		   &out->state, &out->ppid, &start) != 3)
+		return -EINVAL;
+	out->start = start;
+	return 0;
+}
+
+/* The innermost pid of the NSpid line. */
+static int read_nspid(int pid)
+{
+	char path[64], buf[8192];
+	const char *p, *end;
+	int nspid = pid;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (read_file(path, buf, sizeof(buf)) < 0)
+		return pid;
+	p = strstr(buf, "\nNSpid:");
+	if (!p)
+		return pid;
+	p += 7;
+	end = p + strcspn(p, "\n");
+	while (p < end) {
+		nspid = atoi(p);
+		p += strspn(p, " \t");
+		p += strcspn(p, " \t\n");
+	}
+	return nspid;
+}
+
+int proc_info_read(int pid, struct proc_info *out)
+{
+	char path[64], buf[1024];
+	long n, i;
+	int err;
+
+	memset(out, 0, sizeof(*out));
+	out->pid = pid;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	n = read_file(path, buf, sizeof(buf));
+	if (n < 0)
+		return n == -ENOENT ? -ESRCH : (int)n;
+	err = parse_stat(buf, out);
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	n = readlink(path, buf, sizeof(buf) - 1);
+	if (n > 0) {
+		buf[n] = '\0';
+		proc_printable(out->exe, sizeof(out->exe), buf);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	n = read_file(path, buf, sizeof(buf));
+	for (i = 0; i + 1 < n; i++)
+		if (!buf[i])
+			buf[i] = ' ';
+	proc_printable(out->cmdline, sizeof(out->cmdline), n > 0 ? buf : "");
+	out->nspid = read_nspid(pid);
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int *numbers_in(const char *path, size_t *n)
+{
+	size_t cap = 256;
+	int *v = malloc(cap * sizeof(*v)), *bigger;
+	DIR *d = opendir(path);
+	struct dirent *e;
+
+	*n = 0;
+	while (v && d && (e = readdir(d))) {
+		if (!isdigit((unsigned char)e->d_name[0]))
+			continue;
+		if (*n == cap) {
+			cap *= 2;
+			bigger = realloc(v, cap * sizeof(*v));
+			if (!bigger)
+				break;
+			v = bigger;
+		}
+		v[(*n)++] = atoi(e->d_name);
+	}
+	if (!d) {
+		free(v);
+		return NULL;
+	}
+	closedir(d);
+	if (v)
+		qsort(v, *n, sizeof(*v), by_number);
+	return v;
+}
+
+int *proc_list(size_t *n)
+{
+	return numbers_in("/proc", n);
+}
+
+int *proc_threads(int pid, size_t *n)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	return numbers_in(path, n);
+}
+
+struct modules *modules_new(void)
+{
+	return calloc(1, sizeof(struct modules));
+}
+
+void modules_free(struct modules *ms)
+{
+	struct module *m, *next;
+
+	if (!ms)
+		return;
+	for (m = ms->list; m; m = next) {
+		next = m->next;
+		elfobj_free(m->elf);
+		free(m);
+	}
+	free(ms);
+}
+
+/* Opens the file behind a mapping. The fd, or -errno. */
+static int open_mapped(int pid, const struct proc_map *m, const char *path)
+{
+	char link[640];
+	struct stat st;
+	int fd;
+
+	snprintf(link, sizeof(link), "/proc/%d/map_files/%llx-%llx", pid,
+		 (unsigned long long)m->start, (unsigned long long)m->end);
+	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0) {
+		snprintf(link, sizeof(link), "/proc/%d/root%s", pid, path);
+		fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	}
+	if (fd < 0)
+		return -errno;
+	/* The device differs between overlayfs's view and the mapping's: the inode counts. */
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_ino != m->inode) {
+		close(fd);
+		return -ESTALE;
+	}
+	return fd;
+}
+
+static struct module *module_load(int fd, const struct proc_map *m, const char *path,
+				  uint64_t mtime)
+{
+	struct module *mod = calloc(1, sizeof(*mod));
+	size_t len = strlen(path);
+	const char *slash;
+	char root[] = "";
+
+	if (!mod)
+		return NULL;
+	if (len > 10 && !strcmp(path + len - 10, " (deleted)"))
+		len -= 10;
+	snprintf(mod->path, sizeof(mod->path), "%.*s", (int)len, path);
+	slash = strrchr(mod->path, '/');
+	mod->base = slash ? slash + 1 : mod->path;
+	mod->dev = m->dev;
+	mod->inode = m->inode;
+	mod->mtime = mtime;
+	if (elfobj_open(fd, mod->path, &mod->elf, NULL))
+		return mod;
+	mod->has_vm = !elfobj_luajit(mod->elf, &mod->vm);
+	if (!elfobj_has_symtab(mod->elf))
+		elfobj_add_debug(mod->elf, root);
+	return mod;
+}
+
+/* The module behind an executable file mapping; NULL if the file cannot be had. */
+static const struct module *module_of(struct modules *ms, int pid, const struct proc_map *m,
+				      const char *path)
+{
+	struct module *mod;
+	uint64_t mtime;
+	struct stat st;
+	int fd;
+
+	fd = open_mapped(pid, m, path);
+	if (fd < 0)
+		return NULL;
+	mtime = fstat(fd, &st) ? 0
+			       : (uint64_t)st.st_mtim.tv_sec * 1000000000u +
+					 (uint64_t)st.st_mtim.tv_nsec;
+	for (mod = ms->list; mod; mod = mod->next)
+		if (mod->inode == m->inode && mod->dev == m->dev && mod->mtime == mtime)
+			break;
+	if (!mod) {
+		mod = module_load(fd, m, path, mtime);
+		if (mod) {
+			mod->next = ms->list;
+			ms->list = mod;
+		}
+	}
+	close(fd);
+	return mod;
+}
+
+static int parse_map(const char *line, struct proc_map *m, const char **path)
+{
+	unsigned long long start, end, offset, inode;
+	unsigned int major, minor;
+	char prot[8];
+	int at = 0;
+
+	if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu %n", &start, &end, prot, &offset, &major,
+		   &minor, &inode, &at) < 7)
+		return -EINVAL;
+	memset(m, 0, sizeof(*m));
+	m->start = start;
+	m->end = end;
+	m->offset = offset;
+	m->dev = makedev(major, minor);
+	m->inode = inode;
+	m->prot = (prot[0] == 'r' ? PROC_R : 0u) | (prot[1] == 'w' ? PROC_W : 0u) |
+		  (prot[2] == 'x' ? PROC_X : 0u);
+	*path = at ? line + at : "";
+	return 0;
+}
+
+static int add_map(struct proc_maps *maps, const struct proc_map *m)
+{
+	struct proc_map *bigger;
+
+	if ((maps->n & (maps->n - 1)) == 0) { /* a power of two: full */
+		bigger = realloc(maps->map, (maps->n ? 2 * maps->n : 1) * sizeof(*bigger));
+		if (!bigger)
+			return -ENOMEM;
+		maps->map = bigger;
+	}
+	maps->map[maps->n++] = *m;
+	return 0;
+}
+
+static void fill_map(struct modules *ms, int pid, struct proc_map *m, const char *path)
+{
+	const char *slash;
+	uint64_t vaddr;
+
+	if (path[0] != '/') {
+		proc_printable(m->name, sizeof(m->name), path[0] ? path : "[anon]");
+		return;
+	}
+	slash = strrchr(path, '/');
+	proc_printable(m->name, sizeof(m->name), slash + 1);
+	if (!(m->prot & PROC_X) || !m->inode)
+		return;
+	m->module = module_of(ms, pid, m, path);
+	if (m->module && m->module->elf && !elfobj_vaddr(m->module->elf, m->offset, &vaddr))
+		m->bias = m->start - vaddr;
+}
+
+int proc_maps_read(int pid, struct modules *ms, struct proc_maps *out)
+{
+	char path[64], *line = NULL;
+	size_t cap = 0;
+	struct proc_map m;
+	const char *name;
+	ssize_t len;
+	FILE *f;
+	int err = 0;
+
+	proc_maps_release(out);
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (!err && out->n < MAPS_MAX && (len = getline(&line, &cap, f)) > 0) {
+		if (line[len - 1] == '\n')
+			line[len - 1] = '\0';
+		if (parse_map(line, &m, &name))
+			continue;
+		fill_map(ms, pid, &m, name);
+		err = add_map(out, &m);
+	}
+	if (!err && ferror(f))
+		err = -EIO;
+	free(line);
+	fclose(f);
+	if (!err && !out->n)
+		err = -ESRCH; /* a zombie or a kernel thread */
+	if (err)
+		proc_maps_release(out);
+	return err;
+}
+
+void proc_maps_release(struct proc_maps *maps)
+{
+	free(maps->map);
+	maps->map = NULL;
+	maps->n = 0;
+}
+
+const struct proc_map *proc_maps_at(const struct proc_maps *maps, uint64_t addr)
+{
+	size_t lo = 0, hi = maps->n, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (addr < maps->map[mid].start)
+			hi = mid;
+		else if (addr >= maps->map[mid].end)
+			lo = mid + 1;
+		else
+			return &maps->map[mid];
+	}
+	return NULL;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A process as /proc shows it: identity, mappings, and the files mapped, opened by content.
+ *
+ * Files are opened through /proc/PID/map_files, which is the very file that is mapped even if it was
+ * deleted, replaced or lies in another mount namespace; without the right to that, through
+ * /proc/PID/root with the inode compared. A struct modules caches them for all processes.
+ */
+#ifndef BPF_PROCESS_H
+#define BPF_PROCESS_H
+
+#include "bpf/elfobj.h"
+#include "bpf/why.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct proc_info {
+	int pid, ppid, nspid;
+	uint64_t start; /* clock ticks since boot: pid + start is an identity */
+	char state;	/* of /proc/PID/stat; 'Z': zombie */
+	char comm[64];
+	char exe[512];
+	char cmdline[1024]; /* arguments joined by blanks */
+};
+
+/* Reads them. 0, or -errno: -ESRCH if there is no such process. */
+int proc_info_read(int pid, struct proc_info *out);
+
+/* All pids, ascending. Returns a malloc'd array of *n, NULL on failure. */
+int *proc_list(size_t *n);
+
+/* The threads of a process; as proc_list. */
+int *proc_threads(int pid, size_t *n);
+
+/* One file with executable mappings. Immutable, owned by its struct modules. */
+struct module {
+	struct module *next;
+	uint64_t dev, inode, mtime;
+	char path[512]; /* as the target names it, without " (deleted)" */
+	const char *base; /* last part of path */
+	struct elfobj *elf; /* NULL: could not be read or is no ELF */
+	int has_vm;	    /* a LuaJIT VM is in it: vm is set */
+	struct elfobj_vm vm;
+};
+
+struct modules;
+
+struct modules *modules_new(void);
+void modules_free(struct modules *ms);
+
+enum { PROC_R = 1, PROC_W = 2, PROC_X = 4 };
+
+struct proc_map {
+	uint64_t start, end, offset, dev, inode;
+	unsigned int prot; /* PROC_* */
+	const struct module *module; /* of executable file mappings, else NULL */
+	uint64_t bias;		     /* run-time address - ELF address, if module has an elf */
+	char name[64];		     /* "[heap]", "[anon]", or the last part of the path */
+};
+
+struct proc_maps {
+	struct proc_map *map;
+	size_t n;
+};
+
+/* Reads the mappings of pid, opening new files. 0 or -errno. out must be zeroed or released. */
+int proc_maps_read(int pid, struct modules *ms, struct proc_maps *out);
+void proc_maps_release(struct proc_maps *maps);
+
+/* The mapping that holds addr, or NULL. */
+const struct proc_map *proc_maps_at(const struct proc_maps *maps, uint64_t addr);
+
+/* Copies a name for a terminal or file name: control bytes become '?'. */
+void proc_printable(char *dst, size_t size, const char *src);
+
+#endif

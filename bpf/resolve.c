@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: MIT
+#include "bpf/resolve.h"
+
+#include "bpf/rec.h"
+#include "bpf/resolve_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+uint64_t resolve_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+struct resolve *resolve_new(resolve_sink_fn *sink, void *ctx)
+{
+	struct resolve *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->modules = modules_new();
+	if (!r->modules) {
+		free(r);
+		return NULL;
+	}
+	r->sink = sink;
+	r->ctx = ctx;
+	return r;
+}
+
+static void free_proc(struct resolve *r, struct rproc *p)
+{
+	HASH_DEL(r->procs, p);
+	proc_maps_release(&p->maps);
+	vm_list_release(&p->vms);
+	free(p->range);
+	free(p);
+}
+
+void resolve_free(struct resolve *r)
+{
+	struct rproc *p, *tmp;
+	struct rbuild *b;
+
+	if (!r)
+		return;
+	resolve_protos_drop(r, 0);
+	HASH_ITER (hh, r->procs, p, tmp)
+		free_proc(r, p);
+	while ((b = r->builds)) {
+		r->builds = b->next;
+		free(b);
+	}
+	modules_free(r->modules);
+	free(r);
+}
+
+struct rproc *resolve_proc(struct resolve *r, int pid)
+{
+	struct rproc *p;
+
+	HASH_FIND_INT(r->procs, &pid, p);
+	return p;
+}
+
+const struct vm *resolve_vm_at(const struct rproc *p, uint64_t g)
+{
+	size_t i;
+
+	for (i = 0; i < p->vms.n; i++)
+		if (p->vms.vm[i].g == g)
+			return &p->vms.vm[i];
+	return NULL;
+}
+
+const struct proc_maps *resolve_maps(struct resolve *r, int pid)
+{
+	struct rproc *p = resolve_proc(r, pid);
+
+	return p ? &p->maps : NULL;
+}
+
+const struct resolve_stats *resolve_stats(const struct resolve *r)
+{
+	return &r->stats;
+}
+
+int resolve_emit(struct resolve *r, struct ev_hdr *h, size_t fixed, const char *const *strs,
+		 unsigned int n)
+{
+	const struct ev_hdr *rec = rec_build(r->buf, sizeof(r->buf), h, fixed, strs, n);
+
+	return rec ? r->sink(r->ctx, rec) : -E2BIG;
+}
+
+static struct ev_hdr header(enum ev_kind kind, int pid)
+{
+	struct ev_hdr h = {.kind = kind, .time = resolve_now(), .pid = (ev_u32)pid};
+
+	h.tid = h.pid;
+	return h;
+}
+
+static int emit_proc(struct resolve *r, const struct proc_info *info)
+{
+	struct ev_proc e = {.h = header(EV_PROC, info->pid),
+			    .start = info->start,
+			    .ppid = (ev_u32)info->ppid,
+			    .nspid = (ev_u32)info->nspid};
+	const char *strs[] = {info->comm, info->exe, info->cmdline};
+
+	return resolve_emit(r, &e.h, sizeof(e), strs, 3);
+}
+
+struct choose {
+	const struct ff_table *table;
+};
+
+static int choose_ff(void *ctx, uint64_t vaddr, const void *p, size_t len)
+{
+	struct choose *c = ctx;
+	uint32_t named;
+
+	(void)vaddr;
+	c->table = ff_choose(p, len, &named);
+	return c->table != NULL;
+}
+
+static int emit_build(struct resolve *r, const struct rbuild *b, const struct ff_table *ff)
+{
+	const struct layout *l = &b->row->l;
+	struct ev_build e = {.h = header(EV_BUILD, 0), .id = b->id};
+	const char *strs[] = {b->module->vm.version, b->row->name, b->module->path,
+			      elfobj_build_id(b->module->elf)};
+	uint32_t id;
+	int err;
+
+	e.flags = (l->gc64 ? EV_BUILD_GC64 : 0) | (l->fr2 ? EV_BUILD_FR2 : 0) |
+		  (l->dualnum ? EV_BUILD_DUALNUM : 0) | (ff && ff->lua52 ? EV_BUILD_LUA52 : 0) |
+		  (elfobj_has_symtab(b->module->elf) ? 0 : EV_BUILD_STRIPPED);
+	err = resolve_emit(r, &e.h, sizeof(e), strs, 4);
+	for (id = 2; !err && ff && id < ff->n; id++) {
+		struct ev_ff f = {.h = header(EV_FF, 0), .build = b->id, .ffid = id};
+		const char *name = ff_name(ff, id);
+
+		err = resolve_emit(r, &f.h, sizeof(f), &name, 1);
+	}
+	return err;
+}
+
+/* The build of a VM, announced at its first one. */
+static int build_of(struct resolve *r, const struct vm *vm, uint32_t *id)
+{
+	struct choose c = {NULL};
+	struct rbuild *b;
+
+	for (b = r->builds; b; b = b->next) {
+		if (b->module == vm->module && b->row == vm->row) {
+			*id = b->id;
+			return 0;
+		}
+	}
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	b->id = ++r->nbuilds;
+	b->module = vm->module;
+	b->row = vm->row;
+	b->next = r->builds;
+	r->builds = b;
+	*id = b->id;
+	elfobj_rodata(vm->module->elf, choose_ff, &c);
+	return emit_build(r, b, c.table);
+}
+
+static int emit_vm(struct resolve *r, struct rproc *p, const struct vm *vm)
+{
+	struct ev_vm e = {.g = vm->g, .number = ++p->vms_seen};
+	int err = build_of(r, vm, &e.build);
+
+	e.h = header(EV_VM, p->pid);
+	return err ? err : resolve_emit(r, &e.h, sizeof(e), NULL, 0);
+}
+
+/* Takes over a new list of VMs and announces those that the old one lacks. */
+static int replace_vms(struct resolve *r, struct rproc *p, struct vm_list *list, int *changed)
+{
+	struct vm_list old = p->vms;
+	size_t i, j;
+	int err = 0;
+
+	*changed = list->n != old.n;
+	p->vms = *list;
+	for (i = 0; i < p->vms.n && !err; i++) {
+		for (j = 0; j < old.n && old.vm[j].g != p->vms.vm[i].g; j++)
+			;
+		if (j < old.n && old.vm[j].row == p->vms.vm[i].row)
+			continue;
+		*changed = 1;
+		err = emit_vm(r, p, &p->vms.vm[i]);
+	}
+	vm_list_release(&old);
+	return err;
+}
+
+/* Do both have the same code at the same addresses? If not, no symbol of before counts. */
+static int same_code(const struct proc_maps *a, const struct proc_maps *b)
+{
+	size_t i = 0, j = 0;
+
+	for (;;) {
+		while (i < a->n && !(a->map[i].prot & PROC_X))
+			i++;
+		while (j < b->n && !(b->map[j].prot & PROC_X))
+			j++;
+		if (i == a->n || j == b->n)
+			return i == a->n && j == b->n;
+		if (a->map[i].start != b->map[j].start || a->map[i].end != b->map[j].end ||
+		    a->map[i].module != b->map[j].module)
+			return 0;
+		i++;
+		j++;
+	}
+}
+
+int resolve_read_maps(struct resolve *r, struct rproc *p)
+{
+	struct proc_maps maps = {NULL, 0};
+	int err = proc_maps_read(p->pid, r->modules, &maps);
+
+	if (err)
+		return err;
+	if (!same_code(&p->maps, &maps))
+		p->nranges = 0;
+	proc_maps_release(&p->maps);
+	p->maps = maps;
+	p->maps_time = resolve_now();
+	return 0;
+}
+
+static int scan(struct resolve *r, struct rproc *p, struct vm_evidence *ev, int *has_code,
+		int *changed)
+{
+	struct vm_list list = {NULL, 0, 0, 0, 0};
+	size_t i;
+	int err;
+
+	err = resolve_read_maps(r, p);
+	if (err)
+		return err;
+	*has_code = 0;
+	for (i = 0; i < p->maps.n; i++)
+		*has_code |= p->maps.map[i].module && p->maps.map[i].module->has_vm;
+	if (*has_code)
+		err = vm_scan(p->pid, &p->maps, &list, ev);
+	if (err) {
+		vm_list_release(&list);
+		return err;
+	}
+	return replace_vms(r, p, &list, changed);
+}
+
+int resolve_attach(struct resolve *r, int pid, const struct vm_list **vms, int *has_code,
+		   struct vm_evidence *ev)
+{
+	struct proc_info info;
+	struct rproc *p;
+	int err, changed;
+
+	err = proc_info_read(pid, &info);
+	if (!err && info.state == 'Z')
+		err = -ESRCH;
+	if (err)
+		return err;
+	resolve_drop(r, pid);
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->pid = pid;
+	p->info = info;
+	HASH_ADD_INT(r->procs, pid, p);
+	err = emit_proc(r, &info);
+	if (!err)
+		err = scan(r, p, ev, has_code, &changed);
+	if (err) {
+		resolve_drop(r, pid);
+		return err;
+	}
+	*vms = &p->vms;
+	return 0;
+}
+
+int resolve_rescan(struct resolve *r, int pid, const struct vm_list **vms, int *changed)
+{
+	struct rproc *p = resolve_proc(r, pid);
+	int err, has_code;
+
+	if (!p)
+		return -ESRCH;
+	err = scan(r, p, NULL, &has_code, changed);
+	*vms = &p->vms;
+	return err;
+}
+
+void resolve_drop(struct resolve *r, int pid)
+{
+	struct rproc *p = resolve_proc(r, pid);
+
+	if (!p)
+		return;
+	resolve_protos_drop(r, pid);
+	free_proc(r, p);
+}
+
+/* The code addresses a sample shows: C functions on the stack, and where the CPU is. */
+static int resolve_syms(struct resolve *r, const struct ev_sample *s)
+{
+	struct rproc *p = resolve_proc(r, (int)s->h.pid);
+	unsigned int i;
+	int err = 0;
+
+	if (!p)
+		return 0;
+	for (i = 0; i < s->nframes && !err; i++)
+		if (s->f[i].kind == EV_FRAME_C)
+			err = resolve_sym(r, p, s->f[i].addr, s->h.time);
+	if (!err && s->ip && !(s->flags & (EV_SF_KERNEL | EV_SF_MCODE)))
+		err = resolve_sym(r, p, s->ip, s->h.time);
+	return err;
+}
+
+int resolve_record(struct resolve *r, const struct ev_hdr *h)
+{
+	const struct ev_sample *s = (const struct ev_sample *)(const void *)h;
+	int err;
+
+	switch (h->kind) {
+	case EV_PROTO_RAW:
+		return resolve_proto_raw(r, (const struct ev_proto_raw *)(const void *)h);
+	case EV_VM_HINT:
+		return 0;
+	case EV_SAMPLE:
+		err = resolve_syms(r, s);
+		if (!err)
+			err = resolve_names(r, s);
+		return err ? err : r->sink(r->ctx, h);
+	default:
+		return r->sink(r->ctx, h);
+	}
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the resolver share: resolve.c, resolve_proto.c, resolve_sym.c. */
+#ifndef BPF_RESOLVE_INT_H
+#define BPF_RESOLVE_INT_H
+
+#include "bpf/resolve.h"
+#include "bytecode/ff.h"
+#include "bytecode/proto.h"
+
+#include <uthash.h>
+
+/* A file that holds a VM, with the id its BUILD record got. */
+struct rbuild {
+	struct rbuild *next;
+	uint32_t id;
+	const struct module *module;
+	const struct layout_row *row;
+};
+
+/* An address range whose SYM record was sent. */
+struct rrange {
+	uint64_t start, end;
+};
+
+struct rproc {
+	int pid;
+	struct proc_info info;
+	struct proc_maps maps;
+	uint64_t maps_time; /* ns */
+	struct vm_list vms;
+	uint32_t vms_seen; /* creation numbers given */
+	struct rrange *range; /* sorted */
+	size_t nranges;
+	UT_hash_handle hh;
+};
+
+/* A prototype as BPF saw it. The body is read on demand and may be dropped. */
+struct rproto {
+	uint32_t id;
+	int pid;
+	uint64_t pt;
+	const struct layout *l;
+	struct proto_head h;
+	unsigned char head[EV_PROTO_HEAD];
+	unsigned char chunk[EV_CHUNK_COPY];
+	unsigned char *body; /* the whole object, h.sizept bytes */
+	int gone;	     /* it was freed: nothing more can be read */
+	UT_hash_handle hh;
+};
+
+/* A call site that was looked at. */
+struct rname {
+	uint64_t key; /* EV_FRAME_ADDR of the caller */
+	UT_hash_handle hh;
+};
+
+struct resolve {
+	resolve_sink_fn *sink;
+	void *ctx;
+	struct modules *modules;
+	struct rproc *procs;
+	struct rproto *protos; /* in order of definition: the oldest goes first */
+	struct rname *names;
+	struct rbuild *builds;
+	uint32_t nbuilds;
+	size_t body_bytes;
+	struct resolve_stats stats;
+	uint64_t buf[8192]; /* records under construction */
+};
+
+struct rproc *resolve_proc(struct resolve *r, int pid);
+const struct vm *resolve_vm_at(const struct rproc *p, uint64_t g);
+
+/* Reads the mappings again; drops the known ranges if code moved. */
+int resolve_read_maps(struct resolve *r, struct rproc *p);
+
+/* Builds a record with strings and hands it to the sink. */
+int resolve_emit(struct resolve *r, struct ev_hdr *h, size_t fixed, const char *const *strs,
+		 unsigned int n);
+
+/* resolve_proto.c */
+int resolve_proto_raw(struct resolve *r, const struct ev_proto_raw *raw);
+int resolve_names(struct resolve *r, const struct ev_sample *s);
+void resolve_protos_drop(struct resolve *r, int pid); /* pid 0: all */
+
+/* resolve_sym.c */
+int resolve_sym(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time);
+
+#endif

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: MIT
+#include "bpf/mem.h"
+#include "bpf/resolve_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is remembered: prototypes, call sites, and bytes of prototypes' bodies. */
+#define PROTOS_MAX 16384
+#define NAMES_MAX 262144
+#define BODY_MAX (4u << 20)
+#define BODIES_MAX (16u << 20)
+#define KSTR_MAX 256
+
+static void drop_body(struct resolve *r, struct rproto *p)
+{
+	if (p->body)
+		r->body_bytes -= p->h.sizept;
+	free(p->body);
+	p->body = NULL;
+}
+
+static void free_proto(struct resolve *r, struct rproto *p)
+{
+	HASH_DEL(r->protos, p);
+	drop_body(r, p);
+	free(p);
+}
+
+static void names_drop(struct resolve *r)
+{
+	struct rname *n, *tmp;
+
+	HASH_ITER (hh, r->names, n, tmp) {
+		HASH_DEL(r->names, n);
+		free(n);
+	}
+}
+
+void resolve_protos_drop(struct resolve *r, int pid)
+{
+	struct rproto *p, *tmp;
+
+	HASH_ITER (hh, r->protos, p, tmp)
+		if (!pid || p->pid == pid)
+			free_proto(r, p);
+	if (!pid)
+		names_drop(r);
+}
+
+/* Is the header a copy of the same prototype? Only what never changes in its life is compared. */
+static int same_proto(const struct layout *l, const unsigned char *a, const unsigned char *b)
+{
+	const unsigned int wide[] = {l->PT_k,	     l->PT_uv,	   l->PT_chunkname,
+				     l->PT_lineinfo, l->PT_uvinfo, l->PT_varinfo};
+	const unsigned int half[] = {l->PT_sizebc, l->PT_sizekgc,    l->PT_sizekn,
+				     l->PT_sizept, l->PT_firstline, l->PT_numline};
+	size_t i;
+
+	for (i = 0; i < sizeof(wide) / sizeof(wide[0]); i++)
+		if (mem_get64(a, wide[i]) != mem_get64(b, wide[i]))
+			return 0;
+	for (i = 0; i < sizeof(half) / sizeof(half[0]); i++)
+		if (mem_get32(a, half[i]) != mem_get32(b, half[i]))
+			return 0;
+	return a[9] == b[9] && a[l->PT_numparams] == b[l->PT_numparams] &&
+	       a[l->PT_framesize] == b[l->PT_framesize] && a[l->PT_sizeuv] == b[l->PT_sizeuv];
+}
+
+/* Reads header and chunkname again: 1 if it is still what BPF saw. */
+static int still_there(const struct rproto *p)
+{
+	unsigned char head[EV_PROTO_HEAD], chunk[EV_CHUNK_COPY];
+	size_t len = strnlen((const char *)p->chunk, sizeof(p->chunk));
+
+	if (len < sizeof(p->chunk))
+		len++;
+	return !mem_read(p->pid, p->pt, head, p->l->PT_size) &&
+	       same_proto(p->l, head, p->head) &&
+	       !mem_read(p->pid, p->h.chunkname + p->l->STR_size, chunk, len) &&
+	       !memcmp(chunk, p->chunk, len);
+}
+
+/* Copies the prototype with all that is stored along with it: bytecode, constants, debug info. */
+static int load_body(struct resolve *r, struct rproto *p)
+{
+	struct rproto *q, *tmp;
+
+	if (p->body)
+		return 0;
+	if (p->gone || p->h.sizept > BODY_MAX)
+		return -ENOENT;
+	if (r->body_bytes + p->h.sizept > BODIES_MAX)
+		HASH_ITER (hh, r->protos, q, tmp)
+			drop_body(r, q);
+	p->body = malloc(p->h.sizept);
+	if (!p->body)
+		return -ENOMEM;
+	r->body_bytes += p->h.sizept;
+	if (mem_read(p->pid, p->pt, p->body, p->h.sizept) ||
+	    !same_proto(p->l, p->body, p->head) || !still_there(p)) {
+		p->gone = 1;
+		drop_body(r, p);
+		return -ENOENT;
+	}
+	return 0;
+}
+
+struct kstr_ctx {
+	const struct rproto *p;
+	char text[KSTR_MAX];
+};
+
+/* proto_kgc(pt, ~idx) of lj_obj.h: collectable constants lie before k. */
+static const char *kstr(void *ctx, uint32_t idx)
+{
+	struct kstr_ctx *c = ctx;
+	const struct rproto *p = c->p;
+	uint64_t k = p->h.k - p->pt, str;
+	unsigned char head[32];
+	uint32_t len;
+
+	if (idx >= p->h.sizekgc || k > p->h.sizept || k < 8ull * (idx + 1ull))
+		return NULL;
+	str = mem_get64(p->body, k - 8 * (idx + 1ull));
+	if (p->l->STR_size > sizeof(head) || mem_read(p->pid, str, head, p->l->STR_size) ||
+	    head[9] != 4)
+		return NULL;
+	len = mem_get32(head, p->l->STR_len);
+	if (len > KSTR_MAX - 1)
+		len = KSTR_MAX - 1;
+	if (mem_read(p->pid, str + p->l->STR_size, c->text, len))
+		return NULL;
+	c->text[len] = '\0';
+	return c->text;
+}
+
+/* The part of the body from address from up to end of the object, if it lies inside. */
+static const void *part(const struct rproto *p, uint64_t from, size_t *len)
+{
+	uint64_t off = from - p->pt;
+
+	*len = 0;
+	if (!from || off < p->l->PT_size || off >= p->h.sizept)
+		return NULL;
+	*len = p->h.sizept - off;
+	return p->body + off;
+}
+
+/* Presents the body to the decoder. */
+static int view(struct rproto *p, struct kstr_ctx *c, struct proto *out)
+{
+	memset(out, 0, sizeof(*out));
+	c->p = p;
+	out->h = p->h;
+	out->gen = bc_gen_by_count(p->l->bc_max);
+	if ((uint64_t)p->l->PT_size + 4ull * p->h.sizebc > p->h.sizept || !out->gen)
+		return -EINVAL;
+	out->bc = (const uint32_t *)(const void *)(p->body + p->l->PT_size);
+	out->lineinfo = part(p, p->h.lineinfo, &out->lineinfo_len);
+	out->uvinfo = part(p, p->h.uvinfo, &out->uvinfo_len);
+	out->varinfo = part(p, p->h.varinfo, &out->varinfo_len);
+	out->kstr = kstr;
+	out->kstr_ctx = c;
+	return 0;
+}
+
+static int emit_func(struct resolve *r, const struct ev_proto_raw *raw, struct rproto *p)
+{
+	struct ev_func e = {.h = raw->h, .id = raw->id, .g = raw->g, .pt = raw->pt};
+	char chunk[EV_CHUNK_COPY + 1];
+	const char *strs[] = {chunk};
+	struct kstr_ctx c;
+	struct proto pt;
+
+	memcpy(chunk, raw->chunk, EV_CHUNK_COPY);
+	chunk[EV_CHUNK_COPY] = '\0';
+	e.h.kind = EV_FUNC;
+	e.firstline = p->h.firstline;
+	e.numline = p->h.numline;
+	e.sizebc = p->h.sizebc;
+	/* lj_debug.c:lj_debug_getinfo, 'S': what. */
+	if (!p->h.firstline && p->h.numline)
+		e.flags |= EV_FUNC_MAIN;
+	if (p->h.flags & PROTO_VARARG)
+		e.flags |= EV_FUNC_VARARG;
+	if (!p->h.lineinfo)
+		e.flags |= EV_FUNC_STRIPPED;
+	if (p->h.firstline == -1)
+		e.flags |= EV_FUNC_BUILTIN;
+	if (raw->chunklen > strlen(chunk))
+		e.flags |= EV_FUNC_CUT;
+	if (!load_body(r, p) && !view(p, &c, &pt))
+		e.content = proto_content(&pt);
+	if (!e.content)
+		r->stats.protos_gone++;
+	r->stats.protos++;
+	return resolve_emit(r, &e.h, sizeof(e), strs, 1);
+}
+
+int resolve_proto_raw(struct resolve *r, const struct ev_proto_raw *raw)
+{
+	struct rproc *proc = resolve_proc(r, (int)raw->h.pid);
+	const struct vm *vm = proc ? resolve_vm_at(proc, raw->g) : NULL;
+	struct rproto *p;
+	struct proto_head h;
+
+	if (!vm || proto_decode_head(&vm->row->l, raw->head, sizeof(raw->head), &h)) {
+		r->stats.protos_bad++;
+		return 0;
+	}
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	if (HASH_COUNT(r->protos) >= PROTOS_MAX)
+		free_proto(r, r->protos);
+	p->id = raw->id;
+	p->pid = (int)raw->h.pid;
+	p->pt = raw->pt;
+	p->l = &vm->row->l;
+	p->h = h;
+	memcpy(p->head, raw->head, sizeof(p->head));
+	memcpy(p->chunk, raw->chunk, sizeof(p->chunk));
+	HASH_ADD(hh, r->protos, id, sizeof(p->id), p);
+	return emit_func(r, raw, p);
+}
+
+/* Names the call at a site. What was read counts only if the prototype is still the same after. */
+static int emit_name(struct resolve *r, const struct ev_sample *s, uint64_t site)
+{
+	struct ev_name e = {.h = s->h, .proto = EV_FRAME_PROTO(site), .pc = EV_FRAME_PC(site)};
+	char text[KSTR_MAX] = "";
+	const char *name = text, *found;
+	struct rproto *p;
+	struct kstr_ctx c;
+	struct proto pt;
+
+	HASH_FIND(hh, r->protos, &e.proto, sizeof(e.proto), p);
+	if (!p || load_body(r, p) || view(p, &c, &pt)) {
+		r->stats.names_gone++;
+		return 0;
+	}
+	e.what = (ev_u32)proto_callname(&pt, e.pc, &found);
+	if (e.what)
+		strncat(text, found, sizeof(text) - 1);
+	if (!still_there(p)) {
+		p->gone = 1;
+		drop_body(r, p);
+		r->stats.names_gone++;
+		return 0;
+	}
+	e.h.kind = EV_NAME;
+	e.h.cpu = 0;
+	r->stats.names++;
+	return resolve_emit(r, &e.h, sizeof(e), &name, 1);
+}
+
+int resolve_names(struct resolve *r, const struct ev_sample *s)
+{
+	unsigned int i;
+	struct rname *n;
+	uint64_t site;
+	int err;
+
+	for (i = 0; i + 1u < s->nframes; i++) {
+		const struct ev_frame *f = &s->f[i], *caller = f + 1;
+
+		if ((f->kind != EV_FRAME_LUA && f->kind != EV_FRAME_C) ||
+		    caller->kind != EV_FRAME_LUA || EV_FRAME_PC(caller->addr) == EV_NO_PC)
+			continue;
+		site = caller->addr;
+		HASH_FIND(hh, r->names, &site, sizeof(site), n);
+		if (n)
+			continue;
+		if (HASH_COUNT(r->names) >= NAMES_MAX)
+			names_drop(r);
+		n = calloc(1, sizeof(*n));
+		if (!n)
+			return -ENOMEM;
+		n->key = site;
+		HASH_ADD(hh, r->names, key, sizeof(n->key), n);
+		err = emit_name(r, s, site);
+		if (err)
+			return err;
+	}
+	return 0;
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+/* Names of code addresses: symbols, the VM's bytecode handlers, or module and function bounds. */
+#include "bpf/mem.h"
+#include "bpf/resolve_int.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HANDLERS_MAX 512
+#define RANGES_MAX 65536
+/* Mappings are read again for an unknown address, but not more often than this. */
+#define MAPS_AGE_NS 200000000u
+
+struct handler {
+	uint64_t addr;
+	uint32_t op;
+};
+
+static int range_find(const struct rproc *p, uint64_t addr, size_t *at)
+{
+	size_t lo = 0, hi = p->nranges, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (addr < p->range[mid].start)
+			hi = mid;
+		else if (addr >= p->range[mid].end)
+			lo = mid + 1;
+		else
+			return 1;
+	}
+	*at = lo;
+	return 0;
+}
+
+/* Remembers a range, cut to the gap around addr so that ranges never overlap. */
+static int range_add(struct rproc *p, size_t at, uint64_t *start, uint64_t *end)
+{
+	struct rrange *bigger;
+
+	if (p->nranges >= RANGES_MAX)
+		p->nranges = at = 0;
+	if (at > 0 && *start < p->range[at - 1].end)
+		*start = p->range[at - 1].end;
+	if (at < p->nranges && *end > p->range[at].start)
+		*end = p->range[at].start;
+	if ((p->nranges & (p->nranges - 1)) == 0) {
+		bigger = realloc(p->range, (p->nranges ? 2 * p->nranges : 1) * sizeof(*bigger));
+		if (!bigger)
+			return -ENOMEM;
+		p->range = bigger;
+	}
+	memmove(&p->range[at + 1], &p->range[at], (p->nranges - at) * sizeof(*p->range));
+	p->range[at].start = *start;
+	p->range[at].end = *end;
+	p->nranges++;
+	return 0;
+}
+
+static int by_addr(const void *a, const void *b)
+{
+	const struct handler *x = a, *y = b;
+
+	if (x->addr != y->addr)
+		return x->addr < y->addr ? -1 : 1;
+	return (x->op > y->op) - (x->op < y->op);
+}
+
+/*
+ * The handlers' addresses from the live dispatch table, sorted. Its first part changes while the VM
+ * records or hooks; the copies at its end never do, but lack the function headers
+ * (lj_dispatch.c:lj_dispatch_init, GG_LEN_SDISP).
+ */
+static size_t handlers(int pid, const struct vm *vm, struct handler *h)
+{
+	const struct layout *l = &vm->row->l;
+	const struct bc_gen *gen = bc_gen_by_count(l->bc_max);
+	uint64_t table[1024];
+	size_t len = (l->GG_bcff - l->GG_dispatch) / 8u, funcf, i, n = 0;
+
+	if (!gen || len > sizeof(table) / sizeof(table[0]) || l->bc_max > HANDLERS_MAX)
+		return 0;
+	funcf = gen->of[BC_ID_FUNCF];
+	if (funcf > l->bc_max || len < l->bc_max + funcf ||
+	    mem_read(pid, vm_main(vm) + l->GG_dispatch, table, len * 8))
+		return 0;
+	for (i = 0; i < l->bc_max; i++) {
+		h[n].addr = i < funcf ? table[len - funcf + i] : table[i];
+		h[n++].op = (uint32_t)i;
+	}
+	qsort(h, n, sizeof(*h), by_addr);
+	return n;
+}
+
+struct symbol {
+	uint64_t start, end, offset; /* start and end: run-time */
+	enum ev_sym_kind kind;
+	uint32_t flags;
+	char name[128];
+};
+
+/* An address in the interpreter: its bytecode's handler, or lj_vm before the first of them. */
+static void vm_symbol(const struct rproc *p, const struct proc_map *m, uint64_t addr,
+		      struct symbol *s)
+{
+	struct handler h[HANDLERS_MAX];
+	const struct bc_gen *gen;
+	const struct vm *vm = NULL;
+	size_t i, n, lo;
+
+	s->kind = EV_SYM_VM;
+	s->start = m->module->vm.asm_start + m->bias;
+	s->end = m->module->vm.asm_end + m->bias;
+	snprintf(s->name, sizeof(s->name), "lj_vm");
+	for (i = 0; i < p->vms.n && !vm; i++)
+		if (p->vms.vm[i].module == m->module)
+			vm = &p->vms.vm[i];
+	n = vm ? handlers(p->pid, vm, h) : 0;
+	gen = vm ? bc_gen_by_count(vm->row->l.bc_max) : NULL;
+	for (lo = 0; lo < n && h[lo].addr <= addr; lo++)
+		;
+	if (n && !lo)
+		s->end = h[0].addr;
+	if (!lo || h[lo - 1].addr < s->start)
+		return;
+	s->kind = EV_SYM_BC;
+	if (lo < n)
+		s->end = h[lo].addr;
+	s->start = h[--lo].addr;
+	while (lo > 0 && h[lo - 1].addr == s->start) /* several opcodes, one handler: the first */
+		lo--;
+	snprintf(s->name, sizeof(s->name), "lj_BC_%s", bc_name(gen, h[lo].op));
+}
+
+static void file_symbol(const struct rproc *p, const struct proc_map *m, uint64_t addr,
+			struct symbol *s)
+{
+	const struct module *mod = m->module;
+	uint64_t v = addr - m->bias, start, end;
+	const char *name;
+	int in_asm = mod->has_vm && v >= mod->vm.asm_start && v < mod->vm.asm_end;
+
+	if (mod->has_vm)
+		s->flags = EV_SYM_LUAJIT;
+	if (!elfobj_symbol(mod->elf, v, &name, &start, &end)) {
+		s->kind = EV_SYM_FUNC;
+		if (in_asm)
+			s->kind = strncmp(name, "lj_BC_", 6) ? EV_SYM_VM : EV_SYM_BC;
+		snprintf(s->name, sizeof(s->name), "%s", name);
+	} else if (in_asm) {
+		vm_symbol(p, m, addr, s);
+		start = s->start - m->bias;
+		end = s->end - m->bias;
+	} else if ((name = elfobj_plt_name(mod->elf, v))) {
+		s->kind = EV_SYM_FUNC;
+		start = v & ~15ULL;
+		end = start + 16;
+		snprintf(s->name, sizeof(s->name), "%s", name);
+	} else {
+		s->kind = EV_SYM_MODULE;
+		if (elfobj_func_bounds(mod->elf, v, &start, &end)) {
+			start = m->start - m->bias;
+			end = m->end - m->bias;
+		}
+	}
+	s->start = start + m->bias;
+	s->end = end + m->bias;
+	s->offset = start;
+}
+
+static const struct proc_map *map_at(struct resolve *r, struct rproc *p, uint64_t addr)
+{
+	const struct proc_map *m = proc_maps_at(&p->maps, addr);
+
+	if (m)
+		return m;
+	if (resolve_now() - p->maps_time < MAPS_AGE_NS || resolve_read_maps(r, p))
+		return NULL;
+	return proc_maps_at(&p->maps, addr);
+}
+
+int resolve_sym(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time)
+{
+	struct ev_sym e = {.h = {.kind = EV_SYM, .time = time, .pid = (ev_u32)p->pid}};
+	const struct proc_map *m;
+	struct symbol s = {.start = addr, .end = addr + 1, .kind = EV_SYM_ANON};
+	const char *strs[2];
+	size_t at;
+	int err;
+
+	if (range_find(p, addr, &at))
+		return 0;
+	m = map_at(r, p, addr);
+	if (!m)
+		return 0; /* not mapped any more: stays without a name */
+	range_find(p, addr, &at); /* reading the mappings may have dropped the ranges */
+	if (m->module && m->module->elf) {
+		file_symbol(p, m, addr, &s);
+	} else {
+		s.start = m->start;
+		s.end = m->end;
+		snprintf(s.name, sizeof(s.name), "%s%s%s", m->name[0] == '[' ? "" : "[", m->name,
+			 m->name[0] == '[' ? "" : "]");
+	}
+	if (addr < s.start || addr >= s.end) {
+		s.start = addr;
+		s.end = addr + 1;
+	}
+	err = range_add(p, at, &s.start, &s.end);
+	if (err)
+		return err;
+	e.h.tid = e.h.pid;
+	e.start = s.start;
+	e.end = s.end;
+	e.offset = s.offset;
+	e.kind = s.kind;
+	e.flags = s.flags;
+	strs[0] = s.name;
+	strs[1] = m->module ? m->module->base : "";
+	return resolve_emit(r, &e.h, sizeof(e), strs, 2);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finds the LuaJIT VMs of a process by their memory, and proves the layout before anything is read
+ * by it.
+ *
+ * A GG_State points at itself: lua_State.glref of the main thread at its start holds the address of
+ * the global_State inside it, whose mainthref points back (LuaJIT src/lj_dispatch.h GG_State,
+ * lj_state.c:lua_newstate). That finds every VM, idle or busy, without a symbol and without waiting.
+ * A row of the layout table is accepted only if all checks of vm_verify hold.
+ */
+#ifndef BPF_VM_H
+#define BPF_VM_H
+
+#include "bpf/process.h"
+#include "bytecode/layout.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct vm {
+	uint64_t g; /* address of the global_State */
+	const struct layout_row *row;
+	const struct module *module; /* whose assembly runs it */
+	uint64_t bias;		     /* of that module */
+};
+
+/* What a check saw, for `ljx doctor` and error messages. */
+#define VM_EVIDENCE 2048
+struct vm_evidence {
+	unsigned int passed, failed;
+	char text[VM_EVIDENCE]; /* a line for each check that failed, and the last row's summary */
+};
+
+/* A process may hold more; the rest is counted. */
+#define VM_MAX 4096
+
+struct vm_list {
+	struct vm *vm;
+	size_t n;
+	size_t refused; /* self-pointing patterns whose layout did not verify */
+	size_t dropped; /* beyond VM_MAX */
+	uint64_t bytes; /* memory looked at */
+};
+
+/*
+ * Scans the private writable memory of pid. Pages that are not present are neither read nor made
+ * present. ev (may be NULL) tells of the last refusal. 0 or -errno; no VM is no error. out must be
+ * zeroed or released.
+ */
+int vm_scan(int pid, const struct proc_maps *maps, struct vm_list *out, struct vm_evidence *ev);
+void vm_list_release(struct vm_list *list);
+
+/* Verifies the global_State at g by all rows. 0 and *out, or -ENOENT. */
+int vm_find_row(int pid, const struct proc_maps *maps, uint64_t g, struct vm *out,
+		struct vm_evidence *ev);
+
+/* Is there still a VM at vm->g? A cheap test of the pattern only. */
+int vm_alive(int pid, const struct vm *vm);
+
+/*
+ * Addresses of the coroutines of a VM, the main thread among them, found by the same scan. A
+ * malloc'd array of *n, at most max; NULL if out of memory.
+ */
+uint64_t *vm_threads(int pid, const struct proc_maps *maps, const struct vm *vm, size_t max,
+		     size_t *n);
+
+/* True if the JIT compiler of the VM is on (jit.status). -1: not known. */
+int vm_jit_on(int pid, const struct vm *vm);
+
+/* Main thread of a VM. */
+static inline uint64_t vm_main(const struct vm *vm) { return vm->g - vm->row->l.GG_g; }
+
+#endif

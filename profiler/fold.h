@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the parts of the fold share; not for other folders. prof.c adds samples to the tree, defs.c
+ * remembers definitions, frames.c numbers frames by identity and labels them, rows.c reads the
+ * tree.
+ */
+#ifndef PROFILER_FOLD_H
+#define PROFILER_FOLD_H
+
+#include "profiler/prof.h"
+#include "profiler/table.h"
+
+#define NO_FRAME UINT32_MAX
+
+/* Code of a process, as EV_SYM told. */
+struct sym {
+	uint64_t start;
+	uint64_t offset;
+	uint32_t kind;	 /* enum ev_sym_kind, or anything */
+	uint32_t flags;	 /* EV_SYM_LUAJIT */
+	uint32_t name;	 /* of strs */
+	uint32_t module; /* of strs */
+	uint32_t frame;	 /* where it is the same for all addresses, else NO_FRAME */
+};
+
+/* [start, end) belongs to a symbol. A process's ranges are sorted and do not overlap. */
+struct range {
+	uint64_t start, end;
+	uint32_t sym; /* index of the process's syms */
+};
+
+struct proc {
+	struct prof_process pub;
+	uint32_t generation;
+	uint32_t frame; /* PROF_PROCESS frame of this generation, or NO_FRAME */
+	struct range *ranges;
+	uint32_t nranges, ranges_cap;
+	struct sym *syms;
+	uint32_t nsyms, syms_cap;
+};
+
+enum frame_type {
+	FRAME_FIXED, /* the label says all */
+	FRAME_LUA,
+	FRAME_TRACE,
+	FRAME_SYM,    /* C:NAME */
+	FRAME_MODULE, /* C:NAME@module+0xOFFSET, NAME by vote */
+	FRAME_LINE,
+};
+
+/* A frame and what its label is made of. */
+struct frame {
+	struct prof_frame pub;
+	uint32_t type;	/* enum frame_type */
+	uint32_t flags; /* EV_FUNC_* */
+	uint32_t chunk; /* of strs: the chunkname as it came */
+	uint32_t name;	/* of strs: the label has it; 0: none */
+	uint32_t best;	/* index of votes + 1: the winner so far, while choosing */
+	uint64_t offset;
+};
+
+/* How often a caller called a function so. */
+struct vote {
+	uint32_t frame;
+	uint32_t name; /* of strs */
+	uint64_t count;
+};
+
+/* Is the node what the instruction pointer shows, on top of the frames that the VM knows? */
+#define NODE_LEAF 0x80000000u
+
+struct node {
+	struct prof_node
+	    pub; /* by_state: of self while samples are added, of total when finished */
+	uint32_t parent;
+	uint32_t leaf; /* NODE_LEAF or 0 */
+};
+
+#define NODES_LOG2 12u
+#define NODES_BLOCK (1u << NODES_LOG2)
+
+struct prof {
+	struct prof_opts opts;
+	struct prof_stats stats;
+	int finished;
+
+	struct pool strs;  /* raw strings, and labels made of them */
+	struct pool ids;   /* identities of frames: number - 1 is the frame's */
+	struct pool vmids; /* (pid, generation, g) */
+
+	struct frame *frames;
+	uint32_t nframes, frames_cap;
+
+	struct map votes_at; /* name, frame -> index of votes + 1 */
+	struct vote *votes;
+	uint32_t nvotes, votes_cap;
+
+	struct node **blocks; /* of NODES_BLOCK; they never move */
+	uint32_t nblocks, blocks_cap;
+	uint32_t nnodes;
+	struct map edges; /* parent, frame -> node */
+	struct prof_node **children;
+
+	struct map procs_at; /* pid -> index of procs + 1 */
+	struct proc *procs;
+	uint32_t nprocs, procs_cap;
+	struct prof_process *processes; /* for prof_processes() */
+
+	struct map funcs;   /* proto id -> frame + 1 */
+	struct map names;   /* proto, pc -> strs */
+	struct map ffs;	    /* build, ffid -> frame + 1 */
+	struct map builds;  /* build id -> strs of "version\0build-id" */
+	struct map vms;	    /* number of vmids -> build id + 1 */
+	char *builds_shown; /* for prof_builds(), or NULL */
+	struct map builds_seen;
+
+	uint32_t undefined; /* frame [undefined] */
+};
+
+/* String idx of a record whose structure has size fixed; "" if there is none. */
+const char *ev_string(const struct ev_hdr *h, size_t fixed, unsigned int idx);
+
+/* defs.c */
+
+/* Remembers a definition; other kinds are none of its business. 0 or -ENOMEM. */
+int defs_add(struct prof *p, const struct ev_hdr *h);
+void defs_release(struct prof *p);
+
+/* The process, entered if new; NULL if out of memory. Valid until the next one is entered. */
+struct proc *defs_proc(struct prof *p, uint32_t pid);
+
+/* The symbol that covers addr, or NULL. Valid until the next EV_SYM. */
+struct sym *defs_sym(const struct proc *proc, uint64_t addr);
+
+/* The build of a VM, 0 if not known. */
+uint32_t defs_build(const struct prof *p, const struct proc *proc, uint64_t g);
+
+/* The name by which the instruction at (proto, pc) calls: of strs, 0 if none. */
+uint32_t defs_name(const struct prof *p, uint64_t addr);
+
+/* frames.c: 0 or -ENOMEM; *out is a number for prof_frame(), equal for equal identity. */
+
+/* A frame that is nothing but its label, which is cleaned. */
+int frames_fixed(struct prof *p, enum prof_kind kind, const char *label, uint32_t *out);
+
+/* build: of strs. */
+int frames_lua(struct prof *p, const struct ev_func *ev, uint32_t build, uint32_t *out);
+
+/* func: the frame of the function where the trace starts, or NO_FRAME. */
+int frames_trace(struct prof *p, uint32_t number, uint32_t func, const struct ev_frame *f,
+		 uint32_t *out);
+
+/* A C function. */
+int frames_cfunc(struct prof *p, struct sym *sym, uint32_t *out);
+
+/* Code of the VM by its bare name. */
+int frames_vmcode(struct prof *p, struct sym *sym, uint32_t *out);
+
+/* name: NULL: as defined last. */
+int frames_ff(struct prof *p, uint32_t build, uint32_t ffid, const char *name, uint32_t *out);
+
+/* A line of a function. */
+int frames_line(struct prof *p, uint32_t func, uint32_t line, uint32_t *out);
+
+/* A caller called frame by name. */
+int frames_vote(struct prof *p, uint32_t frame, uint32_t name);
+
+/* Counts the votes and makes the labels that depend on them. */
+int frames_finish(struct prof *p);
+
+static inline struct node *node_at(const struct prof *p, uint32_t i)
+{
+	return &p->blocks[i >> NODES_LOG2][i & (NODES_BLOCK - 1)];
+}
+
+#endif

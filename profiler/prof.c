@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The fold. A sample goes down the tree from the root and is counted at its last node only; totals
+ * are summed up in prof_finish, and taken apart again when more samples come. The order of the
+ * nodes makes that two plain loops: a node's number is larger than its parent's.
+ */
+#include "profiler/fold.h"
+#include "profiler/label.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const why_text[EV_WHY_MAX] = {
+#define WHY_TEXT(num, name, text) [num] = text,
+    EV_WHYS(WHY_TEXT)
+#undef WHY_TEXT
+};
+
+/* Where a sample has got to on its way down. */
+struct cursor {
+	struct prof *p;
+	struct proc *proc;
+	const struct ev_sample *s;
+	uint32_t nframes;   /* of s->f */
+	uint32_t node;	    /* the tree's, reached so far */
+	uint32_t top;	    /* frame of the last function pushed, or NO_FRAME */
+	unsigned int state; /* of s, in range */
+	unsigned int why;   /* of s, in range */
+	int real;	    /* frames of s->f were pushed */
+	int undefined;	    /* one of them is [undefined] */
+};
+
+/* Adds a node below parent; leaf is NODE_LEAF or 0. */
+static int new_node(struct prof *p, uint32_t parent, uint32_t frame, uint32_t leaf, uint32_t *out)
+{
+	struct node *n;
+
+	if (p->nnodes == UINT32_MAX)
+		return -ENOMEM;
+	if (p->nnodes >> NODES_LOG2 == p->nblocks) {
+		struct node **blocks =
+		    array_room(p->blocks, &p->blocks_cap, (size_t)p->nblocks + 1, sizeof(*blocks));
+
+		if (!blocks)
+			return -ENOMEM;
+		p->blocks = blocks;
+		blocks[p->nblocks] = calloc(NODES_BLOCK, sizeof(**blocks));
+		if (!blocks[p->nblocks])
+			return -ENOMEM;
+		p->nblocks++;
+	}
+	if (p->nnodes && map_set(&p->edges, (uint64_t)parent << 32 | leaf | frame, p->nnodes))
+		return -ENOMEM;
+	n = node_at(p, p->nnodes);
+	n->pub.frame = frame;
+	n->parent = parent;
+	n->leaf = leaf;
+	*out = p->nnodes++;
+	return 0;
+}
+
+static int push(struct cursor *c, uint32_t frame, uint32_t leaf)
+{
+	uint32_t next = map_get(&c->p->edges, (uint64_t)c->node << 32 | leaf | frame);
+
+	if (next) {
+		c->node = next;
+		return 0;
+	}
+	return new_node(c->p, c->node, frame, leaf, &c->node);
+}
+
+static int push_fixed(struct cursor *c, enum prof_kind kind, const char *label)
+{
+	uint32_t frame;
+	int err = frames_fixed(c->p, kind, label, &frame);
+
+	return err ? err : push(c, frame, 0);
+}
+
+static int push_process(struct cursor *c)
+{
+	struct proc *proc = c->proc;
+	char label[LABEL_MAX + 1];
+
+	if (proc->frame == NO_FRAME) {
+		int err;
+
+		label_format(label, "%s:%" PRIu32, *proc->pub.comm ? proc->pub.comm : "?",
+			     proc->pub.pid);
+		err = frames_fixed(c->p, PROF_PROCESS, label, &proc->frame);
+		if (err)
+			return err;
+	}
+	return push(c, proc->frame, 0);
+}
+
+/* The function of frame f, or *out = p->undefined. */
+static int resolve(struct cursor *c, const struct ev_frame *f, uint32_t *out)
+{
+	struct prof *p = c->p;
+	struct sym *sym;
+	uint32_t func;
+
+	*out = p->undefined;
+	switch (f->kind) {
+	case EV_FRAME_LUA:
+		func = map_get(&p->funcs, EV_FRAME_PROTO(f->addr));
+		if (func)
+			*out = func - 1;
+		return 0;
+	case EV_FRAME_C:
+		sym = defs_sym(c->proc, f->addr);
+		return sym ? frames_cfunc(p, sym, out) : 0;
+	case EV_FRAME_FF:
+		return frames_ff(p, defs_build(p, c->proc, c->s->g), f->ffid, NULL, out);
+	default:
+		return 0;
+	}
+}
+
+/* Counts the name that the caller of f[i] uses. Only Lua code has names for what it calls. */
+static int vote(struct cursor *c, uint32_t i, uint32_t frame)
+{
+	const struct ev_frame *caller = &c->s->f[i + 1];
+	uint32_t name;
+
+	if (i + 1 >= c->nframes || caller->kind != EV_FRAME_LUA ||
+	    EV_FRAME_PC(caller->addr) == EV_NO_PC)
+		return 0;
+	name = defs_name(c->p, caller->addr);
+	return name ? frames_vote(c->p, frame, name) : 0;
+}
+
+static int push_trace(struct cursor *c, const struct ev_frame *f)
+{
+	uint32_t func = NO_FRAME, frame;
+	int err;
+
+	if (f) {
+		func = map_get(&c->p->funcs, EV_FRAME_PROTO(f->addr)) - 1; /* 0: NO_FRAME */
+		c->undefined |= func == NO_FRAME;
+		c->real = 1;
+	}
+	err = frames_trace(c->p, c->s->trace, func, f, &frame);
+	return err ? err : push(c, frame, 0);
+}
+
+static int push_function(struct cursor *c, uint32_t i)
+{
+	const struct ev_frame *f = &c->s->f[i];
+	uint32_t frame, line;
+	int err = resolve(c, f, &frame);
+
+	if (!err)
+		err = vote(c, i, frame);
+	if (!err)
+		err = push(c, frame, 0);
+	if (err)
+		return err;
+	c->top = frame;
+	c->real = 1;
+	c->undefined |= frame == c->p->undefined;
+	if (!c->p->opts.lines || f->kind != EV_FRAME_LUA || !f->line || frame == c->p->undefined)
+		return 0;
+	err = frames_line(c->p, frame, f->line, &line);
+	return err ? err : push(c, line, 0);
+}
+
+/* The frames of the VM's stack, root first. */
+static int push_stack(struct cursor *c)
+{
+	for (uint32_t i = c->nframes; i--;) {
+		const struct ev_frame *f = &c->s->f[i];
+		int err;
+
+		if (f->kind == EV_FRAME_CO)
+			continue;
+		err = !i && f->kind == EV_FRAME_TRACE ? push_trace(c, f) : push_function(c, i);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* What goes before the stack: the process, and why the stack is not whole. */
+static int push_head(struct cursor *c)
+{
+	uint32_t i = 0;
+	int err = c->p->opts.per_process ? push_process(c) : 0;
+
+	while (i < c->nframes && c->s->f[i].kind == EV_FRAME_CO)
+		i++;
+	/* A complete walk that found nothing found that no Lua function is active. */
+	if (c->why == EV_WHY_NONE && i == c->nframes)
+		c->why = EV_WHY_OUTSIDE;
+	if (!err && c->why != EV_WHY_NONE) {
+		char label[LABEL_MAX + 1];
+
+		snprintf(label, sizeof(label), "[no Lua stack: %s]", why_text[c->why]);
+		err = push_fixed(c, PROF_OTHER, label);
+	}
+	if (!err && (c->s->flags & EV_SF_TRUNCATED))
+		err = push_fixed(c, PROF_OTHER, "[truncated]");
+	return err;
+}
+
+/* The C function at the instruction pointer, unless the stack ends in it. */
+static int push_c_leaf(struct cursor *c)
+{
+	struct sym *sym = defs_sym(c->proc, c->s->ip);
+	uint32_t frame;
+	int err;
+
+	if (!sym || sym->kind != EV_SYM_FUNC)
+		return 0;
+	err = frames_cfunc(c->p, sym, &frame);
+	return err || frame == c->top ? err : push(c, frame, NODE_LEAF);
+}
+
+/* Is this LuaJIT's own C code, nameless, that the interpreter called? */
+static int is_helper(const struct cursor *c, const struct sym *sym)
+{
+	return c->state == EV_STATE_INTERP && sym->kind == EV_SYM_MODULE &&
+	       (sym->flags & EV_SYM_LUAJIT);
+}
+
+/* Where in or below the VM the instruction pointer is. */
+static int push_vm_leaf(struct cursor *c)
+{
+	struct sym *sym = defs_sym(c->proc, c->s->ip);
+	uint32_t frame;
+	int err;
+
+	if (!sym && !(c->s->flags & EV_SF_VMCODE))
+		return 0;
+	if (!sym || is_helper(c, sym))
+		err = frames_fixed(c->p, PROF_VM, "lj_vm", &frame);
+	else if (sym->kind == EV_SYM_BC || sym->kind == EV_SYM_VM)
+		err = frames_vmcode(c->p, sym, &frame);
+	else if (sym->kind == EV_SYM_FUNC || sym->kind == EV_SYM_MODULE)
+		err = frames_cfunc(c->p, sym, &frame);
+	else
+		return 0;
+	return err ? err : push(c, frame, NODE_LEAF);
+}
+
+/* What goes on top of the stack: what the VM was doing. */
+static int push_state(struct cursor *c)
+{
+	uint32_t flags = c->s->flags;
+	int kernel = !!(flags & EV_SF_KERNEL);
+
+	switch (c->state) {
+	case EV_STATE_TRACE:
+		if (!c->nframes || c->s->f[0].kind != EV_FRAME_TRACE) {
+			int err = push_trace(c, NULL);
+
+			if (err)
+				return err;
+		}
+		return flags & EV_SF_MCODE ? 0 : push_vm_leaf(c);
+	case EV_STATE_INTERP:
+		return kernel ? 0 : push_vm_leaf(c);
+	case EV_STATE_C:
+	case EV_STATE_OUTSIDE:
+		return kernel ? 0 : push_c_leaf(c);
+	case EV_STATE_GC:
+		return push_fixed(c, PROF_GC, "[GC]");
+	case EV_STATE_EXIT:
+		return push_fixed(c, PROF_JIT, "[exit]");
+	case EV_STATE_RECORD:
+		return push_fixed(c, PROF_JIT, "[JIT] record");
+	case EV_STATE_OPT:
+		return push_fixed(c, PROF_JIT, "[JIT] optimise");
+	case EV_STATE_ASM:
+		return push_fixed(c, PROF_JIT, "[JIT] assemble");
+	default:
+		return 0;
+	}
+}
+
+static void count(struct cursor *c)
+{
+	struct prof_stats *st = &c->p->stats;
+	const struct ev_sample *s = c->s;
+	struct node *n = node_at(c->p, c->node);
+
+	n->pub.self++;
+	n->pub.by_state[c->state]++;
+	if (!st->samples || s->h.time < st->first_time)
+		st->first_time = s->h.time;
+	if (!st->samples || s->h.time > st->last_time)
+		st->last_time = s->h.time;
+	st->samples++;
+	st->with_lua += !!c->real;
+	st->kernel += !!(s->flags & EV_SF_KERNEL);
+	st->truncated += !!(s->flags & EV_SF_TRUNCATED);
+	st->repaired += !!(s->flags & EV_SF_REPAIRED);
+	st->undefined += !!c->undefined;
+	st->by_state[c->state]++;
+	st->by_why[c->why]++;
+}
+
+/* More samples after a finish: by_state of all is to be self's again. */
+static void reopen(struct prof *p)
+{
+	if (!p->finished)
+		return;
+	/* A child's own numbers are still totals when they leave its parent's: it comes later. */
+	for (uint32_t i = 1; i < p->nnodes; i++) {
+		const struct node *n = node_at(p, i);
+		struct node *parent = node_at(p, n->parent);
+
+		for (int k = 0; k < EV_STATE_MAX; k++)
+			parent->pub.by_state[k] -= n->pub.by_state[k];
+	}
+	p->finished = 0;
+}
+
+static int add_sample(struct prof *p, const struct ev_sample *s)
+{
+	struct cursor c = {.p = p, .s = s, .top = NO_FRAME};
+	size_t room = (s->h.size - sizeof(*s)) / sizeof(s->f[0]);
+	int err;
+
+	c.proc = defs_proc(p, s->h.pid);
+	if (!c.proc)
+		return -ENOMEM;
+	c.proc->pub.samples++;
+	if (p->opts.pid && p->opts.pid != s->h.pid)
+		return 0;
+	c.nframes = s->nframes < room ? s->nframes : (uint32_t)room;
+	c.state = s->state < EV_STATE_MAX ? s->state : EV_STATE_UNKNOWN;
+	c.why = s->why < EV_WHY_MAX ? s->why : EV_WHY_BAD_FRAME;
+	err = push_head(&c);
+	if (!err)
+		err = push_stack(&c);
+	if (!err)
+		err = push_state(&c);
+	if (!err && (s->flags & EV_SF_KERNEL))
+		err = push_fixed(&c, PROF_KERNEL, "[kernel]");
+	if (!err)
+		count(&c);
+	return err;
+}
+
+int prof_add(struct prof *p, const struct ev_hdr *h)
+{
+	reopen(p);
+	switch (h->kind) {
+	case EV_SAMPLE:
+		return add_sample(p, (const struct ev_sample *)h);
+	case EV_LOST:
+		p->stats.lost += ((const struct ev_lost *)h)->samples;
+		return 0;
+	case EV_META:
+		p->stats.rate = ((const struct ev_meta *)h)->rate;
+		return 0;
+	default:
+		return defs_add(p, h);
+	}
+}
+
+static int by_label(const void *a, const void *b, void *ctx)
+{
+	const struct prof_node *const *x = a, *const *y = b;
+	const struct prof *p = ctx;
+	int order = strcmp(p->frames[(*x)->frame].pub.label, p->frames[(*y)->frame].pub.label);
+
+	if (order)
+		return order;
+	/* Different functions of one label: any order, but always the same. */
+	return ((*x)->frame > (*y)->frame) - ((*x)->frame < (*y)->frame);
+}
+
+/* Sums up from the leaves to the root and counts children. */
+static void sum_up(struct prof *p)
+{
+	for (uint32_t i = 0; i < p->nnodes; i++) {
+		struct node *n = node_at(p, i);
+
+		n->pub.total = n->pub.self;
+		n->pub.nchildren = 0;
+	}
+	for (uint32_t i = p->nnodes; --i;) {
+		const struct node *n = node_at(p, i);
+		struct node *parent = node_at(p, n->parent);
+
+		parent->pub.total += n->pub.total;
+		parent->pub.nchildren++;
+		for (int k = 0; k < EV_STATE_MAX; k++)
+			parent->pub.by_state[k] += n->pub.by_state[k];
+	}
+}
+
+/* All the nodes' lists of children, one after the other in one array. */
+static int list_children(struct prof *p)
+{
+	struct prof_node **all = realloc(p->children, p->nnodes * sizeof(*all));
+	size_t used = 0;
+
+	if (!all)
+		return -ENOMEM;
+	p->children = all;
+	for (uint32_t i = 0; i < p->nnodes; i++) {
+		struct node *n = node_at(p, i);
+
+		n->pub.children = all + used;
+		used += n->pub.nchildren;
+		n->pub.nchildren = 0;
+	}
+	for (uint32_t i = 1; i < p->nnodes; i++) {
+		struct node *n = node_at(p, i);
+		struct prof_node *parent = &node_at(p, n->parent)->pub;
+
+		parent->children[parent->nchildren++] = &n->pub;
+	}
+	for (uint32_t i = 0; i < p->nnodes; i++) {
+		struct prof_node *n = &node_at(p, i)->pub;
+
+		qsort_r(n->children, n->nchildren, sizeof(*n->children), by_label, p);
+	}
+	return 0;
+}
+
+int prof_finish(struct prof *p)
+{
+	struct prof_process *processes =
+	    realloc(p->processes, (p->nprocs + (size_t)1) * sizeof(*processes));
+	int err;
+
+	if (!processes)
+		return -ENOMEM;
+	p->processes = processes;
+	for (uint32_t i = 0; i < p->nprocs; i++)
+		processes[i] = p->procs[i].pub;
+	reopen(p);
+	err = frames_finish(p);
+	if (err)
+		return err;
+	sum_up(p);
+	p->finished = 1;
+	return list_children(p);
+}
+
+struct prof *prof_new(const struct prof_opts *opts)
+{
+	struct prof *p = calloc(1, sizeof(*p));
+	uint32_t root;
+
+	if (!p)
+		return NULL;
+	p->opts = *opts;
+	if (frames_fixed(p, PROF_ROOT, "all", &root) || new_node(p, 0, root, 0, &root) ||
+	    frames_fixed(p, PROF_OTHER, "[undefined]", &p->undefined)) {
+		prof_free(p);
+		return NULL;
+	}
+	return p;
+}
+
+static void free_nodes(struct prof *p)
+{
+	map_release(&p->edges);
+	for (uint32_t i = 0; i < p->nblocks; i++)
+		free(p->blocks[i]);
+	p->nblocks = 0;
+	p->nnodes = 0;
+}
+
+int prof_reset(struct prof *p)
+{
+	uint32_t rate = p->stats.rate, root;
+
+	free_nodes(p);
+	map_release(&p->votes_at);
+	p->nvotes = 0;
+	p->finished = 0;
+	p->stats = (struct prof_stats){.rate = rate};
+	for (uint32_t i = 0; i < p->nprocs; i++)
+		p->procs[i].pub.samples = 0;
+	return frames_fixed(p, PROF_ROOT, "all", &root) || new_node(p, 0, root, 0, &root) ? -ENOMEM
+											  : 0;
+}
+
+void prof_free(struct prof *p)
+{
+	if (!p)
+		return;
+	defs_release(p);
+	pool_release(&p->strs);
+	pool_release(&p->ids);
+	map_release(&p->votes_at);
+	free_nodes(p);
+	free(p->blocks);
+	free(p->children);
+	free(p->frames);
+	free(p->votes);
+	free(p->processes);
+	free(p);
+}
+
+const struct prof_node *prof_root(const struct prof *p)
+{
+	return &node_at(p, 0)->pub;
+}
+
+const struct prof_frame *prof_frame(const struct prof *p, uint32_t frame)
+{
+	return &p->frames[frame].pub;
+}
+
+const struct prof_stats *prof_stats(const struct prof *p)
+{
+	return &p->stats;
+}
+
+const struct prof_process *prof_processes(const struct prof *p, size_t *n)
+{
+	*n = p->finished ? p->nprocs : 0;
+	return p->processes;
+}
+
+const char *prof_builds(const struct prof *p)
+{
+	return p->builds_shown ? p->builds_shown : "";
+}

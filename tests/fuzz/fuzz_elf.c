@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+/*
+ * ELF files from a hostile target. An input is either a whole file or edits of a small one made
+ * here, which has a bit of everything and so leads deep.
+ */
+#include "bpf/elfobj.h"
+
+#include <elf.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum {
+	VM_SIZE = 12 << 10,
+	NFDES = 2,
+	NSYMS = 6,
+	NSECTIONS = 8,
+};
+
+/* All at its own offset; addresses are offsets. */
+struct image {
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph[4];
+	struct {
+		Elf64_Nhdr head;
+		char name[4];
+		unsigned char id[20];
+	} note;
+	struct {
+		unsigned char enc[4];
+		int32_t frame;
+		uint32_t count;
+		int32_t table[NFDES][2];
+	} ehhdr;
+	unsigned char cie[24];
+	struct {
+		uint32_t len, cie;
+		int32_t start;
+		uint32_t size;
+		unsigned char rest[4];
+	} fde[NFDES];
+	unsigned char plt[32];
+	Elf64_Rela rela[2];
+	uint64_t got[2];
+	Elf64_Sym sym[NSYMS];
+	char str[64];
+	char shstr[64];
+	char version[32];
+	Elf64_Shdr sh[NSECTIONS];
+	_Alignas(16) unsigned char vm[VM_SIZE];
+	unsigned char after[64];
+};
+
+static volatile uint64_t sink;
+
+static void make_code(struct image *im)
+{
+	static const unsigned char next[] = {0x0f, 0xb6, 0xcc, 0x0f, 0xb6, 0xe8, 0x48, 0x83, 0xc3,
+					     0x04, 0xc1, 0xe8, 0x10, 0x41, 0xff, 0x24, 0xee};
+	static const unsigned char cie[24] = {20,  0,	0, 0, 0,    0,	0, 0,	1,
+					      'z', 'R', 0, 1, 0x78, 16, 1, 0x1b};
+	static const unsigned char plt[] = {0xf3, 0x0f, 0x1e, 0xfa, 0xff, 0x25};
+	const size_t hdr = offsetof(struct image, ehhdr);
+	size_t i, fde, start;
+	int32_t disp;
+
+	for (i = 0; i < 70; i++)
+		memcpy(im->vm + i * 160, next, sizeof(next));
+	memcpy(im->cie, cie, sizeof(cie));
+	memcpy(im->ehhdr.enc, "\x01\x1b\x03\x3b", 4);
+	im->ehhdr.count = NFDES;
+	for (i = 0; i < NFDES; i++) {
+		fde = offsetof(struct image, fde) + i * sizeof(im->fde[0]);
+		start = offsetof(struct image, vm) + i * VM_SIZE;
+		im->fde[i].len = 16;
+		im->fde[i].cie = (uint32_t)(fde + 4 - offsetof(struct image, cie));
+		im->fde[i].start = (int32_t)(start - (fde + 8));
+		im->fde[i].size = i ? sizeof(im->after) : VM_SIZE;
+		im->ehhdr.table[i][0] = (int32_t)(start - hdr);
+		im->ehhdr.table[i][1] = (int32_t)(fde - hdr);
+		memcpy(im->plt + 16 * i, plt, sizeof(plt));
+		disp = (int32_t)(offsetof(struct image, got) + 8 * i -
+				 (offsetof(struct image, plt) + 16 * i + 10));
+		memcpy(im->plt + 16 * i + 6, &disp, sizeof(disp));
+		im->rela[i].r_offset = offsetof(struct image, got) + 8 * i;
+		im->rela[i].r_info = ELF64_R_INFO(i + 1, R_X86_64_JUMP_SLOT + i);
+	}
+	strcpy(im->version, "LuaJIT 2.1.0-beta3");
+}
+
+static void section(struct image *im, unsigned int i, uint32_t name, uint32_t type, size_t off,
+		    size_t size, size_t entsize, uint32_t link)
+{
+	im->sh[i].sh_name = name;
+	im->sh[i].sh_type = type;
+	im->sh[i].sh_flags = SHF_ALLOC | SHF_EXECINSTR;
+	im->sh[i].sh_addr = im->sh[i].sh_offset = off;
+	im->sh[i].sh_size = size;
+	im->sh[i].sh_entsize = entsize;
+	im->sh[i].sh_link = link;
+}
+
+#define WHOLE(field) offsetof(struct image, field), sizeof(((struct image *)0)->field)
+
+static void make_sections(struct image *im)
+{
+	static const char str[] = "\0memcpy@@V2\0_x\0f.cold\0lj_vm_asm_begin";
+	static const unsigned char names[NSYMS] = {0, 1, 12, 15, 22, 8};
+	unsigned int i;
+
+	memcpy(im->str, str, sizeof(str));
+	memcpy(im->shstr, "\0.plt\0.text", 12);
+	section(im, 1, 1, SHT_PROGBITS, WHOLE(plt), 16, 0);
+	section(im, 2, 6, SHT_PROGBITS, WHOLE(vm), 0, 0);
+	section(im, 3, 0, SHT_SYMTAB, WHOLE(sym), sizeof(Elf64_Sym), 5);
+	section(im, 4, 0, SHT_DYNSYM, WHOLE(sym), sizeof(Elf64_Sym), 5);
+	section(im, 5, 0, SHT_STRTAB, WHOLE(str), 0, 0);
+	section(im, 6, 0, SHT_RELA, WHOLE(rela), sizeof(Elf64_Rela), 4);
+	section(im, 7, 0, SHT_STRTAB, WHOLE(shstr), 0, 0);
+	for (i = 0; i < NSYMS; i++) {
+		im->sym[i].st_name = names[i];
+		im->sym[i].st_info = ELF64_ST_INFO(STB_GLOBAL, i & 1 ? STT_FUNC : STT_NOTYPE);
+		im->sym[i].st_shndx = 2;
+		im->sym[i].st_value = offsetof(struct image, vm) + (i & 6) * 32;
+		im->sym[i].st_size = i % 3 * 40;
+	}
+}
+
+static void make(struct image *im)
+{
+	memset(im, 0, sizeof(*im));
+	memcpy(im->eh.e_ident, ELFMAG "\2\1\1", SELFMAG + 3);
+	im->eh.e_type = ET_DYN;
+	im->eh.e_machine = EM_X86_64;
+	im->eh.e_phoff = offsetof(struct image, ph);
+	im->eh.e_phentsize = sizeof(im->ph[0]);
+	im->eh.e_phnum = 3;
+	im->eh.e_shoff = offsetof(struct image, sh);
+	im->eh.e_shentsize = sizeof(im->sh[0]);
+	im->eh.e_shnum = NSECTIONS;
+	im->eh.e_shstrndx = 7;
+	im->ph[0].p_type = PT_LOAD;
+	im->ph[0].p_flags = PF_R | PF_X;
+	im->ph[0].p_filesz = im->ph[0].p_memsz = sizeof(*im);
+	im->ph[1].p_type = PT_NOTE;
+	im->ph[1].p_offset = offsetof(struct image, note);
+	im->ph[1].p_filesz = sizeof(im->note);
+	im->ph[2].p_type = PT_GNU_EH_FRAME;
+	im->ph[2].p_vaddr = offsetof(struct image, ehhdr);
+	im->ph[2].p_filesz = sizeof(im->ehhdr);
+	im->note.head.n_namesz = 4;
+	im->note.head.n_descsz = 20;
+	im->note.head.n_type = NT_GNU_BUILD_ID;
+	memcpy(im->note.name, "GNU", 4);
+	make_code(im);
+	make_sections(im);
+}
+
+static int bytes(void *ctx, uint64_t vaddr, const void *p, size_t len)
+{
+	(void)ctx;
+	sink += vaddr + ((const unsigned char *)p)[len - 1];
+	return 0;
+}
+
+static void ask(const struct elfobj *eo, uint64_t addr)
+{
+	uint64_t start = 0, end = 0;
+	const char *name;
+
+	if (!elfobj_symbol(eo, addr, &name, &start, &end)) {
+		sink += strlen(name);
+		if (addr < start || addr >= end)
+			abort();
+	}
+	if (!elfobj_func_bounds(eo, addr, &start, &end) && (addr < start || addr >= end))
+		abort();
+	name = elfobj_plt_name(eo, addr);
+	sink += name ? strlen(name) : 0;
+	elfobj_vaddr(eo, addr, &start);
+}
+
+static void use(int fd)
+{
+	struct elfobj_vm vm;
+	struct elfobj *eo;
+	uint64_t addr, size;
+
+	if (elfobj_open(fd, "fuzz", &eo, NULL))
+		return;
+	sink += strlen(elfobj_build_id(eo)) + elfobj_first_vaddr(eo);
+	if (!elfobj_luajit(eo, &vm)) {
+		sink += strlen(vm.version);
+		if (vm.asm_start >= vm.asm_end)
+			abort();
+	}
+	sink += (uint64_t)elfobj_has_symtab(eo);
+	for (addr = 0; addr < sizeof(struct image); addr += 100)
+		ask(eo, elfobj_first_vaddr(eo) + addr);
+	ask(eo, UINT64_MAX);
+	elfobj_lookup(eo, "memcpy", &addr, &size);
+	elfobj_rodata(eo, bytes, NULL);
+	elfobj_free(eo);
+}
+
+/* Edits of 4 bytes each: where, in the part with the headers and tables, and the byte or two there.
+ */
+static void edit(struct image *im, const uint8_t *data, size_t size)
+{
+	unsigned char *p = (unsigned char *)im;
+	size_t off;
+
+	_Static_assert(offsetof(struct image, vm) < 0x1000, "tables are within the edits' reach");
+	for (; size >= 4; data += 4, size -= 4) {
+		off = data[0] | (size_t)(data[1] & 0x0f) << 8;
+		p[off] = data[2];
+		if (data[1] & 0x80)
+			p[off + 1] = data[3];
+	}
+}
+
+/* The first byte's lowest bit chooses: edits, or a file. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct image im;
+	int fd;
+
+	if (!size)
+		return 0;
+	fd = memfd_create("fuzz", MFD_CLOEXEC);
+	if (fd < 0)
+		abort();
+	make(&im);
+	edit(&im, data + 1, size - 1);
+	if (data[0] & 1) {
+		if (write(fd, &im, sizeof(im)) != (ssize_t)sizeof(im))
+			abort();
+	} else if (write(fd, data + 1, size - 1) != (ssize_t)size - 1) {
+		abort();
+	}
+	use(fd);
+	close(fd);
+	return 0;
+}

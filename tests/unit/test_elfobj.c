@@ -1,0 +1,733 @@
+// SPDX-License-Identifier: MIT
+/*
+ * bpf/elfobj*.c on Debian's own files, on this program and on ELF files made here.
+ *
+ * This program is the case with symbols: the functions below are written in assembly so that names,
+ * sizes and frame descriptions are known.
+ */
+#include "bpf/elfobj.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LIBLUAJIT "/usr/lib/x86_64-linux-gnu/libluajit-5.1.so.2"
+#define LIBLUAJIT_KNOWN "0a6563c55d870716908fd332f88bf7cdd9bc6a71"
+#define LUA_MODULE "/usr/lib/nginx/modules/ngx_http_lua_module.so"
+#define LIBC "/lib/x86_64-linux-gnu/libc.so.6"
+#define LIBM "/lib/x86_64-linux-gnu/libm.so.6"
+
+/* One function with an FDE and two labels without type or size, one label without any FDE. */
+__asm__(".text\n"
+	".p2align 4\n"
+	"eo_test_first: .cfi_startproc\n"
+	"	nop; nop; nop; nop\n"
+	"eo_test_second:\n"
+	"	nop; nop; nop; ret\n"
+	"	.cfi_endproc\n"
+	"eo_test_bare: nop; nop; ret\n"
+	".p2align 4\n");
+
+/* Three names of one function that has a size; a smaller one inside; a byte that is in none. */
+__asm__(".text\n"
+	".p2align 4\n"
+	".globl eo_test_root, __eo_test_rt, eo_test_rootf64, eo_test_inner\n"
+	".hidden eo_test_root, __eo_test_rt, eo_test_rootf64, eo_test_inner\n"
+	".type eo_test_root, @function\n"
+	".type __eo_test_rt, @function\n"
+	".type eo_test_rootf64, @function\n"
+	".type eo_test_inner, @function\n"
+	"__eo_test_rt:\n"
+	"eo_test_rootf64:\n"
+	"eo_test_root: .cfi_startproc\n"
+	"	nop; nop; nop; nop\n"
+	"eo_test_inner: nop; nop\n"
+	".size eo_test_inner, 2\n"
+	"	nop; ret\n"
+	".size eo_test_root, 8\n"
+	".size __eo_test_rt, 8\n"
+	".size eo_test_rootf64, 8\n"
+	"	nop\n"
+	"	.cfi_endproc\n"
+	".p2align 4\n");
+
+extern const char eo_test_root[];
+
+static struct elfobj *open_path(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct elfobj *eo;
+
+	if (fd < 0) {
+		print_message("no %s: %s\n", path, strerror(errno));
+		skip();
+	}
+	assert_int_equal(elfobj_open(fd, path, &eo, NULL), 0);
+	close(fd);
+	return eo;
+}
+
+static int memfile(const void *p, size_t len)
+{
+	int fd = memfd_create("elf", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, p, len), len);
+	return fd;
+}
+
+static unsigned char *read_self(size_t *len)
+{
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	unsigned char *p;
+	struct stat st;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	*len = (size_t)st.st_size;
+	p = malloc(*len);
+	assert_non_null(p);
+	assert_int_equal(read(fd, p, *len), *len);
+	close(fd);
+	return p;
+}
+
+static uint64_t address_of(const struct elfobj *eo, const char *name)
+{
+	uint64_t addr, size;
+
+	assert_int_equal(elfobj_lookup(eo, name, &addr, &size), 0);
+	return addr;
+}
+
+/* The symbol at addr must be name, from start to end relative to base. */
+static void is_symbol(const struct elfobj *eo, uint64_t addr, const char *name, uint64_t base,
+		      uint64_t start, uint64_t end)
+{
+	const char *got;
+	uint64_t s, e;
+
+	assert_int_equal(elfobj_symbol(eo, addr, &got, &s, &e), 0);
+	assert_string_equal(got, name);
+	assert_int_equal(s, base + start);
+	assert_int_equal(e, base + end);
+}
+
+static void no_symbol(const struct elfobj *eo, uint64_t addr)
+{
+	const char *name = NULL;
+	uint64_t s, e;
+
+	assert_int_equal(elfobj_symbol(eo, addr, &name, &s, &e), -ENOENT);
+	assert_null(name);
+}
+
+static void test_alias(void **state)
+{
+	struct elfobj *eo = open_path("/proc/self/exe");
+	uint64_t root = address_of(eo, "eo_test_root"), size;
+
+	(void)state;
+	assert_true(elfobj_has_symtab(eo));
+	assert_int_equal(elfobj_lookup(eo, "eo_test_rootf64", &root, &size), 0);
+	assert_int_equal(size, 8);
+	is_symbol(eo, root, "eo_test_root", root, 0, 8);
+	is_symbol(eo, root + 3, "eo_test_root", root, 0, 8);
+	is_symbol(eo, root + 4, "eo_test_inner", root, 4, 6);
+	is_symbol(eo, root + 6, "eo_test_root", root, 0, 8);
+	no_symbol(eo, root + 8);
+	assert_int_equal(elfobj_lookup(eo, "eo_test_nothing", &root, &size), -ENOENT);
+	assert_int_equal(elfobj_lookup(eo, "", &root, &size), -ENOENT);
+	elfobj_free(eo);
+}
+
+static void test_sizeless(void **state)
+{
+	struct elfobj *eo = open_path("/proc/self/exe");
+	uint64_t first = address_of(eo, "eo_test_first"), start, end;
+
+	(void)state;
+	is_symbol(eo, first, "eo_test_first", first, 0, 4);
+	is_symbol(eo, first + 3, "eo_test_first", first, 0, 4);
+	is_symbol(eo, first + 4, "eo_test_second", first, 4, 8);
+	is_symbol(eo, first + 7, "eo_test_second", first, 4, 8);
+	no_symbol(eo, first + 8);
+	assert_int_equal(address_of(eo, "eo_test_bare"), first + 8);
+	assert_int_equal(elfobj_func_bounds(eo, first + 7, &start, &end), 0);
+	assert_int_equal(start, first);
+	assert_int_equal(end, first + 8);
+	assert_int_equal(elfobj_func_bounds(eo, first + 8, &start, &end), -ENOENT);
+	assert_int_equal(elfobj_func_bounds(eo, UINT64_MAX, &start, &end), -ENOENT);
+	assert_int_equal(elfobj_func_bounds(eo, 0, &start, &end), -ENOENT);
+	elfobj_free(eo);
+}
+
+/* What a profiler does: address in the process -> mapping -> offset in the file -> symbol. */
+static void test_mapped(void **state)
+{
+	struct elfobj *eo = open_path("/proc/self/exe");
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long ip = (unsigned long)(uintptr_t)eo_test_root, start, end, offset;
+	uint64_t vaddr = 0, bias = 0;
+	char line[512], exe[256] = "";
+
+	(void)state;
+	assert_non_null(maps);
+	assert_true(readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0);
+	while (fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx %*s %lx", &start, &end, &offset) != 3)
+			continue;
+		if (strstr(line, exe) && !bias && !offset)
+			bias = start - elfobj_first_vaddr(eo);
+		if (ip < start || ip >= end)
+			continue;
+		assert_int_equal(elfobj_vaddr(eo, ip - start + offset, &vaddr), 0);
+	}
+	fclose(maps);
+	assert_int_equal(vaddr, address_of(eo, "eo_test_root"));
+	assert_int_equal(ip - vaddr, bias);
+	assert_int_equal(elfobj_vaddr(eo, UINT64_MAX, &vaddr), -ENOENT);
+	elfobj_free(eo);
+}
+
+static void put_file(const char *path, const void *p, size_t len)
+{
+	char dir[512];
+	char *slash;
+	int fd;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	for (slash = strchr(dir + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(dir, 0700))
+			assert_int_equal(errno, EEXIST);
+		*slash = '/';
+	}
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, p, len), len);
+	close(fd);
+}
+
+/* Removes the folders that put_file made below root, whose file must be gone. */
+static void remove_dirs(char *path, const char *root)
+{
+	char *slash;
+
+	while ((slash = strrchr(path, '/')) && strlen(path) > strlen(root)) {
+		*slash = '\0';
+		assert_int_equal(rmdir(path), 0);
+	}
+}
+
+/* This program without section headers, and then with itself as its debug file. */
+static void test_debug(void **state)
+{
+	char root[] = "/tmp/ljx-elfobj.XXXXXX", path[512];
+	struct elfobj *eo, *self = open_path("/proc/self/exe");
+	uint64_t addr = address_of(self, "eo_test_root"), size;
+	const char *id = elfobj_build_id(self);
+	unsigned char *p, *note;
+	size_t len;
+	int fd;
+
+	(void)state;
+	assert_int_equal(strlen(id), 40);
+	assert_non_null(mkdtemp(root));
+	snprintf(path, sizeof(path), "%s/usr/lib/debug/.build-id/%.2s/%s.debug", root, id, id + 2);
+	p = read_self(&len);
+	memset(p + offsetof(Elf64_Ehdr, e_shnum), 0, 2);
+	fd = memfile(p, len);
+	assert_int_equal(elfobj_open(fd, "stripped", &eo, NULL), 0);
+	close(fd);
+	assert_string_equal(elfobj_build_id(eo), id);
+	assert_false(elfobj_has_symtab(eo));
+	no_symbol(eo, addr);
+	assert_int_equal(elfobj_add_debug(eo, root), 0);
+	free(p);
+	p = read_self(&len);
+	note = memmem(p, len, "\x14\0\0\0\3\0\0\0GNU", 12);
+	assert_non_null(note);
+	/* a file of that name whose build-id is another one */
+	note[12 + 19] ^= 1;
+	put_file(path, p, len);
+	assert_int_equal(elfobj_add_debug(eo, root), 0);
+	note[12 + 19] ^= 1;
+	put_file(path, p, len);
+	assert_true(elfobj_add_debug(eo, root) > 4);
+	assert_true(elfobj_has_symtab(eo));
+	is_symbol(eo, addr + 1, "eo_test_root", addr, 0, 8);
+	assert_int_equal(elfobj_lookup(eo, "eo_test_root", &addr, &size), 0);
+	elfobj_free(eo);
+	elfobj_free(self);
+	free(p);
+	unlink(path);
+	remove_dirs(path, root);
+}
+
+static void test_libluajit(void **state)
+{
+	struct elfobj *eo = open_path(LIBLUAJIT);
+	struct elfobj_vm vm;
+	uint64_t start, end;
+	const char *name;
+
+	(void)state;
+	assert_int_equal(elfobj_luajit(eo, &vm), 0);
+	assert_true(vm.gc64);
+	assert_in_range(vm.ins_next, 60, 200);
+	assert_in_range(vm.asm_end - vm.asm_start, 12 << 10, 40 << 10);
+	assert_int_equal(strncmp(vm.version, "LuaJIT 2.1", 10), 0);
+	if (!strcmp(elfobj_build_id(eo), LIBLUAJIT_KNOWN)) {
+		assert_int_equal(vm.asm_start, 0x9e40);
+		assert_int_equal(vm.asm_end, 0xde92);
+		assert_int_equal(vm.ins_next, 81);
+		assert_string_equal(vm.version, "LuaJIT 2.1.0-beta3");
+	}
+	/* stripped: nothing is known of the code of the VM but its bounds */
+	assert_false(elfobj_has_symtab(eo));
+	no_symbol(eo, vm.asm_start + 0x100);
+	assert_int_equal(elfobj_func_bounds(eo, vm.asm_start + 0x100, &start, &end), 0);
+	assert_int_equal(start, vm.asm_start);
+	assert_int_equal(end, vm.asm_end);
+	/* exported: the symbol and the FDE agree, and the symbol ends with the function */
+	start = address_of(eo, "lua_pcall");
+	assert_int_equal(elfobj_func_bounds(eo, start, &start, &end), 0);
+	is_symbol(eo, end - 1, "lua_pcall", start, 0, end - start);
+	if (!elfobj_symbol(eo, end, &name, &start, &end))
+		assert_string_not_equal(name, "lua_pcall");
+	elfobj_free(eo);
+}
+
+static void test_luajit_static(void **state)
+{
+	struct elfobj *eo = open_path("/usr/bin/luajit");
+	struct elfobj_vm vm;
+	uint64_t start, end;
+
+	(void)state;
+	assert_int_equal(elfobj_luajit(eo, &vm), 0);
+	assert_true(vm.gc64);
+	assert_int_equal(elfobj_func_bounds(eo, vm.asm_start, &start, &end), 0);
+	assert_int_equal(end, vm.asm_end);
+	/* not the banner */
+	assert_null(strchr(vm.version + 7, ' '));
+	assert_true(address_of(eo, "lua_pcall") > vm.asm_end);
+	elfobj_free(eo);
+}
+
+static void not_luajit(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct elfobj_vm vm = {.ins_next = 7};
+	struct elfobj *eo;
+
+	if (fd < 0)
+		return;
+	assert_int_equal(elfobj_open(fd, path, &eo, NULL), 0);
+	close(fd);
+	assert_int_equal(elfobj_luajit(eo, &vm), -ENOENT);
+	assert_int_equal(vm.ins_next, 7);
+	elfobj_free(eo);
+}
+
+static void test_not_luajit(void **state)
+{
+	(void)state;
+	not_luajit("/proc/self/exe");
+	not_luajit(LIBC);
+	not_luajit(LIBM);
+	not_luajit("/bin/sh");
+	not_luajit("/usr/bin/python3");
+	not_luajit(LUA_MODULE);
+	not_luajit("/usr/sbin/nginx");
+	not_luajit("/usr/lib/chromium/chromium");
+}
+
+static void test_libc(void **state)
+{
+	struct elfobj *eo = open_path(LIBM);
+	uint64_t addr = address_of(eo, "sqrt"), start, end;
+	const char *name;
+
+	(void)state;
+	assert_int_equal(address_of(eo, "f32xsqrtf64"), addr);
+	assert_int_equal(elfobj_symbol(eo, addr, &name, &start, &end), 0);
+	assert_string_equal(name, "sqrt");
+	elfobj_free(eo);
+	eo = open_path(LIBC);
+	addr = address_of(eo, "qsort");
+	assert_int_equal(elfobj_symbol(eo, addr, &name, &start, &end), 0);
+	assert_string_equal(name, "qsort");
+	/* with or without the package that has the debug file */
+	elfobj_add_debug(eo, "");
+	assert_int_equal(address_of(eo, "qsort"), addr);
+	assert_int_equal(elfobj_symbol(eo, addr, &name, &start, &end), 0);
+	assert_string_equal(name, "qsort");
+	elfobj_free(eo);
+}
+
+static void test_plt(void **state)
+{
+	struct elfobj *eo = open_path(LUA_MODULE);
+	unsigned int n = 0, lua = 0;
+	const char *name, *mid;
+	uint64_t addr;
+
+	(void)state;
+	for (addr = 0; addr < 1 << 19; addr += 16) {
+		name = elfobj_plt_name(eo, addr);
+		if (!name)
+			continue;
+		mid = elfobj_plt_name(eo, addr + 7);
+		assert_true(mid == name);
+		n++;
+		lua += !strcmp(name, "lua_pcall") || !strcmp(name, "lua_gettop");
+	}
+	assert_true(n > 100);
+	assert_int_equal(lua, 2);
+	assert_null(elfobj_plt_name(eo, UINT64_MAX));
+	elfobj_free(eo);
+}
+
+static int find_version(void *ctx, uint64_t vaddr, const void *p, size_t len)
+{
+	const char *at = memmem(p, len, "LuaJIT 2.1", 10);
+
+	if (!at)
+		return 0;
+	*(uint64_t *)ctx = vaddr + (uint64_t)(at - (const char *)p);
+	return 5;
+}
+
+static int count_segments(void *ctx, uint64_t vaddr, const void *p, size_t len)
+{
+	(void)vaddr;
+	(void)p;
+	assert_true(len > 0);
+	(*(int *)ctx)++;
+	return 0;
+}
+
+static void test_rodata(void **state)
+{
+	struct elfobj *eo = open_path(LIBLUAJIT);
+	uint64_t at = 0;
+	int n = 0;
+
+	(void)state;
+	assert_int_equal(elfobj_rodata(eo, find_version, &at), 5);
+	assert_true(at > 0);
+	assert_int_equal(elfobj_rodata(eo, count_segments, &n), 0);
+	assert_in_range(n, 1, 4);
+	elfobj_free(eo);
+}
+
+static void refused(const void *p, size_t len)
+{
+	struct elfobj *eo = NULL;
+	struct why why = {0};
+	int fd = memfile(p, len);
+
+	assert_int_equal(elfobj_open(fd, "x", &eo, &why), -ENOEXEC);
+	assert_string_equal(why.text, "'x' is no x86-64 ELF executable or shared object");
+	assert_int_equal(why.code, WHY_UNSUPPORTED);
+	assert_null(eo);
+	close(fd);
+}
+
+/* A whole program in one segment: headers, then code. */
+struct image {
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph[2];
+	unsigned char code[1 << 20];
+};
+
+static struct image *new_image(size_t code)
+{
+	struct image *im = calloc(1, sizeof(*im));
+
+	assert_non_null(im);
+	memcpy(im->eh.e_ident, ELFMAG, SELFMAG);
+	im->eh.e_ident[EI_CLASS] = ELFCLASS64;
+	im->eh.e_ident[EI_DATA] = ELFDATA2LSB;
+	im->eh.e_type = ET_DYN;
+	im->eh.e_machine = EM_X86_64;
+	im->eh.e_phoff = offsetof(struct image, ph);
+	im->eh.e_phentsize = sizeof(im->ph[0]);
+	im->eh.e_phnum = 1;
+	im->ph[0].p_type = PT_LOAD;
+	im->ph[0].p_flags = PF_R | PF_X;
+	im->ph[0].p_vaddr = 0x10000;
+	im->ph[0].p_filesz = im->ph[0].p_memsz = offsetof(struct image, code) + code;
+	memset(im->code, 0x90, sizeof(im->code));
+	return im;
+}
+
+static uint64_t code_vaddr(size_t off)
+{
+	return 0x10000 + offsetof(struct image, code) + off;
+}
+
+/* Puts n dispatch sequences into the code from off on, step bytes apart. */
+static void put_vm(struct image *im, size_t off, unsigned int n, size_t step, const char *rex,
+		   const char *notrack)
+{
+	unsigned char *p;
+
+	for (; n; n--, off += step) {
+		p = mempcpy(im->code + off, "\x0f\xb6\xcc\x0f\xb6\xe8", 6);
+		p = mempcpy(p, rex, strlen(rex));
+		p = mempcpy(p, "\x83\xc3\x04\xc1\xe8\x10", 6);
+		p = mempcpy(p, notrack, strlen(notrack));
+		memcpy(p, "\x41\xff\x24\xee", 4);
+	}
+}
+
+static int vm_of(const struct image *im, struct elfobj_vm *vm)
+{
+	int fd = memfile(im, im->ph[0].p_filesz), err;
+	struct elfobj *eo;
+
+	assert_int_equal(elfobj_open(fd, "image", &eo, NULL), 0);
+	close(fd);
+	err = elfobj_luajit(eo, vm);
+	elfobj_free(eo);
+	return err;
+}
+
+/* Without any FDE the extent is estimated, but never misses what was found. */
+static void test_vm_without_fde(void **state)
+{
+	static const struct {
+		size_t off, step;
+		unsigned int n;
+		const char *rex, *notrack;
+		int found;
+	} cases[] = {
+	    {0x1000, 200, 81, "\x48", "", 1},	  {0x1000, 200, 81, "", "", 1},
+	    {0x1000, 200, 81, "\x48", "\x3e", 1}, {0x1000, 200, 59, "\x48", "", 0},
+	    {0x1000, 200, 60, "\x48", "", 1},	  {0x1000, 1000, 81, "\x48", "", 0},
+	    {0, 18, 81, "\x48", "\x3e", 1},	  {250000, 200, 81, "\x48", "", 1},
+	    {0x3f000, 17, 900, "\x48", "", 1},
+	};
+	struct elfobj_vm vm;
+	struct image *im;
+	size_t i, last;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		im = new_image(sizeof(im->code));
+		put_vm(im, cases[i].off, cases[i].n, cases[i].step, cases[i].rex, cases[i].notrack);
+		assert_int_equal(vm_of(im, &vm), cases[i].found ? 0 : -ENOENT);
+		free(im);
+		if (!cases[i].found)
+			continue;
+		last = cases[i].off + (cases[i].n - 1) * cases[i].step;
+		assert_int_equal(vm.ins_next, cases[i].n);
+		assert_int_equal(vm.gc64, cases[i].rex[0] != 0);
+		assert_in_range(vm.asm_start, code_vaddr(cases[i].off) - 80,
+				code_vaddr(cases[i].off));
+		assert_in_range(vm.asm_end, code_vaddr(last + 16), code_vaddr(last + 0x1400));
+		assert_string_equal(vm.version, "");
+	}
+}
+
+static void test_vm_at_the_end(void **state)
+{
+	struct image *im = new_image(0x4000);
+	struct elfobj_vm vm;
+
+	(void)state;
+	put_vm(im, 0x4000 - 60 * 64 + 64 - 17, 60, 64, "\x48", "");
+	assert_int_equal(vm_of(im, &vm), 0);
+	assert_int_equal(vm.asm_end, code_vaddr(0x4000));
+	/* one byte less is one copy less */
+	im->ph[0].p_filesz--;
+	assert_int_equal(vm_of(im, &vm), -ENOENT);
+	free(im);
+}
+
+#define EH_OFF 0x80000u /* in code: .eh_frame_hdr, and 0x1000 after it .eh_frame */
+
+static void put32(unsigned char *p, int64_t v)
+{
+	int32_t v32 = (int32_t)v;
+
+	memcpy(p, &v32, sizeof(v32));
+}
+
+/* Describes functions, each by offset in the code and size, as ld does. */
+static void put_fdes(struct image *im, unsigned int n, const unsigned int (*func)[2])
+{
+	static const unsigned char cie[] = {20, 0,    0,  0, 0,	   0, 0, 0, 1, 'z', 'R', 0,
+					    1,	0x78, 16, 1, 0x1b, 0, 0, 0, 0, 0,   0,	 0};
+	unsigned char *hdr = im->code + EH_OFF, *frame = hdr + 0x1000, *fde = frame + sizeof(cie);
+	unsigned int i;
+
+	im->eh.e_phnum = 2;
+	im->ph[1].p_type = PT_GNU_EH_FRAME;
+	im->ph[1].p_vaddr = code_vaddr(EH_OFF);
+	im->ph[1].p_filesz = 12 + 8 * n;
+	memcpy(hdr, "\x01\x1b\x03\x3b", 4);
+	put32(hdr + 4, 0x1000 - 4);
+	put32(hdr + 8, n);
+	memcpy(frame, cie, sizeof(cie));
+	for (i = 0; i < n; i++, fde += 20) {
+		put32(hdr + 12 + 8 * i, (int64_t)func[i][0] - EH_OFF);
+		put32(hdr + 16 + 8 * i, fde - hdr);
+		put32(fde, 16);
+		put32(fde + 4, fde + 4 - frame);
+		put32(fde + 8, im->code + func[i][0] - (fde + 8));
+		put32(fde + 12, func[i][1]);
+	}
+}
+
+static void test_vm_with_fde(void **state)
+{
+	static const unsigned int exact[][2] = {{0, 100}, {0x1000, 0x5001}, {0x9000, 0x5000}};
+	static const unsigned int hole[][2] = {{0, 100}, {0xf80, 0x40}, {0x5100, 0x100}};
+	static const unsigned int small[][2] = {{0, 100}, {0x1000, 0x2fff}, {0x4000, 0x10000}};
+	static const unsigned int unsorted[][2] = {{0x800, 10}, {0, 10}, {0x1000, 0x5001}};
+	struct image *im = new_image(sizeof(im->code));
+	struct elfobj_vm vm;
+
+	(void)state;
+	put_vm(im, 0x1030, 81, 200, "\x48", "");
+	put_fdes(im, 3, exact);
+	assert_int_equal(vm_of(im, &vm), 0);
+	assert_int_equal(vm.asm_start, code_vaddr(0x1000));
+	assert_int_equal(vm.asm_end, code_vaddr(0x6001));
+	/* in no function: from one's end to the next one's start at most */
+	put_fdes(im, 3, hole);
+	assert_int_equal(vm_of(im, &vm), 0);
+	assert_in_range(vm.asm_start, code_vaddr(0xfc0), code_vaddr(0x1030));
+	assert_int_equal(vm.asm_end, code_vaddr(0x5100));
+	/* spread over two functions */
+	put_fdes(im, 3, small);
+	assert_int_equal(vm_of(im, &vm), -ENOENT);
+	put_fdes(im, 3, unsorted);
+	assert_int_equal(vm_of(im, &vm), -ENOENT);
+	free(im);
+}
+
+/* The banner and a string that straddles what is read at once. */
+static void test_version(void **state)
+{
+	static const size_t at[] = {0x8000, (256 << 10) - 5, (128 << 10) - 5, 0x50000};
+	struct elfobj_vm vm;
+	struct image *im;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		im = new_image(sizeof(im->code));
+		put_vm(im, 0x1000, 81, 200, "\x48", "");
+		strcpy((char *)im->code + 0x7000, "LuaJIT 2.1.0-beta3 -- Copyright");
+		assert_int_equal(vm_of(im, &vm), 0);
+		assert_string_equal(vm.version, "LuaJIT 2.1.0-beta3");
+		strcpy((char *)im->code + at[i], "LuaJIT 2.1.1737090214");
+		assert_int_equal(vm_of(im, &vm), 0);
+		assert_string_equal(vm.version, "LuaJIT 2.1.1737090214");
+		memset(im->code + at[i] + 9, '7', 200);
+		assert_int_equal(vm_of(im, &vm), 0);
+		assert_string_equal(vm.version, "LuaJIT 2.1.0-beta3");
+		free(im);
+	}
+}
+
+static void test_refused(void **state)
+{
+	struct image *im = new_image(0x1000);
+	size_t len = offsetof(struct image, code) + 0x1000, cut;
+	int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct elfobj *eo;
+
+	(void)state;
+	assert_int_equal(elfobj_open(fd, "/", &eo, NULL), -ENOEXEC);
+	close(fd);
+	assert_int_equal(elfobj_open(-1, "/", &eo, NULL), -EBADF);
+	for (cut = 0; cut < len; cut++)
+		refused(im, cut);
+	im->eh.e_machine = EM_AARCH64;
+	refused(im, len);
+	im->eh.e_machine = EM_X86_64;
+	im->eh.e_type = ET_REL;
+	refused(im, len);
+	im->eh.e_type = ET_DYN;
+	im->eh.e_ident[EI_CLASS] = ELFCLASS32;
+	refused(im, len);
+	im->eh.e_ident[EI_CLASS] = ELFCLASS64;
+	im->ph[0].p_vaddr = UINT64_MAX - 0x1000;
+	refused(im, len);
+	im->ph[0].p_vaddr = 0;
+	im->ph[0].p_offset = UINT64_MAX - 8;
+	refused(im, len);
+	im->ph[0].p_type = PT_NULL;
+	refused(im, len);
+	elfobj_free(NULL);
+	free(im);
+}
+
+/* The owner cuts the file while it is open here. */
+static void test_shrinks(void **state)
+{
+	struct elfobj *eo;
+	struct elfobj_vm vm;
+	uint64_t start, end, addr;
+	unsigned char *p;
+	size_t len;
+	int fd, n = 0;
+
+	(void)state;
+	p = read_self(&len);
+	fd = memfile(p, len);
+	free(p);
+	assert_int_equal(elfobj_open(fd, "self", &eo, NULL), 0);
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	assert_int_equal(elfobj_luajit(eo, &vm), -ENOENT);
+	assert_int_equal(elfobj_lookup(eo, "main", &addr, &start), -ENOENT);
+	no_symbol(eo, 0x2000);
+	assert_int_equal(elfobj_func_bounds(eo, 0x2000, &start, &end), -ENOENT);
+	assert_null(elfobj_plt_name(eo, 0x2000));
+	assert_true(elfobj_rodata(eo, count_segments, &n) < 0);
+	elfobj_free(eo);
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_alias),
+	    cmocka_unit_test(test_sizeless),
+	    cmocka_unit_test(test_mapped),
+	    cmocka_unit_test(test_debug),
+	    cmocka_unit_test(test_libluajit),
+	    cmocka_unit_test(test_luajit_static),
+	    cmocka_unit_test(test_not_luajit),
+	    cmocka_unit_test(test_libc),
+	    cmocka_unit_test(test_plt),
+	    cmocka_unit_test(test_rodata),
+	    cmocka_unit_test(test_vm_without_fde),
+	    cmocka_unit_test(test_vm_with_fde),
+	    cmocka_unit_test(test_vm_at_the_end),
+	    cmocka_unit_test(test_version),
+	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_shrinks),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

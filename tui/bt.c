@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+/* ljx bt: every VM's and coroutine's Lua stack, once. */
+#include "bpf/snapshot.h"
+#include "tui/ljx.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct bt {
+	const struct options *o;
+	struct prof *defs; /* remembers the definitions; a stack at a time is folded in it */
+	unsigned int vm;   /* creation number of the VM whose stacks come */
+	uint64_t g;
+	json_t *stacks;
+	unsigned int shown;
+};
+
+static const char *state_text(const struct ev_sample *s)
+{
+	static const char *const text[] = {
+#define TEXT(num, name, t) [num] = t,
+		EV_STATES(TEXT)
+#undef TEXT
+	};
+
+	return s->state < EV_STATE_MAX ? text[s->state] : "?";
+}
+
+/* The stack of a profile that holds one sample, from the leaf to the root. */
+static size_t path(const struct prof *p, const struct prof_frame **f, size_t max)
+{
+	const struct prof_node *n = prof_root(p);
+	size_t depth = 0, i;
+
+	while (n->nchildren && depth < max) {
+		n = n->children[0];
+		f[depth++] = prof_frame(p, n->frame);
+	}
+	for (i = 0; i < depth / 2; i++) {
+		const struct prof_frame *t = f[i];
+
+		f[i] = f[depth - 1 - i];
+		f[depth - 1 - i] = t;
+	}
+	return depth;
+}
+
+static void print_stack(struct bt *b, const struct ev_sample *s, const struct prof_frame **f,
+			size_t n)
+{
+	size_t i;
+
+	printf("  coroutine %#" PRIx64 "%s%s\n", s->L, s->state != EV_STATE_UNKNOWN ? "  current, " : "",
+	       s->state != EV_STATE_UNKNOWN ? state_text(s) : "  suspended");
+	for (i = 0; i < n; i++) {
+		if (f[i]->kind == PROF_LINE && i + 1 < n) { /* the line of the function below it */
+			printf("    %-50s at line %s\n", f[i + 1]->label,
+			       strrchr(f[i]->label, ':') ? strrchr(f[i]->label, ':') + 1 : "?");
+			i++;
+		} else {
+			printf("    %s\n", f[i]->label);
+		}
+	}
+	if (!n)
+		printf("    (no Lua function)\n");
+	(void)b;
+}
+
+static void add_json(struct bt *b, const struct ev_sample *s, const struct prof_frame **f, size_t n)
+{
+	json_t *frames = json_array();
+	char L[24];
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		json_array_append_new(frames, json_string(f[i]->label));
+	snprintf(L, sizeof(L), "%#" PRIx64, s->L);
+	json_array_append_new(b->stacks,
+			      json_pack("{s:i,s:i,s:s,s:b,s:s,s:o}", "pid", (int)s->h.pid, "vm",
+					(int)b->vm, "coroutine", L, "current",
+					s->state != EV_STATE_UNKNOWN, "state", state_text(s),
+					"frames", frames));
+}
+
+static int sink(void *ctx, const struct ev_hdr *h)
+{
+	const struct prof_frame *f[4 * EV_MAX_FRAMES];
+	const struct ev_sample *s = (const void *)h;
+	struct bt *b = ctx;
+	size_t n;
+	int err;
+
+	err = prof_add(b->defs, h);
+	if (err || h->kind != EV_SAMPLE)
+		return err;
+	err = prof_finish(b->defs);
+	if (err)
+		return err;
+	n = path(b->defs, f, sizeof(f) / sizeof(f[0]));
+	if (s->g != b->g) {
+		b->g = s->g;
+		b->vm++;
+		if (!b->o->json)
+			printf(" VM %u  global_State %#" PRIx64 "\n", b->vm, s->g);
+	}
+	if (b->o->json)
+		add_json(b, s, f, n);
+	else
+		print_stack(b, s, f, n);
+	b->shown++;
+	return prof_reset(b->defs);
+}
+
+static int one_process(struct bt *b, int pid, struct why *why)
+{
+	struct resolve *r = resolve_new(sink, b);
+	const struct vm_list *vms;
+	struct proc_info info;
+	int err, has_code = 0;
+
+	if (!r)
+		return why_set(why, WHY_INTERNAL, -ENOMEM, "out of memory");
+	b->vm = 0;
+	b->g = 0;
+	err = proc_info_read(pid, &info);
+	if (!err)
+		err = resolve_attach(r, pid, &vms, &has_code, NULL);
+	if (err) {
+		why_set(why, err == -ESRCH ? WHY_TARGET : WHY_PERMISSION, err,
+			"cannot read process %d: %s", pid, strerror(-err));
+	} else if (!vms->n) {
+		err = why_set(why, WHY_UNSUPPORTED, -ENOEXEC, "pid %d (%s) %s", pid, info.comm,
+			      has_code ? "has no Lua state that could be verified"
+				       : "is not a LuaJIT process");
+	} else {
+		if (!b->o->json)
+			printf("%d %s\n", pid, info.cmdline);
+		err = snapshot(r, pid, vms);
+		if (err)
+			why_set(why, WHY_INTERNAL, err, "cannot read the stacks of pid %d: %s", pid,
+				strerror(-err));
+	}
+	resolve_free(r);
+	return err;
+}
+
+int verb_bt(const struct options *o)
+{
+	struct prof_opts po = {.lines = !o->json || o->lines};
+	struct bt b = {.o = o, .stacks = json_array()};
+	struct why why = {.code = 0};
+	struct targets t;
+	int code = targets_find(o, &t), good = 0;
+	size_t i;
+
+	if (code) {
+		json_decref(b.stacks);
+		return code;
+	}
+	for (i = 0; i < t.n; i++) {
+		struct why w = {.code = 0};
+
+		b.defs = prof_new(&po);
+		if (b.defs && !one_process(&b, t.pid[i], &w))
+			good = 1;
+		prof_free(b.defs);
+		if (w.code && !why.code)
+			why = w;
+	}
+	if (o->json) {
+		json_t *j = json_pack("{s:s,s:O}", "schema", "ljx.bt/1", "stacks", b.stacks);
+
+		if (j && good)
+			json_dumpf(j, stdout, JSON_INDENT(1));
+		if (good)
+			putchar('\n');
+		json_decref(j);
+	}
+	json_decref(b.stacks);
+	if (why.code && (t.must || !good))
+		return complain(o, &why);
+	return 0;
+}

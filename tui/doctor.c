@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+/* ljx doctor: what works here, and what to do about what does not. */
+#include "bpf/capture.h"
+#include "bpf/mem.h"
+#include "tui/ljx.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+struct doctor {
+	const struct options *o;
+	json_t *list;
+	unsigned int failed;
+};
+
+__attribute__((format(printf, 5, 6))) static void tell(struct doctor *d, const char *what, int ok,
+						       const char *fix, const char *fmt, ...)
+{
+	char text[2 * VM_EVIDENCE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	d->failed += ok ? 0 : 1;
+	if (d->o->json) {
+		json_array_append_new(d->list, json_pack("{s:s,s:b,s:s,s:s}", "check", what, "ok",
+							 ok, "result", text, "fix", ok ? "" : fix));
+		return;
+	}
+	printf("%-4s %-18s %s\n", ok ? "ok" : "FAIL", what, text);
+	if (!ok && fix[0])
+		printf("     -> %s\n", fix);
+}
+
+static int discard(void *ctx, const struct ev_hdr *h)
+{
+	(void)ctx;
+	(void)h;
+	return 0;
+}
+
+static long number_in(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	long v = -99;
+
+	if (f && fscanf(f, "%ld", &v) != 1)
+		v = -99;
+	if (f)
+		fclose(f);
+	return v;
+}
+
+/* The capability sets of this process, as /proc shows them. */
+static unsigned long long effective_caps(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	unsigned long long caps = 0;
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "CapEff: %llx", &caps) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return caps;
+}
+
+static void check_caps(struct doctor *d)
+{
+	/* linux/capability.h */
+	static const struct {
+		int bit;
+		const char *name;
+	} need[] = {{39, "CAP_BPF"}, {38, "CAP_PERFMON"}, {19, "CAP_SYS_PTRACE"}};
+	unsigned long long caps = effective_caps();
+	char missing[128] = "";
+	size_t i;
+
+	for (i = 0; i < sizeof(need) / sizeof(need[0]); i++)
+		if (!(caps >> need[i].bit & 1) && !(need[i].bit != 19 && caps >> 21 & 1))
+			snprintf(missing + strlen(missing), sizeof(missing) - strlen(missing),
+				 " %s", need[i].name);
+	tell(d, "capabilities", !missing[0],
+	     geteuid() ? "run ljx with sudo"
+		       : "this container lacks them: start it with --cap-add, or run ljx on the host",
+	     missing[0] ? "missing:%s" : "all that is needed%s", missing);
+}
+
+static void check_kernel(struct doctor *d)
+{
+	struct utsname u;
+	unsigned int major = 0, minor = 0;
+	int btf = !access("/sys/kernel/btf/vmlinux", R_OK);
+
+	if (!uname(&u))
+		sscanf(u.release, "%u.%u", &major, &minor);
+	tell(d, "kernel", major > 5 || (major == 5 && minor >= 17),
+	     "ljx needs Linux 5.17 or newer (bpf_loop)", "%s %s", u.release, u.machine);
+	tell(d, "BTF", btf, "use a kernel built with CONFIG_DEBUG_INFO_BTF=y", "%s",
+	     btf ? "/sys/kernel/btf/vmlinux" : "/sys/kernel/btf/vmlinux is missing");
+	tell(d, "perf_event_paranoid", 1, "", "%ld (counts only without CAP_PERFMON)",
+	     number_in("/proc/sys/kernel/perf_event_paranoid"));
+}
+
+/* Loads and attaches the real programs against ourselves. */
+static void check_sampler(struct doctor *d)
+{
+	struct capture_opts co = {.rate = 99};
+	struct why why = {.code = 0};
+	struct capture *c = NULL;
+	uint64_t t = resolve_now();
+	int err = capture_new(&co, discard, NULL, &c, &why);
+
+	tell(d, "BPF sampler", !err, why.hint, "%s", err ? why.text : "loads");
+	if (err)
+		return;
+	err = capture_start(c, &why);
+	if (!err)
+		err = capture_poll(c, 100);
+	tell(d, "cpu-clock events", !err && capture_stats(c)->events > 0, why.hint,
+	     "%s (%llu in 0.1 s; ready after %.0f ms)", err ? why.text : "fire",
+	     (unsigned long long)capture_stats(c)->events, (double)(resolve_now() - t) / 1e6 - 100);
+	capture_free(c);
+}
+
+static void check_vm(struct doctor *d, int pid, const struct vm *vm)
+{
+	const struct layout *l = &vm->row->l;
+	int jit = vm_jit_on(pid, vm);
+
+	tell(d, "VM", 1, "", "global_State %#llx, layout %s, JIT %s, vmstate %d",
+	     (unsigned long long)vm->g, vm->row->name,
+	     jit < 0 ? "?"
+	     : jit   ? "on"
+		     : "off",
+	     (int)(uint32_t)mem_u64(pid, vm->g + l->G_vmstate));
+}
+
+static void check_target(struct doctor *d, int pid)
+{
+	struct resolve *r = resolve_new(discard, NULL);
+	struct vm_evidence ev = {0, 0, ""};
+	const struct vm_list *vms = NULL;
+	const struct proc_maps *maps;
+	struct proc_info info;
+	int err = r ? proc_info_read(pid, &info) : -ENOMEM, has_code = 0;
+	size_t i;
+
+	tell(d, "process", !err, "ljx ps lists what runs here", "%d %s", pid,
+	     err ? strerror(-err) : info.cmdline);
+	if (!err) {
+		err = resolve_attach(r, pid, &vms, &has_code, &ev);
+		tell(d, "memory", !err, "run ljx as root, or with CAP_SYS_PTRACE", "%s",
+		     err ? strerror(-err) : "readable");
+	}
+	maps = err ? NULL : resolve_maps(r, pid);
+	for (i = 0; maps && i < maps->n; i++) {
+		const struct proc_map *m = &maps->map[i];
+
+		if (m->module && m->module->has_vm && m->prot & PROC_X)
+			tell(d, "LuaJIT", 1, "", "%s in '%s', build-id %s, %s, interpreter %#llx-%#llx",
+			     m->module->vm.version, printable(m->module->path),
+			     elfobj_build_id(m->module->elf),
+			     elfobj_has_symtab(m->module->elf) ? "with symbols" : "stripped",
+			     (unsigned long long)m->module->vm.asm_start,
+			     (unsigned long long)m->module->vm.asm_end);
+	}
+	if (maps && !has_code)
+		tell(d, "LuaJIT", 0, "this is not a LuaJIT process; ljx ps lists those",
+		     "not in any of its %zu mappings", maps->n);
+	for (i = 0; vms && i < vms->n && i < 16; i++)
+		check_vm(d, pid, &vms->vm[i]);
+	if (vms && has_code && !vms->n)
+		tell(d, "VM", 0,
+		     vms->refused ? "please report this with the output of --json"
+				  : "the program has not created a Lua state yet",
+		     vms->refused ? "found, but no layout verifies: %s" : "none found%s", ev.text);
+	resolve_free(r);
+}
+
+int verb_doctor(const struct options *o)
+{
+	struct doctor d = {.o = o, .list = json_array()};
+	size_t i;
+
+	check_kernel(&d);
+	check_caps(&d);
+	check_sampler(&d);
+	for (i = 0; i < o->npids; i++)
+		check_target(&d, o->pid[i]);
+	if (o->json) {
+		json_t *j = json_pack("{s:s,s:b,s:O}", "schema", "ljx.doctor/1", "ok", !d.failed,
+				      "checks", d.list);
+
+		if (j)
+			json_dumpf(j, stdout, JSON_INDENT(1));
+		putchar('\n');
+		json_decref(j);
+	}
+	json_decref(d.list);
+	return d.failed ? WHY_INTERNAL : 0;
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#include "bpf/rec.h"
+#include "tui/ljx.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+/* The end of the stream: into the profile, and into the recording if there is one. */
+static int sink(void *ctx, const struct ev_hdr *h)
+{
+	struct live *l = ctx;
+	int err = prof_add(l->prof, h);
+
+	if (!err && l->writer)
+		err = rec_write(l->writer, h);
+	return err;
+}
+
+static int emit_meta(struct live *l)
+{
+	const struct options *o = l->o;
+	uint64_t buf[1024];
+	char command[4096] = "ljx";
+	struct utsname u;
+	struct ev_meta e = {.h = {.kind = EV_META, .time = resolve_now()},
+			    .rate = o->rate,
+			    .flags = o->per_thread ? EV_META_PER_THREAD : 0};
+	const char *strs[4] = {LJX_VERSION, "", "", command};
+	const struct ev_hdr *h;
+	int i;
+
+	if (!uname(&u)) {
+		strs[1] = u.nodename;
+		strs[2] = u.release;
+	}
+	for (i = 1; i < o->argc; i++) {
+		strncat(command, " ", sizeof(command) - strlen(command) - 1);
+		strncat(command, o->argv[i], sizeof(command) - strlen(command) - 1);
+	}
+	h = rec_build(buf, sizeof(buf), &e.h, sizeof(e), strs, 4);
+	return h ? sink(l, h) : -E2BIG;
+}
+
+/* Attaches all processes. Of a group one with LuaJIT is enough; the others are watched. */
+static int add_targets(struct live *l, struct why *why)
+{
+	struct targets *t = &l->targets;
+	struct why first = {.code = 0};
+	size_t i, added = 0;
+	int err;
+
+	for (i = 0; i < t->n; i++) {
+		struct why w = {.code = 0};
+
+		if (t->child) {
+			err = capture_watch(l->capture, t->pid[i]);
+			added++;
+			continue;
+		}
+		err = capture_add(l->capture, t->pid[i], &w);
+		if (!err) {
+			added++;
+			continue;
+		}
+		if (!first.code)
+			first = w;
+		if (t->must)
+			break;
+		if (w.code == WHY_UNSUPPORTED)
+			capture_watch(l->capture, t->pid[i]);
+	}
+	if (!added || (t->must && first.code)) {
+		*why = first;
+		if (!why->code)
+			why_set(why, WHY_TARGET, -ESRCH, "no target");
+		return -ESRCH;
+	}
+	return 0;
+}
+
+int live_start(struct live *l, const struct options *o, struct rec_writer *writer)
+{
+	struct capture_opts co = {.rate = o->rate,
+				  .per_thread = o->per_thread,
+				  .nothing = o->nothing};
+	struct prof_opts po = {.lines = o->lines, .per_process = o->per_process};
+	struct why why = {.code = 0};
+	int code, err;
+
+	memset(l, 0, sizeof(*l));
+	l->o = o;
+	l->writer = writer;
+	code = targets_find(o, &l->targets);
+	if (code)
+		return code;
+	co.follow = l->targets.follow;
+	l->prof = prof_new(&po);
+	err = l->prof ? emit_meta(l) : -ENOMEM;
+	if (err)
+		why_set(&why, WHY_INTERNAL, err, "%s", strerror(-err));
+	if (!err)
+		err = capture_new(&co, sink, l, &l->capture, &why);
+	if (!err)
+		err = add_targets(l, &why);
+	if (!err)
+		err = capture_start(l->capture, &why);
+	if (err) {
+		live_free(l);
+		if (!why.code)
+			why_set(&why, WHY_INTERNAL, err, "%s", strerror(-err));
+		return complain(o, &why);
+	}
+	l->start = resolve_now();
+	targets_release(&l->targets);
+	return 0;
+}
+
+int live_poll(struct live *l, int ms)
+{
+	const struct capture_stats *s;
+	int err = capture_poll(l->capture, ms);
+
+	if (err)
+		return err < 0 ? err : -EIO;
+	s = capture_stats(l->capture);
+	return s->targets + s->watched > 0;
+}
+
+int live_stop(struct live *l)
+{
+	return capture_stop(l->capture);
+}
+
+double live_seconds(const struct live *l)
+{
+	return (double)(resolve_now() - l->start) / 1e9;
+}
+
+void live_free(struct live *l)
+{
+	capture_free(l->capture);
+	prof_free(l->prof);
+	l->capture = NULL;
+	l->prof = NULL;
+	if (l->targets.release_fd > 0)
+		close(l->targets.release_fd);
+	l->targets.release_fd = -1;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* The front end's own interface: options, verbs, and what several verbs use. */
+#ifndef TUI_LJX_H
+#define TUI_LJX_H
+
+#include "bpf/capture.h"
+#include "bpf/event.h"
+#include "bpf/why.h"
+#include "profiler/prof.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define LJX_VERSION "0.1.0"
+#define OPT_PIDS_MAX 256
+#define OPT_OUTS_MAX 16
+
+/* What the command line says. Set once, then passed down as const. */
+struct options {
+	const char *verb;
+	char *const *argv; /* the whole command line, for the record */
+	int argc;
+	int pid[OPT_PIDS_MAX];
+	size_t npids;
+	int group; /* -g: this process and all its descendants */
+	const char *glob;
+	char *const *cmd; /* after --; NULL: none */
+	unsigned int rate;
+	double duration; /* seconds; 0: until interrupted */
+	const char *out[OPT_OUTS_MAX];
+	size_t nouts;
+	const char *format; /* for -o - */
+	const char *filter; /* regular expression for `top` */
+	const char *sort;
+	unsigned int frames; /* top -N; 0: no end */
+	double refresh;
+	unsigned int rows;
+	int batch, lines, per_process, per_thread, json, quiet, nothing;
+	const char *arg[8]; /* operands */
+	size_t nargs;
+};
+
+/* Parses the command line of verb into o. 0, or prints why and returns the exit code. */
+int options_parse(struct options *o, int argc, char *const *argv, const char *verb,
+		  const char *accepts);
+
+/* A verb: returns the exit code. */
+typedef int verb_fn(const struct options *o);
+verb_fn verb_record, verb_report, verb_top, verb_ps, verb_bt, verb_doctor, verb_version;
+
+/* Set by SIGINT, SIGTERM and SIGHUP: 1 stop and write; 2 and more: quit now. */
+extern volatile sig_atomic_t stop_requested;
+void stop_on_signals(void);
+
+/* Prints "ljx: ..." and its hints to stderr, or as JSON to stdout. Returns why->code. */
+int complain(const struct options *o, const struct why *why);
+
+/* ---- targets (target.c) ---- */
+
+enum { TARGETS_MAX = 4096 };
+
+struct targets {
+	int pid[TARGETS_MAX];
+	size_t n;
+	int follow;	/* later children too */
+	int must;	/* each must have LuaJIT now; else only one of them */
+	int child;	/* pid of the command we started, held until targets_release; 0: none */
+	int release_fd;
+	int main_pid;	/* for file names and messages */
+	char name[64];
+};
+
+/* Finds the target processes that the options name. 0 or an exit code, printed. */
+int targets_find(const struct options *o, struct targets *t);
+
+/* Lets a held command run. */
+void targets_release(struct targets *t);
+
+/* Waits for our command. Its exit code as a shell gives it. */
+int targets_wait(struct targets *t);
+
+/* ---- output files (output.c) ---- */
+
+enum out_format { OUT_LJX, OUT_FOLDED, OUT_SVG, OUT_NONE };
+
+struct output {
+	enum out_format format;
+	const char *path; /* as given; "-": stdout */
+	char *temp;	  /* written to, renamed to path when done */
+	int fd;
+};
+
+/* The format by extension, or by o->format. */
+enum out_format output_format(const struct options *o, const char *path);
+
+/* Opens the temporary file beside path. 0, or -errno and why. */
+int output_open(const struct options *o, const char *path, struct output *out, struct why *why);
+
+/* Writes a finished profile (not for OUT_LJX). */
+int output_profile(struct output *out, const struct options *o, const struct prof *p,
+		   const char *title, struct why *why);
+
+/* Gives the file its name; and its owner, under sudo. */
+int output_commit(struct output *out, struct why *why);
+
+/* Removes what was not committed. */
+void output_abort(struct output *out);
+
+/* ---- a live run (live.c) ---- */
+
+struct live {
+	const struct options *o;
+	struct targets targets;
+	struct capture *capture;
+	struct prof *prof;
+	struct rec_writer *writer; /* NULL: nothing is recorded */
+	uint64_t start;		   /* ns */
+};
+
+/* Finds and attaches the targets and starts sampling. 0 or an exit code, printed. */
+int live_start(struct live *l, const struct options *o, struct rec_writer *writer);
+
+/* Samples for up to ms. 1: go on; 0: no target is left; < 0: -errno. */
+int live_poll(struct live *l, int ms);
+int live_stop(struct live *l);
+void live_free(struct live *l);
+double live_seconds(const struct live *l);
+
+/* ---- tables (table.c) ---- */
+
+/* Prints the hot functions of a finished profile, at most rows of them. */
+void print_rows(FILE *f, const struct prof *p, const struct prof_row *row, size_t n, size_t rows,
+		uint64_t base);
+
+/* One line on what is in the profile and what it lacks. */
+void print_quality(FILE *f, const struct prof *p);
+
+/* The report as JSON, schema ljx.report/1. */
+int print_json(FILE *f, const struct prof *p);
+
+/* Text from outside for a terminal: control bytes become '?'. Returns a static rotating buffer. */
+const char *printable(const char *s);
+
+#endif

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+#include "tui/ljx.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+volatile sig_atomic_t stop_requested;
+
+static const struct verb {
+	const char *name;
+	verb_fn *run;
+	const char *accepts; /* option letters, see options.c */
+	const char *usage, *summary, *options, *examples;
+} verbs[];
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	if (++stop_requested > 2)
+		_exit(128 + sig);
+}
+
+void stop_on_signals(void)
+{
+	struct sigaction sa = {.sa_handler = on_signal};
+
+	sigemptyset(&sa.sa_mask);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void usage(FILE *f)
+{
+	const struct verb *v;
+
+	fprintf(f, "Usage: ljx VERB [TARGET] [OPTIONS]\n"
+		   "See what LuaJIT really does, in a live process.\n\n");
+	for (v = verbs; v->name; v++)
+		fprintf(f, "  %-8s %s\n", v->name, v->summary);
+	fprintf(f, "\nTARGET: -p PID[,PID]  -g PID (and all its children)  -n GLOB  -- CMD ARGS\n"
+		   "ljx VERB --help tells more.  man ljx\n");
+}
+
+#define TARGET_HELP                                                                                \
+	"Target:\n"                                                                                \
+	"  -p PID[,PID...]  these processes\n"                                                     \
+	"  -g PID           this process and all its children, present and future\n"               \
+	"  -n GLOB          processes by name or command line\n"                                   \
+	"  -- CMD ARGS      run CMD; it is held until ljx has attached\n"                          \
+	"  (nothing)        the one LuaJIT process group that runs\n"
+#define SAMPLE_HELP                                                                                \
+	"  -r HZ            samples a second (99)\n"                                               \
+	"  -d TIME          stop after this long: 30, 30s, 5m, 1h (until ^C)\n"                    \
+	"  --per-thread     an event per thread instead of one per CPU: exact counts, but it\n"    \
+	"                   costs microseconds at each context switch\n"
+#define SHAPE_HELP                                                                                 \
+	"  --lines          a frame for the current line above each Lua function\n"                \
+	"  --per-process    keep processes apart: a root frame comm:pid\n"
+
+static const struct verb verbs[] = {
+	{"top", verb_top, "pgncrdTbNRsfwLPqj",
+	 "ljx top -b [TARGET] [-N FRAMES] [--refresh TIME] [-s COLUMN] [--filter RE]",
+	 "the hot Lua functions, refreshed each second",
+	 TARGET_HELP "Options:\n"
+		     "  -b               plain text, a table per refresh\n"
+		     "  -N N             stop after N tables\n"
+		     "  --refresh TIME   time between tables (1s)\n"
+		     "  -s COLUMN        sort by self, total or name\n"
+		     "  --filter RE      only functions that match\n"
+		     "  --rows N         rows per table (20)\n" SAMPLE_HELP,
+	 "  ljx top -b -p 4242\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
+	{"record", verb_record, "pgncrdToFLPqj",
+	 "ljx record [TARGET] [-d TIME] [-o FILE]...",
+	 "sample, and write a recording, folded stacks or a flame graph",
+	 TARGET_HELP "Options:\n"
+		     "  -o FILE          .ljx recording, .folded stacks, .svg flame graph; repeatable\n"
+		     "  -f FORMAT        format for other names: ljx, folded, svg\n"
+		     "  -q               no progress\n" SAMPLE_HELP SHAPE_HELP,
+	 "  ljx record -g $(cat /run/nginx.pid) -d 30 -o nginx.svg -o nginx.ljx\n"
+	 "  ljx record -r 499 -o run.svg -- luajit script.lua\n"},
+	{"report", verb_report, "pjoFLPwq", "ljx report FILE.ljx [-o FILE]... [--json]",
+	 "read a recording: print it, or convert it", "Options:\n"
+	 "  -o FILE          .folded or .svg; repeatable; without it the hot functions are printed\n"
+	 "  --json           the report as JSON\n"
+	 "  --pid PID        only this process\n"
+	 "  --rows N         rows printed (20)\n" SHAPE_HELP,
+	 "  ljx report run.ljx\n  ljx report run.ljx -o run.svg --lines\n"},
+	{"bt", verb_bt, "pgnj", "ljx bt [TARGET]", "print every VM's and coroutine's Lua stack once",
+	 TARGET_HELP, "  ljx bt -p 4242\n"},
+	{"ps", verb_ps, "j", "ljx ps [--json]", "list the LuaJIT processes", "", "  ljx ps\n"},
+	{"doctor", verb_doctor, "pj", "ljx doctor [-p PID] [--json]",
+	 "tell what works here, and why not", "", "  ljx doctor -p 4242\n"},
+	{"version", verb_version, "j", "ljx version [--json]", "print the version", "", ""},
+	{NULL, NULL, NULL, NULL, NULL, NULL, NULL},
+};
+
+static int help(const struct verb *v)
+{
+	printf("Usage: %s\n%s.\n", v->usage, v->summary);
+	if (v->options[0])
+		printf("\n%s", v->options);
+	if (v->examples[0])
+		printf("\nExamples:\n%s", v->examples);
+	return 0;
+}
+
+/* The verb by its name or a unique prefix. */
+static const struct verb *find_verb(const char *name, int *ambiguous)
+{
+	const struct verb *v, *found = NULL;
+
+	*ambiguous = 0;
+	for (v = verbs; v->name; v++) {
+		if (!strcmp(v->name, name))
+			return v;
+		if (!strncmp(v->name, name, strlen(name))) {
+			*ambiguous |= found != NULL;
+			found = v;
+		}
+	}
+	return found;
+}
+
+int verb_version(const struct options *o)
+{
+	if (o->json)
+		printf("{\"schema\":\"ljx.version/1\",\"version\":\"%s\",\"recording\":%u}\n",
+		       LJX_VERSION, EV_VERSION);
+	else
+		printf("ljx %s\n", LJX_VERSION);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	const struct verb *v;
+	const char *name;
+	int ambiguous, i, code;
+
+	if (argc < 2) {
+		usage(stderr);
+		return WHY_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		usage(stdout);
+		return 0;
+	}
+	name = argv[1];
+	if (!strcmp(name, "--version") || !strcmp(name, "-V"))
+		name = "version";
+	v = find_verb(name, &ambiguous);
+	if (!v || ambiguous) {
+		fprintf(stderr, "ljx: %s verb '%s'\n", v ? "ambiguous" : "unknown",
+			printable(argv[1]));
+		usage(stderr);
+		return WHY_USAGE;
+	}
+	for (i = 2; i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			return help(v);
+	code = options_parse(&o, argc, argv, v->name, v->accepts);
+	if (code)
+		return code;
+	code = v->run(&o);
+	if (fflush(stdout) && !code) {
+		fprintf(stderr, "ljx: cannot write to standard output\n");
+		code = WHY_INTERNAL;
+	}
+	return code;
+}

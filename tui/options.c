@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+#include "tui/ljx.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A verb accepts an option if its letter (the code of long-only ones) is in the verb's string. */
+static const struct option longs[] = {
+	{"pid", required_argument, NULL, 'p'},
+	{"group", required_argument, NULL, 'g'},
+	{"name", required_argument, NULL, 'n'},
+	{"rate", required_argument, NULL, 'r'},
+	{"duration", required_argument, NULL, 'd'},
+	{"output", required_argument, NULL, 'o'},
+	{"format", required_argument, NULL, 'F'},
+	{"batch", no_argument, NULL, 'b'},
+	{"frames", required_argument, NULL, 'N'},
+	{"refresh", required_argument, NULL, 'R'},
+	{"sort", required_argument, NULL, 's'},
+	{"filter", required_argument, NULL, 'f'},
+	{"rows", required_argument, NULL, 'w'},
+	{"per-thread", no_argument, NULL, 'T'},
+	{"lines", no_argument, NULL, 'L'},
+	{"per-process", no_argument, NULL, 'P'},
+	{"json", no_argument, NULL, 'j'},
+	{"quiet", no_argument, NULL, 'q'},
+	{"nothing", no_argument, NULL, 'Z'}, /* for benchmarks: the events alone */
+	{NULL, 0, NULL, 0},
+};
+
+__attribute__((format(printf, 2, 3))) static int wrong(const char *verb, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "ljx %s: ", verb);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\nTry: ljx %s --help\n", verb);
+	return WHY_USAGE;
+}
+
+/* Levenshtein distance, for "did you mean". Words are short. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t la = strlen(a), lb = strlen(b), row[64], i, j;
+
+	if (la > 62 || lb > 62)
+		return 99;
+	for (j = 0; j <= lb; j++)
+		row[j] = j;
+	for (i = 1; i <= la; i++) {
+		size_t diag = row[0];
+
+		row[0] = i;
+		for (j = 1; j <= lb; j++) {
+			size_t best = diag + (a[i - 1] != b[j - 1]);
+
+			diag = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[lb];
+}
+
+static int unknown_option(const char *verb, const char *arg, const char *accepts)
+{
+	const struct option *l, *best = NULL;
+	size_t d, least = 4;
+
+	for (l = longs; l->name; l++) {
+		if (!strchr(accepts, l->val))
+			continue;
+		d = distance(arg + strspn(arg, "-"), l->name);
+		if (d < least) {
+			least = d;
+			best = l;
+		}
+	}
+	if (best && !strncmp(arg, "--", 2))
+		return wrong(verb, "unknown option %s (did you mean --%s?)", printable(arg),
+			     best->name);
+	return wrong(verb, "unknown option %s", printable(arg));
+}
+
+/* 30, 30s, 5m, 1h, 250ms. */
+static int parse_time(const char *s, double *out)
+{
+	char *end;
+	double v = strtod(s, &end);
+
+	if (end == s || !(v >= 0) || v > 1e7)
+		return -EINVAL;
+	if (!strcmp(end, "ms"))
+		v /= 1000;
+	else if (!strcmp(end, "m"))
+		v *= 60;
+	else if (!strcmp(end, "h"))
+		v *= 3600;
+	else if (*end && strcmp(end, "s"))
+		return -EINVAL;
+	*out = v;
+	return 0;
+}
+
+static int parse_uint(const char *s, unsigned int min, unsigned int max, unsigned int *out)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(s, &end, 10);
+	if (!isdigit((unsigned char)s[0]) || *end || errno || v < min || v > max)
+		return -EINVAL;
+	*out = (unsigned int)v;
+	return 0;
+}
+
+static int parse_pids(struct options *o, const char *arg)
+{
+	char *copy = strdup(arg), *save = NULL, *p;
+	unsigned int pid;
+	int err = copy ? 0 : -ENOMEM;
+
+	for (p = copy ? strtok_r(copy, ",", &save) : NULL; p && !err;
+	     p = strtok_r(NULL, ",", &save)) {
+		if (o->npids >= OPT_PIDS_MAX || parse_uint(p, 1, 1u << 30, &pid))
+			err = -EINVAL;
+		else
+			o->pid[o->npids++] = (int)pid;
+	}
+	free(copy);
+	return err ? err : o->npids ? 0 : -EINVAL;
+}
+
+static int set_flag(struct options *o, int c)
+{
+	int *flag = c == 'b'   ? &o->batch
+		    : c == 'T' ? &o->per_thread
+		    : c == 'L' ? &o->lines
+		    : c == 'P' ? &o->per_process
+		    : c == 'j' ? &o->json
+		    : c == 'q' ? &o->quiet
+		    : c == 'Z' ? &o->nothing
+			       : NULL;
+
+	if (flag)
+		*flag = 1;
+	return flag ? 0 : -EINVAL;
+}
+
+static int set_option(struct options *o, int c, const char *arg)
+{
+	unsigned int pid;
+	int err;
+
+	switch (c) {
+	case 'p':
+		return parse_pids(o, arg);
+	case 'g':
+		err = parse_uint(arg, 1, 1u << 30, &pid);
+		o->group = err ? 0 : (int)pid;
+		return err;
+	case 'n':
+		o->glob = arg;
+		return 0;
+	case 'r':
+		return parse_uint(arg, 1, 10000, &o->rate);
+	case 'd':
+		return parse_time(arg, &o->duration);
+	case 'o':
+		if (o->nouts >= OPT_OUTS_MAX)
+			return -EINVAL;
+		o->out[o->nouts++] = arg;
+		return 0;
+	case 'F':
+		o->format = arg;
+		return strcmp(arg, "ljx") && strcmp(arg, "folded") && strcmp(arg, "svg") ? -EINVAL
+											 : 0;
+	case 'N':
+		return parse_uint(arg, 1, 1000000000, &o->frames);
+	case 'R':
+		return parse_time(arg, &o->refresh) || o->refresh < 0.05 ? -EINVAL : 0;
+	case 's':
+		o->sort = arg;
+		return strcmp(arg, "self") && strcmp(arg, "total") && strcmp(arg, "name") ? -EINVAL
+											  : 0;
+	case 'f':
+		o->filter = arg;
+		return 0;
+	case 'w':
+		return parse_uint(arg, 1, 100000, &o->rows);
+	default:
+		return set_flag(o, c);
+	}
+}
+
+int options_parse(struct options *o, int argc, char *const *argv, const char *verb,
+		  const char *accepts)
+{
+	int c, at;
+
+	memset(o, 0, sizeof(*o));
+	o->verb = verb;
+	o->argv = argv;
+	o->argc = argc;
+	o->rate = 99;
+	o->refresh = 1;
+	o->rows = 20;
+	o->sort = "self";
+	opterr = 0;
+	optind = 2;
+	for (;;) {
+		at = optind;
+		c = getopt_long(argc, argv, "+:p:g:n:r:d:o:F:bN:s:q", longs, NULL);
+		if (c == -1 && optind < argc && strcmp(argv[optind - 1], "--") &&
+		    o->nargs < sizeof(o->arg) / sizeof(o->arg[0])) {
+			o->arg[o->nargs++] = argv[optind++]; /* an operand among options */
+			continue;
+		}
+		if (c == -1)
+			break;
+		if (c == ':')
+			return wrong(verb, "option %s needs a value", printable(argv[at]));
+		if (c == '?' || (!strchr(accepts, c) && c != 'Z'))
+			return unknown_option(verb, argv[at], accepts);
+		if (set_option(o, c, optarg))
+			return wrong(verb, "bad value '%s' for option %s", printable(optarg),
+				     printable(argv[at]));
+	}
+	if (optind < argc) {
+		if (!strchr(accepts, 'c'))
+			return wrong(verb, "it takes no command");
+		o->cmd = argv + optind;
+	}
+	if ((o->npids != 0) + (o->group != 0) + (o->glob != NULL) + (o->cmd != NULL) > 1)
+		return wrong(verb, "give one target: -p, -g, -n or a command");
+	return 0;
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#include "profiler/write.h"
+#include "tui/ljx.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static enum out_format by_name(const char *name)
+{
+	return !strcmp(name, "ljx") ? OUT_LJX
+	       : !strcmp(name, "folded") || !strcmp(name, "txt") ? OUT_FOLDED
+	       : !strcmp(name, "svg")				 ? OUT_SVG
+								 : OUT_NONE;
+}
+
+enum out_format output_format(const struct options *o, const char *path)
+{
+	const char *dot = strrchr(path, '.');
+	enum out_format f = dot && !strchr(dot, '/') ? by_name(dot + 1) : OUT_NONE;
+
+	return f == OUT_NONE && o->format ? by_name(o->format) : f;
+}
+
+static int cannot_write(struct why *why, const char *path, int err)
+{
+	return why_set(why, WHY_INTERNAL, err, "cannot write '%s': %s", printable(path),
+		       strerror(-err));
+}
+
+int output_open(const struct options *o, const char *path, struct output *out, struct why *why)
+{
+	struct stat st;
+
+	memset(out, 0, sizeof(*out));
+	out->fd = -1;
+	out->path = path;
+	out->format = output_format(o, path);
+	if (out->format == OUT_NONE) {
+		why_set(why, WHY_USAGE, -EINVAL, "cannot tell the format of '%s'", printable(path));
+		why_hint(why, "Name it .ljx, .folded or .svg, or say -F FORMAT.");
+		return -EINVAL;
+	}
+	if (!strcmp(path, "-")) {
+		out->fd = dup(STDOUT_FILENO);
+	} else if (!stat(path, &st) && !S_ISREG(st.st_mode)) {
+		out->fd = open(path, O_WRONLY | O_CLOEXEC); /* a device or pipe: no renaming */
+	} else {
+		if (asprintf(&out->temp, "%s.tmp%d", path, (int)getpid()) < 0)
+			return why_set(why, WHY_INTERNAL, -ENOMEM, "out of memory");
+		out->fd = open(out->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	}
+	if (out->fd < 0) {
+		int err = -errno;
+
+		free(out->temp);
+		out->temp = NULL;
+		return cannot_write(why, path, err);
+	}
+	return 0;
+}
+
+static char *command_line(const struct options *o)
+{
+	size_t len = 1, i;
+	char *s;
+
+	for (i = 0; i < (size_t)o->argc; i++)
+		len += strlen(o->argv[i]) + 1;
+	s = malloc(len);
+	if (!s)
+		return NULL;
+	s[0] = '\0';
+	for (i = 0; i < (size_t)o->argc; i++) {
+		if (i)
+			strcat(s, " ");
+		strcat(s, i ? o->argv[i] : "ljx");
+	}
+	return s;
+}
+
+int output_profile(struct output *out, const struct options *o, const struct prof *p,
+		   const char *title, struct why *why)
+{
+	struct write_info info = {.title = title, .version = LJX_VERSION};
+	FILE *f = fdopen(dup(out->fd), "w");
+	char *command = command_line(o);
+	int err;
+
+	if (!f) {
+		free(command);
+		return cannot_write(why, out->path, -errno);
+	}
+	info.command = command;
+	err = out->format == OUT_SVG ? write_svg(f, p, &info) : write_folded(f, p);
+	if (fclose(f) && !err)
+		err = -errno;
+	free(command);
+	return err ? cannot_write(why, out->path, err) : 0;
+}
+
+/* Under sudo the files belong to the one who ran it. */
+static void give_back(int fd)
+{
+	const char *uid = getenv("SUDO_UID"), *gid = getenv("SUDO_GID");
+
+	if (geteuid() || !uid || !gid)
+		return;
+	if (fchown(fd, (uid_t)strtoul(uid, NULL, 10), (gid_t)strtoul(gid, NULL, 10)))
+		return; /* it stays root's: readable all the same */
+}
+
+int output_commit(struct output *out, struct why *why)
+{
+	int err = 0;
+
+	if (out->temp) {
+		give_back(out->fd);
+		if (rename(out->temp, out->path))
+			err = cannot_write(why, out->path, -errno);
+	}
+	if (err) {
+		output_abort(out);
+		return err;
+	}
+	free(out->temp);
+	out->temp = NULL;
+	close(out->fd);
+	out->fd = -1;
+	return 0;
+}
+
+void output_abort(struct output *out)
+{
+	if (out->temp)
+		unlink(out->temp);
+	free(out->temp);
+	out->temp = NULL;
+	if (out->fd >= 0)
+		close(out->fd);
+	out->fd = -1;
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#include "bpf/rec.h"
+#include "tui/ljx.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Folds a recording. What it lacks is told on stderr, not hidden. */
+static int load(const struct options *o, const char *path, struct prof *p, struct why *why)
+{
+	int fd = !strcmp(path, "-") ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+	const struct rec_end *end;
+	struct rec_reader *r;
+	const struct ev_hdr *h;
+	int err;
+
+	if (fd < 0)
+		return why_set(why, WHY_INTERNAL, -errno, "cannot read '%s': %s", printable(path),
+			       strerror(errno));
+	err = rec_reader_new(fd, printable(path), &r, why);
+	while (!err && (h = rec_next(r)))
+		err = prof_add(p, h);
+	if (!err) {
+		end = rec_reader_end(r);
+		if (end->corrupt || end->truncated)
+			fprintf(stderr, "ljx: '%s' %s; used what is whole, %llu bytes\n",
+				printable(path),
+				end->corrupt ? "is corrupt from there on"
+					     : "was not finished by its writer",
+				(unsigned long long)end->good_bytes);
+		if (end->bad_records)
+			fprintf(stderr, "ljx: '%s': %llu malformed records skipped\n",
+				printable(path), (unsigned long long)end->bad_records);
+		err = end->corrupt ? why_set(why, WHY_INTERNAL, -EBADMSG,
+					     "'%s' is corrupt after byte %llu", printable(path),
+					     (unsigned long long)end->good_bytes)
+				   : 0;
+		rec_reader_free(r);
+	}
+	close(fd);
+	if (err == -ENOMEM)
+		why_set(why, WHY_INTERNAL, err, "out of memory");
+	(void)o;
+	return err;
+}
+
+static int convert(const struct options *o, const struct prof *p, struct why *why)
+{
+	struct output out;
+	size_t i;
+	int err;
+
+	for (i = 0; i < o->nouts; i++) {
+		err = output_open(o, o->out[i], &out, why);
+		if (err)
+			return err;
+		if (out.format == OUT_LJX)
+			err = why_set(why, WHY_USAGE, -EINVAL, "'%s' is a recording already",
+				      printable(o->arg[0]));
+		else
+			err = output_profile(&out, o, p, o->arg[0], why);
+		if (!err)
+			err = output_commit(&out, why);
+		output_abort(&out);
+		if (err)
+			return err;
+		if (!o->quiet && strcmp(o->out[i], "-"))
+			fprintf(stderr, "ljx: wrote %s\n", printable(o->out[i]));
+	}
+	return 0;
+}
+
+static void print(const struct options *o, const struct prof *p)
+{
+	struct prof_row *row;
+	size_t n;
+
+	if (o->json) {
+		print_json(stdout, p);
+		return;
+	}
+	row = prof_rows(p, &n);
+	printf("%s\n", prof_builds(p));
+	print_quality(stdout, p);
+	print_rows(stdout, p, row, n, o->rows, prof_stats(p)->samples);
+	free(row);
+}
+
+int verb_report(const struct options *o)
+{
+	struct prof_opts po = {.lines = o->lines,
+			       .per_process = o->per_process,
+			       .pid = o->npids ? (uint32_t)o->pid[0] : 0};
+	struct why why = {.code = 0};
+	struct prof *p;
+	int corrupt, err;
+
+	if (o->nargs != 1) {
+		why_set(&why, WHY_USAGE, -EINVAL, "report needs one recording");
+		why_hint(&why, "ljx report FILE.ljx -o FILE.svg");
+		return complain(o, &why);
+	}
+	p = prof_new(&po);
+	if (!p)
+		return complain(o, (why_set(&why, WHY_INTERNAL, -ENOMEM, "out of memory"), &why));
+	err = load(o, o->arg[0], p, &why);
+	/* Up to the damage all is good: show it, and then fail. */
+	corrupt = err == -EBADMSG;
+	if (!err || corrupt) {
+		struct why later = {.code = 0};
+
+		err = prof_finish(p);
+		if (!err && o->nouts)
+			err = convert(o, p, &later);
+		else if (!err)
+			print(o, p);
+		if (later.code)
+			why = later;
+	}
+	prof_free(p);
+	if (err && !why.code)
+		why_set(&why, WHY_INTERNAL, err, "%s", strerror(-err));
+	return why.code ? complain(o, &why) : 0;
+}

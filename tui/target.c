@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+/* Which processes the command line means. */
+#include "bpf/process.h"
+#include "tui/groups.h"
+#include "tui/ljx.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void add_pid(struct targets *t, int pid)
+{
+	size_t i;
+
+	for (i = 0; i < t->n; i++)
+		if (t->pid[i] == pid)
+			return;
+	if (t->n < TARGETS_MAX)
+		t->pid[t->n++] = pid;
+}
+
+/* pid and all its descendants, by the parents of all processes. */
+static void add_tree(struct targets *t, int root)
+{
+	size_t n, i, j, before;
+	int *pids = proc_list(&n);
+	struct proc_info info;
+	int *ppid = pids ? calloc(n, sizeof(*ppid)) : NULL;
+
+	add_pid(t, root);
+	for (i = 0; ppid && i < n; i++)
+		ppid[i] = proc_info_read(pids[i], &info) ? 0 : info.ppid;
+	do {
+		before = t->n;
+		for (i = 0; ppid && i < n; i++)
+			for (j = 0; j < t->n; j++)
+				if (ppid[i] == t->pid[j]) {
+					add_pid(t, pids[i]);
+					break;
+				}
+	} while (t->n > before);
+	free(ppid);
+	free(pids);
+}
+
+static int by_glob(const struct options *o, struct targets *t)
+{
+	struct why why = {.code = 0};
+	struct groups g;
+	char pattern[512];
+	size_t i;
+
+	if (groups_find(&g)) {
+		why_set(&why, WHY_INTERNAL, -EIO, "cannot list the processes");
+		return complain(o, &why);
+	}
+	/* A name matches as a whole, a command line anywhere. */
+	snprintf(pattern, sizeof(pattern), "*%s*", o->glob);
+	for (i = 0; i < g.n; i++)
+		if (!fnmatch(o->glob, g.proc[i].info.comm, 0) ||
+		    !fnmatch(pattern, g.proc[i].info.cmdline, 0))
+			add_pid(t, g.proc[i].info.pid);
+	if (!t->n) {
+		why_set(&why, WHY_TARGET, -ESRCH, "nothing matches -n '%s'", printable(o->glob));
+		groups_hint(&g, o->verb, &why);
+	}
+	groups_release(&g);
+	return t->n ? 0 : complain(o, &why);
+}
+
+/* Nothing said: the one group there is. */
+static int the_only_one(const struct options *o, struct targets *t)
+{
+	struct why why = {.code = 0};
+	struct groups g;
+	int root;
+
+	if (groups_find(&g)) {
+		why_set(&why, WHY_INTERNAL, -EIO, "cannot list the processes");
+		return complain(o, &why);
+	}
+	root = g.ngroups == 1 ? g.proc[0].root : 0;
+	if (!g.ngroups) {
+		why_set(&why, WHY_TARGET, -ESRCH, "no LuaJIT process is running that ljx can read");
+		why_hint(&why, "Name one with -p PID, or start one: ljx %s -- luajit script.lua",
+			 o->verb);
+	} else if (!root) {
+		why_set(&why, WHY_TARGET, -EINVAL, "%zu LuaJIT groups are running, pick one",
+			g.ngroups);
+		groups_hint(&g, o->verb, &why);
+	}
+	groups_release(&g);
+	if (!root)
+		return complain(o, &why);
+	fprintf(stderr, "ljx: the only LuaJIT group is that of pid %d\n", root);
+	t->follow = 1;
+	t->must = 0;
+	add_tree(t, root);
+	return 0;
+}
+
+/* Starts the command; it waits on a pipe until it may run. */
+static int spawn(const struct options *o, struct targets *t)
+{
+	struct why why = {.code = 0};
+	int fd[2];
+	char go;
+
+	if (pipe(fd) || (t->child = fork()) < 0) {
+		why_set(&why, WHY_INTERNAL, -errno, "cannot start '%s': %s", printable(o->cmd[0]),
+			strerror(errno));
+		return complain(o, &why);
+	}
+	if (!t->child) {
+		close(fd[1]);
+		if (read(fd[0], &go, 1) != 1)
+			_exit(125); /* ljx gave up */
+		close(fd[0]);
+		execvp(o->cmd[0], o->cmd);
+		fprintf(stderr, "ljx: cannot run '%s': %s\n", printable(o->cmd[0]),
+			strerror(errno));
+		_exit(errno == ENOENT ? 127 : 126);
+	}
+	close(fd[0]);
+	t->release_fd = fd[1];
+	t->follow = 1;
+	t->must = 0;
+	add_pid(t, t->child);
+	return 0;
+}
+
+static void name_targets(const struct options *o, struct targets *t)
+{
+	struct proc_info info;
+	const char *slash;
+
+	t->main_pid = t->n ? t->pid[0] : 0;
+	if (o->cmd) {
+		slash = strrchr(o->cmd[0], '/');
+		proc_printable(t->name, sizeof(t->name), slash ? slash + 1 : o->cmd[0]);
+	} else if (!proc_info_read(t->main_pid, &info)) {
+		snprintf(t->name, sizeof(t->name), "%s", info.comm);
+	}
+	if (!t->name[0])
+		snprintf(t->name, sizeof(t->name), "pid");
+}
+
+int targets_find(const struct options *o, struct targets *t)
+{
+	struct why why = {.code = 0};
+	struct proc_info info;
+	int code = 0;
+	size_t i;
+
+	memset(t, 0, sizeof(*t));
+	t->release_fd = -1;
+	t->must = 1;
+	if (o->cmd) {
+		code = spawn(o, t);
+	} else if (o->group) {
+		if (proc_info_read(o->group, &info)) {
+			why_set(&why, WHY_TARGET, -ESRCH, "no process %d", o->group);
+			return complain(o, &why);
+		}
+		t->follow = 1;
+		t->must = 0;
+		add_tree(t, o->group);
+	} else if (o->glob) {
+		code = by_glob(o, t);
+	} else if (o->npids) {
+		for (i = 0; i < o->npids; i++)
+			add_pid(t, o->pid[i]);
+	} else {
+		code = the_only_one(o, t);
+	}
+	if (!code)
+		name_targets(o, t);
+	return code;
+}
+
+void targets_release(struct targets *t)
+{
+	if (t->release_fd < 0)
+		return;
+	if (write(t->release_fd, "g", 1) != 1)
+		fprintf(stderr, "ljx: the command died before it could run\n");
+	close(t->release_fd);
+	t->release_fd = -1;
+}
+
+int targets_wait(struct targets *t)
+{
+	int status = 0;
+
+	if (!t->child)
+		return 0;
+	if (t->release_fd >= 0)
+		close(t->release_fd);
+	t->release_fd = -1;
+	while (waitpid(t->child, &status, 0) < 0 && errno == EINTR && stop_requested < 2)
+		;
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
