@@ -40,11 +40,26 @@ $(B)/skel/%.skel.h: $(B)/skel/%.bpf.o
 $(B)/bpf/capture.o: $(B)/skel/sampler.skel.h
 $(B)/bpf/capture.o: EXTRA_CFLAGS += -isystem $(B)/skel
 
+# The checked-in tables, made from the data beside them and from a LuaJIT with DWARF.
+tables: $(B)/mklayouts $(B)/mktables
+	$(B)/mklayouts -e luajit2-20230119=$(shell tests/twin) bytecode/layouts.json > bytecode/layout_rows.h
+	$(B)/mktables bytecode/tables.json > bytecode/ff_tables.h
+
+$(B)/mk%: bytecode/mk%.c bytecode/layout.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -o $@ $< -ldw -ljansson
+
+PREFIX ?= /usr/local
+install: $(B)/ljx
+	install -D -m 755 $(B)/ljx $(DESTDIR)$(PREFIX)/bin/ljx
+	install -D -m 644 ljx.1 $(DESTDIR)$(PREFIX)/share/man/man1/ljx.1
+
 clean:
 	rm -rf $(B)
 
 -include $(LIB_OBJ:.o=.d) $(TUI_OBJ:.o=.d)
+include tests.mk
 
-.PHONY: all clean
+.PHONY: all clean install tables
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -27,6 +27,9 @@
 #define YOUNG_NS (2000 * MS)
 #define YOUNG_EVERY (100 * MS)
 #define OLD_EVERY (1000 * MS)
+/* One with a VM, for more of them. Samples that show an unknown VM ask for it sooner. */
+#define SAMPLED_EVERY (5000 * MS)
+#define HINTED_EVERY (1000 * MS)
 /* Looking for new VMs takes at most this share of our time. */
 #define SCAN_SHARE 100
 #define CLOCK_EVERY (60000 * MS)
@@ -36,9 +39,11 @@ struct follow {
 	int pid;
 	uint32_t vmkey;
 	uint32_t nvms;
-	int sampled; /* it has a verified VM */
-	int hinted;  /* a sample showed a VM that is not in the list */
-	uint64_t since, next; /* ns: first seen; next look */
+	int sampled;	      /* it has a verified VM */
+	int hinted;	      /* a sample showed a VM that is not in the list */
+	uint64_t since;	      /* ns: first seen, or exec */
+	uint64_t next;	      /* ns: next look; 0: not looked at yet */
+	uint64_t next_hinted; /* ns: no look because of hints before */
 	UT_hash_handle hh;
 };
 
@@ -95,9 +100,11 @@ static int no_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 static int why_load(struct why *why, int err)
 {
 	if (err == -EPERM || err == -EACCES) {
-		why_set(why, WHY_PERMISSION, err, "the kernel refused to load the sampler: bpf(): %s",
+		why_set(why, WHY_PERMISSION, err,
+			"the kernel refused to load the sampler: bpf(): %s",
 			err == -EPERM ? "EPERM" : "EACCES");
-		why_hint(why, "Run ljx as root, or give it CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE.");
+		why_hint(why,
+			 "Run ljx as root, or give it CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE.");
 		why_hint(why, "ljx doctor tells what is missing.");
 		return err;
 	}
@@ -168,7 +175,8 @@ void capture_free(struct capture *c)
 	ring_buffer__free(c->ring);
 	sampler_bpf__destroy(c->skel);
 	resolve_free(c->resolve);
-	HASH_ITER (hh, c->procs, f, tmp) {
+	HASH_ITER(hh, c->procs, f, tmp)
+	{
 		HASH_DEL(c->procs, f);
 		free(f);
 	}
@@ -239,8 +247,8 @@ static int install(struct capture *c, struct follow *f, const struct vm_list *vm
 		if (!err)
 			err = add_module(&p, &vms->vm[i], v.layout);
 		if (!err)
-			err = bpf_map_update_elem(bpf_map__fd(c->skel->maps.vms), &key, &v,
-						  BPF_ANY);
+			err =
+			    bpf_map_update_elem(bpf_map__fd(c->skel->maps.vms), &key, &v, BPF_ANY);
 		if (!err)
 			f->nvms++;
 	}
@@ -286,13 +294,17 @@ static void forget(struct capture *c, struct follow *f)
 	free(f);
 }
 
-/* When a process is looked at next; took: ns of the last look. */
-static void plan(struct follow *f, uint64_t took)
+/* When a process is looked at next; took: ns of the last look; found: it found something new. */
+static void plan(struct follow *f, uint64_t took, int found)
 {
-	uint64_t now = resolve_now();
-	uint64_t every = !f->sampled && now - f->since < YOUNG_NS ? YOUNG_EVERY : OLD_EVERY;
+	uint64_t now = resolve_now(), pause = took * SCAN_SHARE;
+	uint64_t every = f->sampled		     ? SAMPLED_EVERY
+			 : now - f->since < YOUNG_NS ? YOUNG_EVERY
+						     : OLD_EVERY;
 
-	f->next = now + (took * SCAN_SHARE > every ? took * SCAN_SHARE : every);
+	f->next = now + (pause > every ? pause : every);
+	f->next_hinted = now + (found || pause > HINTED_EVERY ? pause : HINTED_EVERY);
+	f->hinted = 0;
 }
 
 static int attach(struct capture *c, struct follow *f, int *has_code, struct vm_evidence *ev)
@@ -306,7 +318,7 @@ static int attach(struct capture *c, struct follow *f, int *has_code, struct vm_
 	c->stats.vms += vms->n;
 	c->stats.vms_refused += vms->refused;
 	err = install(c, f, vms);
-	plan(f, resolve_now() - start);
+	plan(f, resolve_now() - start, 1);
 	return err;
 }
 
@@ -315,7 +327,9 @@ static int why_attach(struct why *why, int pid, int err)
 	switch (err) {
 	case -ESRCH:
 		why_set(why, WHY_TARGET, err, "no process %d", pid);
-		why_hint(why, "Did it exit? A pid from inside a container is another one outside: ljx ps");
+		why_hint(
+		    why,
+		    "Did it exit? A pid from inside a container is another one outside: ljx ps");
 		return err;
 	case -EPERM:
 	case -EACCES:
@@ -339,8 +353,8 @@ static int why_no_vm(struct why *why, int pid, int has_code, const struct vm_evi
 	proc_info_read(pid, &info);
 	if (!has_code) {
 		why_set(why, WHY_UNSUPPORTED, -ENOEXEC,
-			"cannot attach to pid %d (%s): no LuaJIT in '/proc/%d/maps'", pid, info.comm,
-			pid);
+			"cannot attach to pid %d (%s): no LuaJIT in '/proc/%d/maps'", pid,
+			info.comm, pid);
 		why_hint(why, "ljx ps lists the processes that have one.");
 	} else if (!refused) {
 		why_set(why, WHY_UNSUPPORTED, -ENOEXEC,
@@ -398,6 +412,14 @@ static void on_exec(struct capture *c, struct follow *f)
 	resolve_drop(c->resolve, f->pid);
 }
 
+/* The main thread ended: most likely the process too, so look at once. */
+static void on_exit_of(struct capture *c, struct follow *f, const struct ev_exit *e)
+{
+	c->stats.last_status = e->status;
+	if (f->next > 1)
+		f->next = 1;
+}
+
 /* One of the ring's records. */
 static int on_record(void *ctx, void *data, size_t size)
 {
@@ -416,7 +438,7 @@ static int on_record(void *ctx, void *data, size_t size)
 	else if (h->kind == EV_EXEC && f)
 		on_exec(c, f);
 	else if (h->kind == EV_EXIT && f)
-		c->stats.last_status = ((const struct ev_exit *)data)->status;
+		on_exit_of(c, f, data);
 	else if (f && !f->sampled && !f->next) /* a child that ran before we looked at it */
 		attach(c, f, &has_code, NULL);
 	c->err = resolve_record(c->resolve, h);
@@ -439,7 +461,7 @@ static int open_event(const struct capture *c, int pid, int cpu)
 static int add_event(struct capture *c, int pid, int cpu)
 {
 	struct bpf_program *prog =
-		c->opts.nothing ? c->skel->progs.sample_nothing : c->skel->progs.sample;
+	    c->opts.nothing ? c->skel->progs.sample_nothing : c->skel->progs.sample;
 	struct bpf_link **links, *link;
 	int fd = open_event(c, pid, cpu);
 
@@ -482,7 +504,8 @@ static int add_events(struct capture *c)
 	struct follow *f, *tmp;
 
 	if (c->opts.per_thread) {
-		HASH_ITER (hh, c->procs, f, tmp) {
+		HASH_ITER(hh, c->procs, f, tmp)
+		{
 			err = add_thread_events(c, f->pid);
 			if (err && err != -ESRCH)
 				return err;
@@ -520,7 +543,8 @@ static int why_event(struct why *why, int err)
 {
 	if (err != -EACCES && err != -EPERM)
 		return why_set(why, WHY_KERNEL, err, "perf_event_open: %s", strerror(-err));
-	why_set(why, WHY_PERMISSION, err, "perf_event_open: %s", err == -EPERM ? "EPERM" : "EACCES");
+	why_set(why, WHY_PERMISSION, err, "perf_event_open: %s",
+		err == -EPERM ? "EPERM" : "EACCES");
 	why_hint(why, "Run ljx as root, or: sysctl kernel.perf_event_paranoid=2");
 	return err;
 }
@@ -574,16 +598,15 @@ static void look_after(struct capture *c, struct follow *f)
 	if (!f->sampled) {
 		err = attach(c, f, &has_code, NULL);
 		if (err)
-			plan(f, resolve_now() - start);
+			plan(f, resolve_now() - start, 0);
 		return;
 	}
-	f->hinted = 0;
 	err = resolve_rescan(c->resolve, f->pid, &vms, &changed);
 	if (!err && changed) {
 		c->stats.vms = c->stats.vms - f->nvms + vms->n;
 		install(c, f, vms);
 	}
-	plan(f, resolve_now() - start);
+	plan(f, resolve_now() - start, changed);
 }
 
 static int housekeeping(struct capture *c)
@@ -592,9 +615,9 @@ static int housekeeping(struct capture *c)
 	struct follow *f, *tmp;
 	int err;
 
-	HASH_ITER (hh, c->procs, f, tmp)
-		if (f->hinted || f->next <= now)
-			look_after(c, f);
+	HASH_ITER(hh, c->procs, f, tmp)
+	if (f->next <= now || (f->hinted && f->next_hinted <= now))
+		look_after(c, f);
 	err = emit_lost(c);
 	if (!err && now >= c->next_clock)
 		err = emit_clock(c);
@@ -643,7 +666,8 @@ const struct capture_stats *capture_stats(struct capture *c)
 	s->lost_protos = n->lost_protos;
 	s->faults = n->faults;
 	s->targets = s->watched = 0;
-	HASH_ITER (hh, c->procs, f, tmp) {
+	HASH_ITER(hh, c->procs, f, tmp)
+	{
 		s->targets += f->sampled ? 1 : 0;
 		s->watched += f->sampled ? 0 : 1;
 	}

@@ -5,8 +5,8 @@
  *
  * Phases: capture_new (load), capture_add or capture_watch for each process, capture_start (events
  * on), capture_poll again and again, capture_stop (events off, what is left is delivered),
- * capture_free, which may come at any time. Nothing outlives the process: all kernel objects hang on
- * file descriptors. One thread.
+ * capture_free, which may come at any time. Nothing outlives the process: all kernel objects hang
+ * on file descriptors. One thread.
  */
 #ifndef BPF_CAPTURE_H
 #define BPF_CAPTURE_H
@@ -17,9 +17,9 @@
 
 struct capture_opts {
 	unsigned int rate; /* samples a second and CPU, or and thread; 1 to 10000 */
-	int per_thread;	   /* an event per thread: exact counts, but a cost at each context switch */
-	int follow;	   /* children, present and future, belong to the target */
-	int nothing;	   /* for benchmarks: the same events with an empty program */
+	int per_thread; /* an event per thread: exact counts, but a cost at each context switch */
+	int follow;	/* children, present and future, belong to the target */
+	int nothing;	/* for benchmarks: the same events with an empty program */
 	unsigned int ring_bytes; /* 0: by the rate */
 };
 
@@ -29,10 +29,10 @@ struct capture_stats {
 	uint64_t lost_samples, lost_protos;
 	uint64_t faults; /* memory reads that failed in BPF */
 	uint64_t delivered;
-	unsigned int targets;	/* alive and being sampled */
-	unsigned int watched;	/* alive, without LuaJIT so far */
+	unsigned int targets; /* alive and being sampled */
+	unsigned int watched; /* alive, without LuaJIT so far */
 	unsigned int exited;
-	int last_status;	/* wait status of the last target that exited, -1: not known */
+	int last_status; /* wait status of the last target that exited, -1: not known */
 	uint64_t vms, vms_refused;
 	struct resolve_stats resolve;
 };
@@ -52,8 +52,8 @@ int capture_watch(struct capture *c, int pid);
 int capture_start(struct capture *c, struct why *why);
 
 /*
- * Waits up to ms milliseconds, delivers what has come and looks after the processes. Returns 0, -errno,
- * or what the sink returned. stats tells when no target is left.
+ * Waits up to ms milliseconds, delivers what has come and looks after the processes. Returns 0,
+ * -errno, or what the sink returned. stats tells when no target is left.
  */
 int capture_poll(struct capture *c, int ms);
 

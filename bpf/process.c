@@ -61,9 +61,10 @@ static int parse_stat(const char *buf, struct proc_info *out)
 		return -EINVAL;
 	snprintf(comm, sizeof(comm), "%.*s", (int)(close - open - 1), open + 1);
 	proc_printable(out->comm, sizeof(out->comm), comm);
-	if (sscanf(close + 1,
-		   " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-		   &out->state, &out->ppid, &start) != 3)
+	if (sscanf(
+		close + 1,
+		" %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+		&out->state, &out->ppid, &start) != 3)
 		return -EINVAL;
 	out->start = start;
 	return 0;
@@ -254,9 +255,9 @@ static const struct module *module_of(struct modules *ms, int pid, const struct 
 	fd = open_mapped(pid, m, path);
 	if (fd < 0)
 		return NULL;
-	mtime = fstat(fd, &st) ? 0
-			       : (uint64_t)st.st_mtim.tv_sec * 1000000000u +
-					 (uint64_t)st.st_mtim.tv_nsec;
+	mtime = fstat(fd, &st)
+		    ? 0
+		    : (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
 	for (mod = ms->list; mod; mod = mod->next)
 		if (mod->inode == m->inode && mod->dev == m->dev && mod->mtime == mtime)
 			break;

@@ -2,8 +2,8 @@
 /*
  * A process as /proc shows it: identity, mappings, and the files mapped, opened by content.
  *
- * Files are opened through /proc/PID/map_files, which is the very file that is mapped even if it was
- * deleted, replaced or lies in another mount namespace; without the right to that, through
+ * Files are opened through /proc/PID/map_files, which is the very file that is mapped even if it
+ * was deleted, replaced or lies in another mount namespace; without the right to that, through
  * /proc/PID/root with the inode compared. A struct modules caches them for all processes.
  */
 #ifndef BPF_PROCESS_H
@@ -37,8 +37,8 @@ int *proc_threads(int pid, size_t *n);
 struct module {
 	struct module *next;
 	uint64_t dev, inode, mtime;
-	char path[512]; /* as the target names it, without " (deleted)" */
-	const char *base; /* last part of path */
+	char path[512];	    /* as the target names it, without " (deleted)" */
+	const char *base;   /* last part of path */
 	struct elfobj *elf; /* NULL: could not be read or is no ELF */
 	int has_vm;	    /* a LuaJIT VM is in it: vm is set */
 	struct elfobj_vm vm;
@@ -53,7 +53,7 @@ enum { PROC_R = 1, PROC_W = 2, PROC_X = 4 };
 
 struct proc_map {
 	uint64_t start, end, offset, dev, inode;
-	unsigned int prot; /* PROC_* */
+	unsigned int prot;	     /* PROC_* */
 	const struct module *module; /* of executable file mappings, else NULL */
 	uint64_t bias;		     /* run-time address - ELF address, if module has an elf */
 	char name[64];		     /* "[heap]", "[anon]", or the last part of the path */

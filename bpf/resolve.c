@@ -50,8 +50,8 @@ void resolve_free(struct resolve *r)
 	if (!r)
 		return;
 	resolve_protos_drop(r, 0);
-	HASH_ITER (hh, r->procs, p, tmp)
-		free_proc(r, p);
+	HASH_ITER(hh, r->procs, p, tmp)
+	free_proc(r, p);
 	while ((b = r->builds)) {
 		r->builds = b->next;
 		free(b);

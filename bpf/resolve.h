@@ -4,8 +4,8 @@
  * first time it is seen, and emits it as a definition before the sample.
  *
  * What names a frame was copied by BPF with the sample (chunkname, lines), or is read here and
- * verified after reading: if the prototype is not the same any more, there is no name rather than a wrong
- * one. It owns the processes it knows and bounds what it remembers.
+ * verified after reading: if the prototype is not the same any more, there is no name rather than a
+ * wrong one. It owns the processes it knows and bounds what it remembers.
  */
 #ifndef BPF_RESOLVE_H
 #define BPF_RESOLVE_H
@@ -15,15 +15,16 @@
 #include "bpf/vm.h"
 #include "bpf/why.h"
 
-/* Gets every record of the finished stream, in order. Non-zero stops: it is what capture returns. */
+/* Gets every record of the finished stream, in order. Non-zero stops: it is what capture returns.
+ */
 typedef int resolve_sink_fn(void *ctx, const struct ev_hdr *h);
 
 struct resolve_stats {
-	uint64_t protos;       /* definitions made */
-	uint64_t protos_gone;  /* freed before their code could be read: lines known, content not */
-	uint64_t protos_bad;   /* raw bytes that are no prototype */
+	uint64_t protos;      /* definitions made */
+	uint64_t protos_gone; /* freed before their code could be read: lines known, content not */
+	uint64_t protos_bad;  /* raw bytes that are no prototype */
 	uint64_t names;
-	uint64_t names_gone;   /* call sites whose prototype was freed before they were named */
+	uint64_t names_gone; /* call sites whose prototype was freed before they were named */
 };
 
 struct resolve;
@@ -32,9 +33,9 @@ struct resolve *resolve_new(resolve_sink_fn *sink, void *ctx);
 void resolve_free(struct resolve *r);
 
 /*
- * Begins a generation of pid: reads /proc, finds its VMs, emits PROC, BUILD and VM records. 0 also if
- * it has no LuaJIT: then vms->n is 0, and *has_code tells whether a file with a VM is mapped. -errno if
- * it is gone or may not be read. vms is borrowed until the next call for this pid.
+ * Begins a generation of pid: reads /proc, finds its VMs, emits PROC, BUILD and VM records. 0 also
+ * if it has no LuaJIT: then vms->n is 0, and *has_code tells whether a file with a VM is mapped.
+ * -errno if it is gone or may not be read. vms is borrowed until the next call for this pid.
  */
 int resolve_attach(struct resolve *r, int pid, const struct vm_list **vms, int *has_code,
 		   struct vm_evidence *ev);

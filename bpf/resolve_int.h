@@ -28,7 +28,7 @@ struct rproc {
 	struct proc_maps maps;
 	uint64_t maps_time; /* ns */
 	struct vm_list vms;
-	uint32_t vms_seen; /* creation numbers given */
+	uint32_t vms_seen;    /* creation numbers given */
 	struct rrange *range; /* sorted */
 	size_t nranges;
 	UT_hash_handle hh;
@@ -48,6 +48,21 @@ struct rproto {
 	UT_hash_handle hh;
 };
 
+/*
+ * The content hash of functions by what is known of a prototype that was freed before it could be
+ * read, so that a short-lived copy of a known function is counted with it.
+ */
+struct rshape {
+	struct {
+		uint64_t chunk; /* hash of the chunkname */
+		int32_t firstline, numline;
+		uint32_t sizebc, sizekgc, sizekn, sizept;
+	} key;
+	uint32_t content;
+	int many; /* more than one function has this shape: it tells nothing */
+	UT_hash_handle hh;
+};
+
 /* A call site that was looked at. */
 struct rname {
 	uint64_t key; /* EV_FRAME_ADDR of the caller */
@@ -60,6 +75,7 @@ struct resolve {
 	struct modules *modules;
 	struct rproc *procs;
 	struct rproto *protos; /* in order of definition: the oldest goes first */
+	struct rshape *shapes;
 	struct rname *names;
 	struct rbuild *builds;
 	uint32_t nbuilds;

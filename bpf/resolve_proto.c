@@ -9,6 +9,7 @@
 /* What is remembered: prototypes, call sites, and bytes of prototypes' bodies. */
 #define PROTOS_MAX 16384
 #define NAMES_MAX 262144
+#define SHAPES_MAX 65536
 #define BODY_MAX (4u << 20)
 #define BODIES_MAX (16u << 20)
 #define KSTR_MAX 256
@@ -32,21 +33,64 @@ static void names_drop(struct resolve *r)
 {
 	struct rname *n, *tmp;
 
-	HASH_ITER (hh, r->names, n, tmp) {
+	HASH_ITER(hh, r->names, n, tmp)
+	{
 		HASH_DEL(r->names, n);
 		free(n);
 	}
+}
+
+static void shapes_drop(struct resolve *r)
+{
+	struct rshape *s, *tmp;
+
+	HASH_ITER(hh, r->shapes, s, tmp)
+	{
+		HASH_DEL(r->shapes, s);
+		free(s);
+	}
+}
+
+/* The shape's entry, made if create is set and there is none; NULL: none, or out of memory. */
+static struct rshape *shape_of(struct resolve *r, const struct rproto *p, int create)
+{
+	struct rshape k, *s;
+	size_t i;
+
+	memset(&k, 0, sizeof(k));
+	k.key.chunk = 14695981039346656037ull; /* FNV-1a */
+	for (i = 0; i < sizeof(p->chunk) && p->chunk[i]; i++)
+		k.key.chunk = (k.key.chunk ^ p->chunk[i]) * 1099511628211ull;
+	k.key.firstline = p->h.firstline;
+	k.key.numline = p->h.numline;
+	k.key.sizebc = p->h.sizebc;
+	k.key.sizekgc = p->h.sizekgc;
+	k.key.sizekn = p->h.sizekn;
+	k.key.sizept = p->h.sizept;
+	HASH_FIND(hh, r->shapes, &k.key, sizeof(k.key), s);
+	if (s || !create)
+		return s;
+	if (HASH_COUNT(r->shapes) >= SHAPES_MAX)
+		shapes_drop(r);
+	s = malloc(sizeof(*s));
+	if (!s)
+		return NULL;
+	*s = k;
+	HASH_ADD(hh, r->shapes, key, sizeof(s->key), s);
+	return s;
 }
 
 void resolve_protos_drop(struct resolve *r, int pid)
 {
 	struct rproto *p, *tmp;
 
-	HASH_ITER (hh, r->protos, p, tmp)
-		if (!pid || p->pid == pid)
-			free_proto(r, p);
-	if (!pid)
-		names_drop(r);
+	HASH_ITER(hh, r->protos, p, tmp)
+	if (!pid || p->pid == pid)
+		free_proto(r, p);
+	if (pid)
+		return;
+	names_drop(r);
+	shapes_drop(r);
 }
 
 /* Is the header a copy of the same prototype? Only what never changes in its life is compared. */
@@ -54,7 +98,7 @@ static int same_proto(const struct layout *l, const unsigned char *a, const unsi
 {
 	const unsigned int wide[] = {l->PT_k,	     l->PT_uv,	   l->PT_chunkname,
 				     l->PT_lineinfo, l->PT_uvinfo, l->PT_varinfo};
-	const unsigned int half[] = {l->PT_sizebc, l->PT_sizekgc,    l->PT_sizekn,
+	const unsigned int half[] = {l->PT_sizebc, l->PT_sizekgc,   l->PT_sizekn,
 				     l->PT_sizept, l->PT_firstline, l->PT_numline};
 	size_t i;
 
@@ -76,8 +120,7 @@ static int still_there(const struct rproto *p)
 
 	if (len < sizeof(p->chunk))
 		len++;
-	return !mem_read(p->pid, p->pt, head, p->l->PT_size) &&
-	       same_proto(p->l, head, p->head) &&
+	return !mem_read(p->pid, p->pt, head, p->l->PT_size) && same_proto(p->l, head, p->head) &&
 	       !mem_read(p->pid, p->h.chunkname + p->l->STR_size, chunk, len) &&
 	       !memcmp(chunk, p->chunk, len);
 }
@@ -92,14 +135,14 @@ static int load_body(struct resolve *r, struct rproto *p)
 	if (p->gone || p->h.sizept > BODY_MAX)
 		return -ENOENT;
 	if (r->body_bytes + p->h.sizept > BODIES_MAX)
-		HASH_ITER (hh, r->protos, q, tmp)
-			drop_body(r, q);
+		HASH_ITER(hh, r->protos, q, tmp)
+	drop_body(r, q);
 	p->body = malloc(p->h.sizept);
 	if (!p->body)
 		return -ENOMEM;
 	r->body_bytes += p->h.sizept;
-	if (mem_read(p->pid, p->pt, p->body, p->h.sizept) ||
-	    !same_proto(p->l, p->body, p->head) || !still_there(p)) {
+	if (mem_read(p->pid, p->pt, p->body, p->h.sizept) || !same_proto(p->l, p->body, p->head) ||
+	    !still_there(p)) {
 		p->gone = 1;
 		drop_body(r, p);
 		return -ENOENT;
@@ -166,13 +209,41 @@ static int view(struct rproto *p, struct kstr_ctx *c, struct proto *out)
 	return 0;
 }
 
+/* The hash of the code; 0 if the prototype did not outlast the reading of its constants. */
+static uint32_t read_content(struct resolve *r, struct rproto *p)
+{
+	uint32_t content;
+	struct kstr_ctx c;
+	struct proto pt;
+
+	if (load_body(r, p) || view(p, &c, &pt))
+		return 0;
+	content = proto_content(&pt);
+	return still_there(p) ? content : 0;
+}
+
+/* What tells a function from others: its code, or what its like had when it could be read. */
+static uint32_t content_of(struct resolve *r, struct rproto *p)
+{
+	uint32_t content = read_content(r, p);
+	struct rshape *s = shape_of(r, p, content != 0);
+
+	if (!content) {
+		r->stats.protos_gone++;
+		return s && !s->many ? s->content : 0;
+	}
+	if (s && s->content && s->content != content)
+		s->many = 1;
+	if (s)
+		s->content = content;
+	return content;
+}
+
 static int emit_func(struct resolve *r, const struct ev_proto_raw *raw, struct rproto *p)
 {
 	struct ev_func e = {.h = raw->h, .id = raw->id, .g = raw->g, .pt = raw->pt};
 	char chunk[EV_CHUNK_COPY + 1];
 	const char *strs[] = {chunk};
-	struct kstr_ctx c;
-	struct proto pt;
 
 	memcpy(chunk, raw->chunk, EV_CHUNK_COPY);
 	chunk[EV_CHUNK_COPY] = '\0';
@@ -191,10 +262,7 @@ static int emit_func(struct resolve *r, const struct ev_proto_raw *raw, struct r
 		e.flags |= EV_FUNC_BUILTIN;
 	if (raw->chunklen > strlen(chunk))
 		e.flags |= EV_FUNC_CUT;
-	if (!load_body(r, p) && !view(p, &c, &pt))
-		e.content = proto_content(&pt);
-	if (!e.content)
-		r->stats.protos_gone++;
+	e.content = content_of(r, p);
 	r->stats.protos++;
 	return resolve_emit(r, &e.h, sizeof(e), strs, 1);
 }

@@ -44,7 +44,7 @@ static int range_add(struct rproc *p, size_t at, uint64_t *start, uint64_t *end)
 		p->nranges = at = 0;
 	if (at > 0 && *start < p->range[at - 1].end)
 		*start = p->range[at - 1].end;
-	if (at < p->nranges && *end > p->range[at].start)
+	if (at<p->nranges && * end> p->range[at].start)
 		*end = p->range[at].start;
 	if ((p->nranges & (p->nranges - 1)) == 0) {
 		bigger = realloc(p->range, (p->nranges ? 2 * p->nranges : 1) * sizeof(*bigger));
@@ -94,6 +94,31 @@ static size_t handlers(int pid, const struct vm *vm, struct handler *h)
 	return n;
 }
 
+/*
+ * Where the last handler, FUNCCW, ends and the VM's subroutines begin: like FUNCC before it, it
+ * ends in a jump to vm_returnc (vm_x64.dasc BC_FUNCCW). 0: that is not how this build looks.
+ */
+static uint64_t last_end(int pid, uint64_t funccw)
+{
+	unsigned char b[5 + 256];
+	int64_t returnc;
+	int32_t rel;
+	size_t i;
+
+	if (mem_read(pid, funccw - 5, b, sizeof(b)) || b[0] != 0xe9)
+		return 0;
+	memcpy(&rel, b + 1, 4);
+	returnc = 5 + (int64_t)rel; /* positions count from b */
+	for (i = 5; i + 5 <= sizeof(b); i++) {
+		memcpy(&rel, b + i + 1, 4);
+		if (b[i] == 0xeb && (int64_t)i + 2 + (signed char)b[i + 1] == returnc)
+			return funccw - 5 + i + 2;
+		if (b[i] == 0xe9 && (int64_t)i + 5 + rel == returnc)
+			return funccw - 5 + i + 5;
+	}
+	return 0;
+}
+
 struct symbol {
 	uint64_t start, end, offset; /* start and end: run-time */
 	enum ev_sym_kind kind;
@@ -101,7 +126,8 @@ struct symbol {
 	char name[128];
 };
 
-/* An address in the interpreter: its bytecode's handler, or lj_vm before the first of them. */
+/* An address in the interpreter: its bytecode's handler; lj_vm before the first and after the last.
+ */
 static void vm_symbol(const struct rproc *p, const struct proc_map *m, uint64_t addr,
 		      struct symbol *s)
 {
@@ -125,6 +151,15 @@ static void vm_symbol(const struct rproc *p, const struct proc_map *m, uint64_t 
 		s->end = h[0].addr;
 	if (!lo || h[lo - 1].addr < s->start)
 		return;
+	if (lo == n) {
+		uint64_t end = last_end(p->pid, h[n - 1].addr);
+
+		if (addr >= end) { /* a subroutine, or no way to tell */
+			s->start = end ? end : h[n - 1].addr;
+			return;
+		}
+		s->end = end;
+	}
 	s->kind = EV_SYM_BC;
 	if (lo < n)
 		s->end = h[lo].addr;
@@ -194,7 +229,7 @@ int resolve_sym(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time
 		return 0;
 	m = map_at(r, p, addr);
 	if (!m)
-		return 0; /* not mapped any more: stays without a name */
+		return 0;	  /* not mapped any more: stays without a name */
 	range_find(p, addr, &at); /* reading the mappings may have dropped the ranges */
 	if (m->module && m->module->elf) {
 		file_symbol(p, m, addr, &s);

@@ -28,7 +28,7 @@ static _Thread_local struct {
 	struct {
 		struct seen_key key;
 		u32 id;
-	} *seen;
+	} * seen;
 	u32 nseen;
 } now;
 

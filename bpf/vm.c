@@ -109,7 +109,8 @@ static int in_code(const struct check *c, uint64_t addr)
 	return addr >= c->code_start && addr - c->code_start < c->code_len;
 }
 
-/* GG_State.dispatch runs exactly from its offset to that of bcff, all of it into the interpreter. */
+/* GG_State.dispatch runs exactly from its offset to that of bcff, all of it into the interpreter.
+ */
 static int check_dispatch(struct check *c)
 {
 	const struct layout *l = c->l;
@@ -120,8 +121,9 @@ static int check_dispatch(struct check *c)
 	return expect(c, n == (l->GG_bcff - l->GG_dispatch) / 8u && n > 2u * l->bc_max - 16,
 		      "dispatch table: %u of %u entries lead into the interpreter", n,
 		      (l->GG_bcff - l->GG_dispatch) / 8u) &&
-	       expect(c, !in_code(c, mem_get64(c->buf, l->GG_dispatch - 8u)) &&
-				 !in_code(c, mem_get64(c->buf, l->GG_bcff)),
+	       expect(c,
+		      !in_code(c, mem_get64(c->buf, l->GG_dispatch - 8u)) &&
+			  !in_code(c, mem_get64(c->buf, l->GG_bcff)),
 		      "dispatch table: it is longer than the layout says");
 }
 
@@ -133,15 +135,16 @@ static int check_code(struct check *c)
 		      "no code stores to vmstate at %u", l->G_vmstate) &&
 	       expect(c, code_uses(c, "\x49\x89", 2, 0xff, 0xae, disp(c, l->GG_g + l->G_cur_L)),
 		      "no code stores to cur_L at %u", l->G_cur_L) &&
-	       expect(c, code_uses(c, "\x49\xc7", 2, 0xff, 0x86, disp(c, l->GG_g + l->G_jit_base)) ||
-				 code_uses(c, "\x49\x89", 2, 0xff, 0x96,
-					   disp(c, l->GG_g + l->G_jit_base)) ||
-				 !j64(c, l->J_trace),
-		      "no code stores to jit_base at %u", l->G_jit_base) &&
-	       expect(c, code_uses(c, "\x49\x8b", 2, 0xc7, 0x86, disp(c, l->GG_J + l->J_trace)) ||
-				 code_uses(c, "\x4d\x8b", 2, 0xc7, 0x86,
-					   disp(c, l->GG_J + l->J_trace)) ||
-				 !j64(c, l->J_trace),
+	       expect(
+		   c,
+		   code_uses(c, "\x49\xc7", 2, 0xff, 0x86, disp(c, l->GG_g + l->G_jit_base)) ||
+		       code_uses(c, "\x49\x89", 2, 0xff, 0x96, disp(c, l->GG_g + l->G_jit_base)) ||
+		       !j64(c, l->J_trace),
+		   "no code stores to jit_base at %u", l->G_jit_base) &&
+	       expect(c,
+		      code_uses(c, "\x49\x8b", 2, 0xc7, 0x86, disp(c, l->GG_J + l->J_trace)) ||
+			  code_uses(c, "\x4d\x8b", 2, 0xc7, 0x86, disp(c, l->GG_J + l->J_trace)) ||
+			  !j64(c, l->J_trace),
 		      "no code loads J.trace at %u", l->J_trace);
 }
 
@@ -156,9 +159,12 @@ static int check_thread(struct check *c)
 	slot = is_pointer(stack) ? mem_u64(c->pid, stack) : 0;
 	return expect(c, slot == ((uint64_t)TAG(GCT_THREAD) << 47 | c->gg),
 		      "stack at %u: its lowest slot is not the main thread", l->L_stack) &&
-	       expect(c, max > stack && max - stack < 8ull * size && 8ull * size - (max - stack) <= 128,
+	       expect(c,
+		      max > stack && max - stack < 8ull * size &&
+			  8ull * size - (max - stack) <= 128,
 		      "maxstack and stacksize do not agree") &&
-	       expect(c, base > stack && base <= max + 512 && !(base & 7), "base is not in the stack") &&
+	       expect(c, base > stack && base <= max + 512 && !(base & 7),
+		      "base is not in the stack") &&
 	       expect(c, gct_at(c, env) == GCT_TAB, "env at %u is no table", l->L_env);
 }
 
@@ -175,7 +181,8 @@ static int check_global(struct check *c)
 	       expect(c, !jit_base || is_pointer(jit_base), "jit_base at %u is no pointer",
 		      l->G_jit_base) &&
 	       expect(c, sizetrace <= 65536, "J.sizetrace is %u", sizetrace) &&
-	       expect(c, vmstate >= -9 && vmstate <= (int32_t)sizetrace, "vmstate is %d", vmstate) &&
+	       expect(c, vmstate >= -9 && vmstate <= (int32_t)sizetrace, "vmstate is %d",
+		      vmstate) &&
 	       expect(c, !jl || is_pointer(jl), "J.L is no pointer") &&
 	       expect(c, (g64(c, l->G_registrytv) >> 47) == TAG(GCT_TAB),
 		      "registrytv at %u is no table", l->G_registrytv);
@@ -254,8 +261,9 @@ static int check_row(struct check *c)
 
 	if (l->GG_size > GG_MAX || mem_read(c->pid, c->gg, c->buf, l->GG_size))
 		return expect(c, 0, "memory not readable at %#llx", (unsigned long long)c->gg);
-	return expect(c, mem_get64(c->buf, l->L_glref) == c->gg + l->GG_g &&
-				 g64(c, l->G_mainthref) == c->gg,
+	return expect(c,
+		      mem_get64(c->buf, l->L_glref) == c->gg + l->GG_g &&
+			  g64(c, l->G_mainthref) == c->gg,
 		      "main thread and global_State do not point at each other") &&
 	       check_global(c) && check_dispatch(c) && check_code(c) && check_thread(c) &&
 	       check_functions(c) && check_traces(c);
@@ -267,8 +275,8 @@ static const struct proc_map *code_of(int pid, const struct proc_maps *maps, uin
 	uint64_t entry = mem_u64(pid, dispatch);
 	const struct proc_map *m = proc_maps_at(maps, entry);
 
-	if (!m || !m->module || !m->module->has_vm ||
-	    entry - m->bias < m->module->vm.asm_start || entry - m->bias >= m->module->vm.asm_end)
+	if (!m || !m->module || !m->module->has_vm || entry - m->bias < m->module->vm.asm_start ||
+	    entry - m->bias >= m->module->vm.asm_end)
 		return NULL;
 	return m;
 }
@@ -297,8 +305,8 @@ static int try_row(struct check *c, const struct layout_row *row, const struct p
 		return 0;
 	c->code = code;
 	ok = mem_read(c->pid, c->code_start, code, c->code_len)
-		     ? expect(c, 0, "the interpreter's code is not readable")
-		     : check_row(c);
+		 ? expect(c, 0, "the interpreter's code is not readable")
+		 : check_row(c);
 	free(code);
 	if (ok) {
 		out->g = g;
@@ -426,14 +434,15 @@ static void present(const struct scan *s, uint64_t addr, size_t pages, unsigned 
 	size_t i;
 
 	memset(here, 1, pages);
-	if (s->pagemap < 0 || pread(s->pagemap, pm, pages * 8, (off_t)(addr / PAGE * 8)) !=
-				      (ssize_t)(pages * 8))
+	if (s->pagemap < 0 ||
+	    pread(s->pagemap, pm, pages * 8, (off_t)(addr / PAGE * 8)) != (ssize_t)(pages * 8))
 		return;
 	for (i = 0; i < pages; i++)
 		here[i] = pm[i] >> 63;
 }
 
-/* Scans the runs of present pages of a chunk. A GG_State may begin near a run's end: 24 bytes do. */
+/* Scans the runs of present pages of a chunk. A GG_State may begin near a run's end: 24 bytes do.
+ */
 static int scan_chunk(struct scan *s, uint64_t addr, size_t len)
 {
 	unsigned char here[CHUNK / PAGE];

@@ -5,8 +5,8 @@
  *
  * A GG_State points at itself: lua_State.glref of the main thread at its start holds the address of
  * the global_State inside it, whose mainthref points back (LuaJIT src/lj_dispatch.h GG_State,
- * lj_state.c:lua_newstate). That finds every VM, idle or busy, without a symbol and without waiting.
- * A row of the layout table is accepted only if all checks of vm_verify hold.
+ * lj_state.c:lua_newstate). That finds every VM, idle or busy, without a symbol and without
+ * waiting. A row of the layout table is accepted only if all checks of vm_verify hold.
  */
 #ifndef BPF_VM_H
 #define BPF_VM_H
@@ -68,6 +68,9 @@ uint64_t *vm_threads(int pid, const struct proc_maps *maps, const struct vm *vm,
 int vm_jit_on(int pid, const struct vm *vm);
 
 /* Main thread of a VM. */
-static inline uint64_t vm_main(const struct vm *vm) { return vm->g - vm->row->l.GG_g; }
+static inline uint64_t vm_main(const struct vm *vm)
+{
+	return vm->g - vm->row->l.GG_g;
+}
 
 #endif

@@ -11,7 +11,7 @@
 /* In the map of names: defined to be no name. */
 #define NO_NAME UINT32_MAX
 
-const char *ev_string(const struct ev_hdr *h, size_t fixed, unsigned int idx)
+const char *defs_string(const struct ev_hdr *h, size_t fixed, unsigned int idx)
 {
 	const char *s = (const char *)h + fixed, *end = (const char *)h + h->size;
 
@@ -34,7 +34,7 @@ struct proc *defs_proc(struct prof *p, uint32_t pid)
 
 	if (at)
 		return &p->procs[at - 1];
-	procs = array_room(p->procs, &p->procs_cap, (size_t)p->nprocs + 1, sizeof(*procs));
+	procs = table_room(p->procs, &p->procs_cap, (size_t)p->nprocs + 1, sizeof(*procs));
 	if (!procs)
 		return NULL;
 	p->procs = procs;
@@ -58,7 +58,7 @@ static int new_generation(struct prof *p, uint32_t pid, const char *comm)
 	if (comm) {
 		uint32_t id;
 
-		text_clean(clean, sizeof(clean), comm, TEXT_NO_SEMICOLON);
+		label_clean(clean, sizeof(clean), comm, TEXT_NO_SEMICOLON);
 		id = pool_str(&p->strs, clean);
 		if (!id)
 			return -ENOMEM;
@@ -77,7 +77,7 @@ static int show_build(struct prof *p, const char *version, const char *layout)
 	char *longer;
 
 	snprintf(raw, sizeof(raw), *layout ? "%s (%s)" : "%s%s", version, layout);
-	text_clean(shown, sizeof(shown), raw, 0);
+	label_clean(shown, sizeof(shown), raw, 0);
 	id = pool_str(&p->strs, shown);
 	if (!id)
 		return -ENOMEM;
@@ -94,8 +94,8 @@ static int show_build(struct prof *p, const char *version, const char *layout)
 
 static int add_build(struct prof *p, const struct ev_build *ev)
 {
-	const char *version = ev_string(&ev->h, sizeof(*ev), 0);
-	const char *hash = ev_string(&ev->h, sizeof(*ev), 3);
+	const char *version = defs_string(&ev->h, sizeof(*ev), 0);
+	const char *hash = defs_string(&ev->h, sizeof(*ev), 3);
 	size_t vlen = strlen(version) + 1, hlen = strlen(hash);
 	char *key = malloc(vlen + hlen);
 	uint32_t id;
@@ -110,7 +110,7 @@ static int add_build(struct prof *p, const struct ev_build *ev)
 	if (!id)
 		return -ENOMEM;
 	err = map_set(&p->builds, ev->id, id);
-	return err ? err : show_build(p, version, ev_string(&ev->h, sizeof(*ev), 1));
+	return err ? err : show_build(p, version, defs_string(&ev->h, sizeof(*ev), 1));
 }
 
 struct vm_key {
@@ -158,7 +158,7 @@ static int add_func(struct prof *p, const struct ev_func *ev)
 
 static int add_name(struct prof *p, const struct ev_name *ev)
 {
-	const char *name = ev_string(&ev->h, sizeof(*ev), 0);
+	const char *name = defs_string(&ev->h, sizeof(*ev), 0);
 	uint32_t id = NO_NAME;
 
 	if (ev->what && *name) {
@@ -180,7 +180,7 @@ static int add_ff(struct prof *p, const struct ev_ff *ev)
 {
 	uint32_t frame;
 
-	return frames_ff(p, ev->build, ev->ffid, ev_string(&ev->h, sizeof(*ev), 0), &frame);
+	return frames_ff(p, ev->build, ev->ffid, defs_string(&ev->h, sizeof(*ev), 0), &frame);
 }
 
 /* First of the ranges that ends after addr. */
@@ -217,7 +217,7 @@ static int claim_range(struct proc *proc, uint64_t start, uint64_t end, uint32_t
 		put[n++].start = end;
 	}
 	ranges =
-	    array_room(proc->ranges, &proc->ranges_cap, (size_t)proc->nranges + n, sizeof(*ranges));
+	    table_room(proc->ranges, &proc->ranges_cap, (size_t)proc->nranges + n, sizeof(*ranges));
 	if (!ranges)
 		return -ENOMEM;
 	proc->ranges = ranges;
@@ -230,15 +230,15 @@ static int claim_range(struct proc *proc, uint64_t start, uint64_t end, uint32_t
 static int add_sym(struct prof *p, const struct ev_sym *ev)
 {
 	struct proc *proc = defs_proc(p, ev->h.pid);
-	uint32_t name = pool_str(&p->strs, ev_string(&ev->h, sizeof(*ev), 0));
-	uint32_t module = pool_str(&p->strs, ev_string(&ev->h, sizeof(*ev), 1));
+	uint32_t name = pool_str(&p->strs, defs_string(&ev->h, sizeof(*ev), 0));
+	uint32_t module = pool_str(&p->strs, defs_string(&ev->h, sizeof(*ev), 1));
 	struct sym *syms;
 
 	if (!proc || !name || !module)
 		return -ENOMEM;
 	if (ev->start >= ev->end)
 		return 0;
-	syms = array_room(proc->syms, &proc->syms_cap, (size_t)proc->nsyms + 1, sizeof(*syms));
+	syms = table_room(proc->syms, &proc->syms_cap, (size_t)proc->nsyms + 1, sizeof(*syms));
 	if (!syms)
 		return -ENOMEM;
 	proc->syms = syms;
@@ -265,7 +265,7 @@ int defs_add(struct prof *p, const struct ev_hdr *h)
 {
 	switch (h->kind) {
 	case EV_PROC:
-		return new_generation(p, h->pid, ev_string(h, sizeof(struct ev_proc), 0));
+		return new_generation(p, h->pid, defs_string(h, sizeof(struct ev_proc), 0));
 	case EV_EXEC:
 		return new_generation(p, h->pid, NULL);
 	case EV_BUILD:

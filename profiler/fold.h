@@ -118,7 +118,24 @@ struct prof {
 };
 
 /* String idx of a record whose structure has size fixed; "" if there is none. */
-const char *ev_string(const struct ev_hdr *h, size_t fixed, unsigned int idx);
+const char *defs_string(const struct ev_hdr *h, size_t fixed, unsigned int idx);
+
+/* tree.c: 0 or -ENOMEM. */
+
+/* Makes node 0. */
+int tree_root(struct prof *p, uint32_t frame);
+
+/* Goes from *node to its child of that frame; leaf is NODE_LEAF or 0. */
+int tree_child(struct prof *p, uint32_t *node, uint32_t frame, uint32_t leaf);
+
+/* Sums up and lists children by label. */
+int tree_finish(struct prof *p);
+
+/* Makes by_state of all nodes self's again: before more samples are counted. */
+void tree_reopen(struct prof *p);
+
+/* Frees all nodes; tree_root may begin anew. */
+void tree_release(struct prof *p);
 
 /* defs.c */
 

@@ -98,7 +98,7 @@ static int descend(struct folder *fo, const struct prof_node **nodes, uint32_t n
 
 	for (uint32_t i = 0; i < n; i++)
 		total += nodes[i]->nchildren;
-	levels = array_room(fo->levels, &fo->cap, (size_t)fo->depth + 1, sizeof(*levels));
+	levels = table_room(fo->levels, &fo->cap, (size_t)fo->depth + 1, sizeof(*levels));
 	if (!levels)
 		return -ENOMEM;
 	fo->levels = levels;
@@ -140,7 +140,7 @@ static int step(struct folder *fo)
 	item = &l->items[l->next++];
 	label = strlen(item->label);
 	len = l->prefix + label + strlen(item->tail);
-	path = array_room(fo->path, &fo->path_cap, len + 2, 1);
+	path = table_room(fo->path, &fo->path_cap, len + 2, 1);
 	if (!path)
 		return -ENOMEM;
 	fo->path = path;

@@ -29,7 +29,7 @@ static int frame_of(struct prof *p, const struct identity *id, uint32_t *out, in
 	uint32_t n;
 
 	/* Room first: the numbers of ids and frames run in step. */
-	frames = array_room(p->frames, &p->frames_cap, (size_t)p->nframes + 1, sizeof(*frames));
+	frames = table_room(p->frames, &p->frames_cap, (size_t)p->nframes + 1, sizeof(*frames));
 	if (!frames)
 		return -ENOMEM;
 	p->frames = frames;
@@ -66,7 +66,7 @@ static int set_label(struct prof *p, struct frame *f, const char *label, const c
 	f->pub.name = f->pub.label;
 	if (err || !name)
 		return err;
-	text_clean(clean, sizeof(clean), name, TEXT_NO_SEMICOLON);
+	label_clean(clean, sizeof(clean), name, TEXT_NO_SEMICOLON);
 	return set_text(p, &f->pub.name, clean);
 }
 
@@ -108,7 +108,7 @@ static int label_lua(struct prof *p, struct frame *f)
 
 int frames_lua(struct prof *p, const struct ev_func *ev, uint32_t build, uint32_t *out)
 {
-	const char *chunk = ev_string(&ev->h, sizeof(*ev), 0);
+	const char *chunk = defs_string(&ev->h, sizeof(*ev), 0);
 	struct identity id = {.type = FRAME_LUA, .kind = PROF_LUA};
 	char shown[LABEL_MAX + 1];
 	struct frame *f;
@@ -128,7 +128,7 @@ int frames_lua(struct prof *p, const struct ev_func *ev, uint32_t build, uint32_
 	f->flags = ev->flags;
 	f->chunk = id.text[1];
 	f->pub.line = ev->firstline > 0 ? ev->firstline : 0;
-	chunk_shown(shown, chunk, ev->flags);
+	label_chunk(shown, chunk, ev->flags);
 	err = set_text(p, &f->pub.file, shown);
 	return err ? err : label_lua(p, f);
 }
@@ -152,10 +152,10 @@ int frames_trace(struct prof *p, uint32_t number, uint32_t func, const struct ev
 		return err;
 	f = &p->frames[*out];
 	snprintf(name, sizeof(name), "trace#%" PRIu32, number);
-	if (func != NO_FRAME) {
+	if (ef && func != NO_FRAME) {
 		const struct frame *start = &p->frames[func];
 
-		trace_start(file, pool_get(&p->strs, start->chunk), start->flags);
+		label_trace_start(file, pool_get(&p->strs, start->chunk), start->flags);
 		f->pub.line = ef->line <= INT32_MAX ? (int32_t)ef->line : 0;
 		if (start->flags & EV_FUNC_BUILTIN)
 			label_format(label, "%s:%s", name, file);
@@ -196,7 +196,7 @@ static int cfunc(struct prof *p, const struct sym *sym, uint32_t *out)
 		return err;
 	f = &p->frames[*out];
 	f->offset = sym->offset;
-	text_clean(clean, sizeof(clean), *module || named ? module : "?", TEXT_NO_SEMICOLON);
+	label_clean(clean, sizeof(clean), *module || named ? module : "?", TEXT_NO_SEMICOLON);
 	err = set_text(p, &f->pub.file, clean);
 	if (err || !named)
 		return err ? err : label_module(p, f);
@@ -289,7 +289,7 @@ int frames_vote(struct prof *p, uint32_t frame, uint32_t name)
 		p->votes[at - 1].count++;
 		return 0;
 	}
-	votes = array_room(p->votes, &p->votes_cap, (size_t)p->nvotes + 1, sizeof(*votes));
+	votes = table_room(p->votes, &p->votes_cap, (size_t)p->nvotes + 1, sizeof(*votes));
 	if (!votes)
 		return -ENOMEM;
 	p->votes = votes;

@@ -12,7 +12,7 @@
 
 #define REPLACEMENT "\xef\xbf\xbd"
 
-size_t utf8_decode(const char *s, uint32_t *cp)
+size_t label_utf8(const char *s, uint32_t *cp)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	unsigned char c = (unsigned char)*s;
@@ -54,13 +54,13 @@ static void hide_count(char *s)
 		p[-1] = ':';
 }
 
-void text_clean(char *out, size_t size, const char *text, unsigned int flags)
+void label_clean(char *out, size_t size, const char *text, unsigned int flags)
 {
 	char *o = out, *end = out + size - 1;
 
 	while (*text) {
 		uint32_t cp = 0;
-		size_t len = utf8_decode(text, &cp);
+		size_t len = label_utf8(text, &cp);
 		const char *from = text;
 		size_t n = len;
 
@@ -93,7 +93,7 @@ void label_format(char out[LABEL_MAX + 1], const char *fmt, ...)
 	if (vsnprintf(raw, sizeof(raw), fmt, ap) < 0)
 		raw[0] = '\0';
 	va_end(ap);
-	text_clean(out, LABEL_MAX + 1, raw, TEXT_NO_SEMICOLON | TEXT_NO_COUNT);
+	label_clean(out, LABEL_MAX + 1, raw, TEXT_NO_SEMICOLON | TEXT_NO_COUNT);
 }
 
 /* Room for text in [string "text"]: lj_obj.h:LUA_IDSIZE less what stands around it. */
@@ -110,17 +110,17 @@ static void string_shown(char out[LABEL_MAX + 1], const char *text)
 		len++;
 	memcpy(line, text, len);
 	line[len] = '\0';
-	text_clean(shown, sizeof(shown), line, TEXT_NO_SEMICOLON);
+	label_clean(shown, sizeof(shown), line, TEXT_NO_SEMICOLON);
 	if (!text[len] && strlen(shown) <= STRING_MAX) {
 		snprintf(out, LABEL_MAX + 1, "[string \"%s\"]", shown);
 		return;
 	}
-	while ((n = utf8_decode(shown + cut, &cp)) && shown[cut] && cut + n <= STRING_CUT)
+	while ((n = label_utf8(shown + cut, &cp)) && shown[cut] && cut + n <= STRING_CUT)
 		cut += n;
 	snprintf(out, LABEL_MAX + 1, "[string \"%.*s...\"]", (int)cut, shown);
 }
 
-void chunk_shown(char out[LABEL_MAX + 1], const char *chunk, uint32_t flags)
+void label_chunk(char out[LABEL_MAX + 1], const char *chunk, uint32_t flags)
 {
 	char raw[RAW_MAX];
 	const char *more = flags & EV_FUNC_CUT ? "..." : "";
@@ -133,13 +133,13 @@ void chunk_shown(char out[LABEL_MAX + 1], const char *chunk, uint32_t flags)
 		string_shown(out, chunk);
 		return;
 	}
-	text_clean(out, LABEL_MAX + 1, raw, TEXT_NO_SEMICOLON);
+	label_clean(out, LABEL_MAX + 1, raw, TEXT_NO_SEMICOLON);
 }
 
 /* lj_debug.c:lj_debug_pushloc prints no more than this of a string chunk. */
 #define LOC_STRING_MAX 40u
 
-void trace_start(char file[LABEL_MAX + 1], const char *chunk, uint32_t flags)
+void label_trace_start(char file[LABEL_MAX + 1], const char *chunk, uint32_t flags)
 {
 	char raw[LOC_STRING_MAX + 3];
 	size_t len = strlen(chunk), base = len;
@@ -149,12 +149,12 @@ void trace_start(char file[LABEL_MAX + 1], const char *chunk, uint32_t flags)
 	} else if (*chunk == '@' && !(flags & EV_FUNC_CUT)) {
 		while (base > 1 && chunk[base - 1] != '/' && chunk[base - 1] != '\\')
 			base--;
-		text_clean(file, LABEL_MAX + 1, chunk[base] ? chunk + base : "?",
-			   TEXT_NO_SEMICOLON);
+		label_clean(file, LABEL_MAX + 1, chunk[base] ? chunk + base : "?",
+			    TEXT_NO_SEMICOLON);
 	} else if (*chunk == '@' || *chunk == '=' || len > LOC_STRING_MAX) {
-		chunk_shown(file, chunk, flags);
+		label_chunk(file, chunk, flags);
 	} else {
 		snprintf(raw, sizeof(raw), "\"%s\"", chunk);
-		text_clean(file, LABEL_MAX + 1, raw, TEXT_NO_SEMICOLON);
+		label_clean(file, LABEL_MAX + 1, raw, TEXT_NO_SEMICOLON);
 	}
 }

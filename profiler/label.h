@@ -12,7 +12,7 @@
 
 #define LABEL_MAX 512u /* bytes, without the NUL */
 
-/* Flags of text_clean. */
+/* Flags of label_clean. */
 #define TEXT_NO_SEMICOLON 1u /* ';' separates frames in folded stacks: make it ':' */
 #define TEXT_NO_COUNT 2u     /* no blank and number at the end: it would read as a count */
 
@@ -20,10 +20,10 @@
  * Copies text into out (size bytes, at least 4): control characters and line separators become
  * blanks, what is not UTF-8 or not allowed in XML becomes U+FFFD. Cut between characters.
  */
-void text_clean(char *out, size_t size, const char *text, unsigned int flags);
+void label_clean(char *out, size_t size, const char *text, unsigned int flags);
 
 /* Length of the UTF-8 character at s, and its code point; 0 if there is no valid one. */
-size_t utf8_decode(const char *s, uint32_t *cp);
+size_t label_utf8(const char *s, uint32_t *cp);
 
 /* Formats and cleans by both flags into out. */
 void label_format(char out[LABEL_MAX + 1], const char *fmt, ...)
@@ -33,13 +33,13 @@ void label_format(char out[LABEL_MAX + 1], const char *fmt, ...)
  * A chunkname as shown: path, name, [string "first line..."] of at most 60 bytes, [builtin:name].
  * Not empty. flags: EV_FUNC_*.
  */
-void chunk_shown(char out[LABEL_MAX + 1], const char *chunk, uint32_t flags);
+void label_chunk(char out[LABEL_MAX + 1], const char *chunk, uint32_t flags);
 
 /*
  * Where a trace starts, as jit.v prints it (lj_debug.c:lj_debug_pushloc), but with [string "..."]
  * in the place of a prototype's address, and a name cut nowhere. file gets the part before the
  * line.
  */
-void trace_start(char file[LABEL_MAX + 1], const char *chunk, uint32_t flags);
+void label_trace_start(char file[LABEL_MAX + 1], const char *chunk, uint32_t flags);
 
 #endif

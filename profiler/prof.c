@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fold. A sample goes down the tree from the root and is counted at its last node only; totals
- * are summed up in prof_finish, and taken apart again when more samples come. The order of the
- * nodes makes that two plain loops: a node's number is larger than its parent's.
+ * The fold. A sample goes down the tree from the root, frame by frame, by the grammar of prof.h,
+ * and is counted at its last node only.
  */
 #include "profiler/fold.h"
 #include "profiler/label.h"
@@ -29,48 +28,13 @@ struct cursor {
 	uint32_t top;	    /* frame of the last function pushed, or NO_FRAME */
 	unsigned int state; /* of s, in range */
 	unsigned int why;   /* of s, in range */
-	int real;	    /* frames of s->f were pushed */
+	int real;	    /* functions of s->f were pushed */
 	int undefined;	    /* one of them is [undefined] */
 };
 
-/* Adds a node below parent; leaf is NODE_LEAF or 0. */
-static int new_node(struct prof *p, uint32_t parent, uint32_t frame, uint32_t leaf, uint32_t *out)
-{
-	struct node *n;
-
-	if (p->nnodes == UINT32_MAX)
-		return -ENOMEM;
-	if (p->nnodes >> NODES_LOG2 == p->nblocks) {
-		struct node **blocks =
-		    array_room(p->blocks, &p->blocks_cap, (size_t)p->nblocks + 1, sizeof(*blocks));
-
-		if (!blocks)
-			return -ENOMEM;
-		p->blocks = blocks;
-		blocks[p->nblocks] = calloc(NODES_BLOCK, sizeof(**blocks));
-		if (!blocks[p->nblocks])
-			return -ENOMEM;
-		p->nblocks++;
-	}
-	if (p->nnodes && map_set(&p->edges, (uint64_t)parent << 32 | leaf | frame, p->nnodes))
-		return -ENOMEM;
-	n = node_at(p, p->nnodes);
-	n->pub.frame = frame;
-	n->parent = parent;
-	n->leaf = leaf;
-	*out = p->nnodes++;
-	return 0;
-}
-
 static int push(struct cursor *c, uint32_t frame, uint32_t leaf)
 {
-	uint32_t next = map_get(&c->p->edges, (uint64_t)c->node << 32 | leaf | frame);
-
-	if (next) {
-		c->node = next;
-		return 0;
-	}
-	return new_node(c->p, c->node, frame, leaf, &c->node);
+	return tree_child(c->p, &c->node, frame, leaf);
 }
 
 static int push_fixed(struct cursor *c, enum prof_kind kind, const char *label)
@@ -143,7 +107,6 @@ static int push_trace(struct cursor *c, const struct ev_frame *f)
 	if (f) {
 		func = map_get(&c->p->funcs, EV_FRAME_PROTO(f->addr)) - 1; /* 0: NO_FRAME */
 		c->undefined |= func == NO_FRAME;
-		c->real = 1;
 	}
 	err = frames_trace(c->p, c->s->trace, func, f, &frame);
 	return err ? err : push(c, frame, 0);
@@ -186,17 +149,25 @@ static int push_stack(struct cursor *c)
 	return 0;
 }
 
+/* Does the stack have functions? A trace's start is none. */
+static int has_functions(const struct cursor *c)
+{
+	for (uint32_t i = 0; i < c->nframes; i++)
+		if (c->s->f[i].kind != EV_FRAME_CO && (i || c->s->f[i].kind != EV_FRAME_TRACE))
+			return 1;
+	return 0;
+}
+
 /* What goes before the stack: the process, and why the stack is not whole. */
 static int push_head(struct cursor *c)
 {
-	uint32_t i = 0;
 	int err = c->p->opts.per_process ? push_process(c) : 0;
 
-	while (i < c->nframes && c->s->f[i].kind == EV_FRAME_CO)
-		i++;
-	/* A complete walk that found nothing found that no Lua function is active. */
-	if (c->why == EV_WHY_NONE && i == c->nframes)
-		c->why = EV_WHY_OUTSIDE;
+	/* A whole walk that found nothing: no Lua function is active. With a trace that cannot be.
+	 */
+	if (c->why == EV_WHY_NONE && !has_functions(c))
+		c->why =
+		    c->state == EV_STATE_TRACE || c->nframes ? EV_WHY_BAD_FRAME : EV_WHY_OUTSIDE;
 	if (!err && c->why != EV_WHY_NONE) {
 		char label[LABEL_MAX + 1];
 
@@ -305,22 +276,6 @@ static void count(struct cursor *c)
 	st->by_why[c->why]++;
 }
 
-/* More samples after a finish: by_state of all is to be self's again. */
-static void reopen(struct prof *p)
-{
-	if (!p->finished)
-		return;
-	/* A child's own numbers are still totals when they leave its parent's: it comes later. */
-	for (uint32_t i = 1; i < p->nnodes; i++) {
-		const struct node *n = node_at(p, i);
-		struct node *parent = node_at(p, n->parent);
-
-		for (int k = 0; k < EV_STATE_MAX; k++)
-			parent->pub.by_state[k] -= n->pub.by_state[k];
-	}
-	p->finished = 0;
-}
-
 static int add_sample(struct prof *p, const struct ev_sample *s)
 {
 	struct cursor c = {.p = p, .s = s, .top = NO_FRAME};
@@ -350,7 +305,7 @@ static int add_sample(struct prof *p, const struct ev_sample *s)
 
 int prof_add(struct prof *p, const struct ev_hdr *h)
 {
-	reopen(p);
+	tree_reopen(p);
 	switch (h->kind) {
 	case EV_SAMPLE:
 		return add_sample(p, (const struct ev_sample *)h);
@@ -365,68 +320,6 @@ int prof_add(struct prof *p, const struct ev_hdr *h)
 	}
 }
 
-static int by_label(const void *a, const void *b, void *ctx)
-{
-	const struct prof_node *const *x = a, *const *y = b;
-	const struct prof *p = ctx;
-	int order = strcmp(p->frames[(*x)->frame].pub.label, p->frames[(*y)->frame].pub.label);
-
-	if (order)
-		return order;
-	/* Different functions of one label: any order, but always the same. */
-	return ((*x)->frame > (*y)->frame) - ((*x)->frame < (*y)->frame);
-}
-
-/* Sums up from the leaves to the root and counts children. */
-static void sum_up(struct prof *p)
-{
-	for (uint32_t i = 0; i < p->nnodes; i++) {
-		struct node *n = node_at(p, i);
-
-		n->pub.total = n->pub.self;
-		n->pub.nchildren = 0;
-	}
-	for (uint32_t i = p->nnodes; --i;) {
-		const struct node *n = node_at(p, i);
-		struct node *parent = node_at(p, n->parent);
-
-		parent->pub.total += n->pub.total;
-		parent->pub.nchildren++;
-		for (int k = 0; k < EV_STATE_MAX; k++)
-			parent->pub.by_state[k] += n->pub.by_state[k];
-	}
-}
-
-/* All the nodes' lists of children, one after the other in one array. */
-static int list_children(struct prof *p)
-{
-	struct prof_node **all = realloc(p->children, p->nnodes * sizeof(*all));
-	size_t used = 0;
-
-	if (!all)
-		return -ENOMEM;
-	p->children = all;
-	for (uint32_t i = 0; i < p->nnodes; i++) {
-		struct node *n = node_at(p, i);
-
-		n->pub.children = all + used;
-		used += n->pub.nchildren;
-		n->pub.nchildren = 0;
-	}
-	for (uint32_t i = 1; i < p->nnodes; i++) {
-		struct node *n = node_at(p, i);
-		struct prof_node *parent = &node_at(p, n->parent)->pub;
-
-		parent->children[parent->nchildren++] = &n->pub;
-	}
-	for (uint32_t i = 0; i < p->nnodes; i++) {
-		struct prof_node *n = &node_at(p, i)->pub;
-
-		qsort_r(n->children, n->nchildren, sizeof(*n->children), by_label, p);
-	}
-	return 0;
-}
-
 int prof_finish(struct prof *p)
 {
 	struct prof_process *processes =
@@ -438,13 +331,8 @@ int prof_finish(struct prof *p)
 	p->processes = processes;
 	for (uint32_t i = 0; i < p->nprocs; i++)
 		processes[i] = p->procs[i].pub;
-	reopen(p);
 	err = frames_finish(p);
-	if (err)
-		return err;
-	sum_up(p);
-	p->finished = 1;
-	return list_children(p);
+	return err ? err : tree_finish(p);
 }
 
 struct prof *prof_new(const struct prof_opts *opts)
@@ -455,7 +343,7 @@ struct prof *prof_new(const struct prof_opts *opts)
 	if (!p)
 		return NULL;
 	p->opts = *opts;
-	if (frames_fixed(p, PROF_ROOT, "all", &root) || new_node(p, 0, root, 0, &root) ||
+	if (frames_fixed(p, PROF_ROOT, "all", &root) || tree_root(p, root) ||
 	    frames_fixed(p, PROF_OTHER, "[undefined]", &p->undefined)) {
 		prof_free(p);
 		return NULL;
@@ -463,28 +351,19 @@ struct prof *prof_new(const struct prof_opts *opts)
 	return p;
 }
 
-static void free_nodes(struct prof *p)
-{
-	map_release(&p->edges);
-	for (uint32_t i = 0; i < p->nblocks; i++)
-		free(p->blocks[i]);
-	p->nblocks = 0;
-	p->nnodes = 0;
-}
-
 int prof_reset(struct prof *p)
 {
 	uint32_t rate = p->stats.rate, root;
+	int err;
 
-	free_nodes(p);
+	tree_release(p);
 	map_release(&p->votes_at);
 	p->nvotes = 0;
-	p->finished = 0;
 	p->stats = (struct prof_stats){.rate = rate};
 	for (uint32_t i = 0; i < p->nprocs; i++)
 		p->procs[i].pub.samples = 0;
-	return frames_fixed(p, PROF_ROOT, "all", &root) || new_node(p, 0, root, 0, &root) ? -ENOMEM
-											  : 0;
+	err = frames_fixed(p, PROF_ROOT, "all", &root);
+	return err ? err : tree_root(p, root);
 }
 
 void prof_free(struct prof *p)
@@ -495,9 +374,7 @@ void prof_free(struct prof *p)
 	pool_release(&p->strs);
 	pool_release(&p->ids);
 	map_release(&p->votes_at);
-	free_nodes(p);
-	free(p->blocks);
-	free(p->children);
+	tree_release(p);
 	free(p->frames);
 	free(p->votes);
 	free(p->processes);

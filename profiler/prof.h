@@ -5,8 +5,8 @@
  *
  * Pure: no I/O, no clock. It owns all it remembers. Records must have passed rec_check. Definitions
  * that never came show as [undefined], counted. A function's identity is (build, chunkname,
- * linedefined, last line, content hash); its name is a label chosen at output time: of the names its
- * callers used the most frequent, then the first in byte order. Frames follow one grammar:
+ * linedefined, last line, content hash); its name is a label chosen at output time: of the names
+ * its callers used the most frequent, then the first in byte order. Frames follow one grammar:
  *
  *   Lua          NAME file:line            (line: linedefined; without a name file:line)
  *   main chunk   main chunk file           (=name chunks: just name)
@@ -18,8 +18,8 @@
  *                [no Lua stack: REASON] [undefined]
  *
  * A string chunk is [string "first line..."], at most 60 bytes. Labels are sanitised once, here:
- * ';' -> ':', control characters -> ' ', invalid UTF-8 -> U+FFFD, a trailing blank + digits gets ':'
- * instead of the blank (and "main chunk 7" so "main chunk:7"), at most 512 bytes.
+ * ';' -> ':', control characters -> ' ', invalid UTF-8 -> U+FFFD, a trailing blank + number gets
+ * ':' instead of the blank (and "main chunk 7" so "main chunk:7"), at most 512 bytes.
  */
 #ifndef PROFILER_PROF_H
 #define PROFILER_PROF_H
@@ -126,9 +126,11 @@ struct prof_row {
 
 /*
  * Rows for all functions (PROF_LUA, PROF_C, PROF_TRACE), for [GC], the JIT, [kernel] and the
- * stackless samples: by self, then total, then label. A sample's self goes to exactly one row other than
- * PROF_TRACE: its innermost Lua or C function, or where there is none, its last pseudo-frame; a trace
- * row repeats what ran compiled in it. Returns an array of *n, to be freed by the caller with free().
+ * stackless samples: by self, then total, then label. A sample's self goes to exactly one row other
+ * than PROF_TRACE: its innermost Lua or C function, or where there is none, its last pseudo-frame;
+ * a trace row repeats what ran compiled in it. A C function that only the instruction pointer shows
+ * is a pseudo-frame. Returns an array of *n, to be freed by the caller with free(); NULL if out of
+ * memory.
  */
 struct prof_row *prof_rows(const struct prof *p, size_t *n);
 

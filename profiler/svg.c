@@ -144,7 +144,7 @@ static void clip(char *out, size_t size, const char *s, uint64_t room)
 	uint64_t used = 0;
 	uint32_t cp = 0;
 
-	for (; s[at] && (len = utf8_decode(s + at, &cp)) && at + len < size - 2; at += len) {
+	for (; s[at] && (len = label_utf8(s + at, &cp)) && at + len < size - 2; at += len) {
 		used += cells(cp);
 		if (used + 2 <= room)
 			cut = at + len;
@@ -342,7 +342,7 @@ static void put_line(const struct picture *pic, const char *class, uint32_t y, u
 {
 	char clean[4096], shown[4096];
 
-	text_clean(clean, sizeof(clean) - 4, text, 0);
+	label_clean(clean, sizeof(clean) - 4, text, 0);
 	clip(shown, sizeof(shown), clean, (WIDTH - 2 * PAD) * 100 / cell);
 	fprintf(pic->f, "<text class=\"%s\" x=\"%u\" y=\"%" PRIu32 "\" data-full=\"", class, PAD,
 		y);
@@ -385,8 +385,10 @@ static void put_legend(const struct picture *pic, uint32_t y)
 	const struct prof_stats *st = prof_stats(pic->p);
 	uint32_t x = 0;
 
-	fprintf(pic->f, "<g class=\"legend\" data-y=\"%" PRIu32 "\" transform=\"translate(%u,%" PRIu32
-			")\">\n", y, PAD, y);
+	fprintf(pic->f,
+		"<g class=\"legend\" data-y=\"%" PRIu32 "\" transform=\"translate(%u,%" PRIu32
+		")\">\n",
+		y, PAD, y);
 	for (int i = 0; i <= G_KERNEL; i++) {
 		const struct group *g = &groups[i];
 		char share[32], text[64];
@@ -415,8 +417,8 @@ static void put_head(const struct picture *pic, const struct write_info *info)
 	put_line(pic, "title", 26, FONT_CELL * 16 / 12, info->title ? info->title : "ljx");
 	put_facts(pic, 46);
 	snprintf(text, sizeof(text), "%s%s%s%s%s", *builds ? builds : "no LuaJIT seen",
-		 info->command ? "   " : "", info->command ? info->command : "",
-		 info->version ? "   ljx " : "", info->version ? info->version : "");
+		 info->command ? " \u00b7 " : "", info->command ? info->command : "",
+		 info->version ? " \u00b7 ljx " : "", info->version ? info->version : "");
 	put_line(pic, "weak", 62, FONT_CELL, text);
 	put_legend(pic, 82);
 	fprintf(pic->f, "<text class=\"status\" x=\"%u\" y=\"%u\"></text>\n</g>\n", PAD, TOP - 14);

@@ -80,7 +80,7 @@ int map_set(struct map *m, uint64_t key, uint32_t val)
 	return 0;
 }
 
-void *array_room(void *array, uint32_t *cap, size_t need, size_t size)
+void *table_room(void *array, uint32_t *cap, size_t need, size_t size)
 {
 	size_t more = *cap ? (size_t)*cap * 2 : 16;
 	void *moved;
@@ -164,7 +164,7 @@ uint32_t pool_add(struct pool *p, const void *data, size_t len)
 	if (len >= UINT32_MAX - ALIGN)
 		return 0;
 	id = p->n ? p->n : 1;
-	entries = array_room(p->entries, &p->cap, (size_t)id + 1, sizeof(*entries));
+	entries = table_room(p->entries, &p->cap, (size_t)id + 1, sizeof(*entries));
 	if (!entries)
 		return 0;
 	p->entries = entries;

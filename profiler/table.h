@@ -65,6 +65,6 @@ const char *pool_get(const struct pool *p, uint32_t id);
  * Makes room for need elements in an array of *cap elements of this size. Returns the array, moved
  * perhaps, or NULL if out of memory (then the old one is untouched).
  */
-void *array_room(void *array, uint32_t *cap, size_t need, size_t size);
+void *table_room(void *array, uint32_t *cap, size_t need, size_t size);
 
 #endif

@@ -26,7 +26,7 @@ struct walk_step *walk_next(struct walk *w)
 			return top;
 		into = top->node->children[top->next++];
 	}
-	path = array_room(w->path, &w->cap, (size_t)w->depth + 1, sizeof(*path));
+	path = table_room(w->path, &w->cap, (size_t)w->depth + 1, sizeof(*path));
 	if (!path) {
 		w->err = -ENOMEM;
 		return NULL;

@@ -15,8 +15,8 @@ struct write_info {
 };
 
 /*
- * Folded stacks: `root;...;leaf COUNT`, one line per distinct stack, in LC_ALL=C order. Returns 0 or
- * -errno of the stream.
+ * Folded stacks: `root;...;leaf COUNT`, one line per distinct stack, in LC_ALL=C order. Returns 0
+ * or -errno of the stream.
  */
 int write_folded(FILE *f, const struct prof *p);
 

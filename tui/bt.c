@@ -15,14 +15,13 @@ struct bt {
 	unsigned int vm;   /* creation number of the VM whose stacks come */
 	uint64_t g;
 	json_t *stacks;
-	unsigned int shown;
 };
 
 static const char *state_text(const struct ev_sample *s)
 {
 	static const char *const text[] = {
 #define TEXT(num, name, t) [num] = t,
-		EV_STATES(TEXT)
+	    EV_STATES(TEXT)
 #undef TEXT
 	};
 
@@ -48,13 +47,17 @@ static size_t path(const struct prof *p, const struct prof_frame **f, size_t max
 	return depth;
 }
 
-static void print_stack(struct bt *b, const struct ev_sample *s, const struct prof_frame **f,
-			size_t n)
+static void print_stack(const struct ev_sample *s, const struct prof_frame **f, size_t n)
 {
 	size_t i;
 
-	printf("  coroutine %#" PRIx64 "%s%s\n", s->L, s->state != EV_STATE_UNKNOWN ? "  current, " : "",
-	       s->state != EV_STATE_UNKNOWN ? state_text(s) : "  suspended");
+	if (s->state == EV_STATE_OUTSIDE && !s->nframes) {
+		printf("  idle: no Lua function is active\n");
+		return;
+	}
+	printf("  coroutine %#" PRIx64 "  %s%s\n", s->L,
+	       s->state != EV_STATE_UNKNOWN ? "current, " : "suspended",
+	       s->state != EV_STATE_UNKNOWN ? state_text(s) : "");
 	for (i = 0; i < n; i++) {
 		if (f[i]->kind == PROF_LINE && i + 1 < n) { /* the line of the function below it */
 			printf("    %-50s at line %s\n", f[i + 1]->label,
@@ -64,9 +67,6 @@ static void print_stack(struct bt *b, const struct ev_sample *s, const struct pr
 			printf("    %s\n", f[i]->label);
 		}
 	}
-	if (!n)
-		printf("    (no Lua function)\n");
-	(void)b;
 }
 
 static void add_json(struct bt *b, const struct ev_sample *s, const struct prof_frame **f, size_t n)
@@ -78,11 +78,10 @@ static void add_json(struct bt *b, const struct ev_sample *s, const struct prof_
 	for (i = 0; i < n; i++)
 		json_array_append_new(frames, json_string(f[i]->label));
 	snprintf(L, sizeof(L), "%#" PRIx64, s->L);
-	json_array_append_new(b->stacks,
-			      json_pack("{s:i,s:i,s:s,s:b,s:s,s:o}", "pid", (int)s->h.pid, "vm",
-					(int)b->vm, "coroutine", L, "current",
-					s->state != EV_STATE_UNKNOWN, "state", state_text(s),
-					"frames", frames));
+	json_array_append_new(b->stacks, json_pack("{s:i,s:i,s:s,s:b,s:s,s:o}", "pid",
+						   (int)s->h.pid, "vm", (int)b->vm, "coroutine", L,
+						   "current", s->state != EV_STATE_UNKNOWN, "state",
+						   state_text(s), "frames", frames));
 }
 
 static int sink(void *ctx, const struct ev_hdr *h)
@@ -109,8 +108,7 @@ static int sink(void *ctx, const struct ev_hdr *h)
 	if (b->o->json)
 		add_json(b, s, f, n);
 	else
-		print_stack(b, s, f, n);
-	b->shown++;
+		print_stack(s, f, n);
 	return prof_reset(b->defs);
 }
 

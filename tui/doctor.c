@@ -87,8 +87,9 @@ static void check_caps(struct doctor *d)
 			snprintf(missing + strlen(missing), sizeof(missing) - strlen(missing),
 				 " %s", need[i].name);
 	tell(d, "capabilities", !missing[0],
-	     geteuid() ? "run ljx with sudo"
-		       : "this container lacks them: start it with --cap-add, or run ljx on the host",
+	     geteuid()
+		 ? "run ljx with sudo"
+		 : "this container lacks them: start it with --cap-add, or run ljx on the host",
 	     missing[0] ? "missing:%s" : "all that is needed%s", missing);
 }
 
@@ -164,7 +165,8 @@ static void check_target(struct doctor *d, int pid)
 		const struct proc_map *m = &maps->map[i];
 
 		if (m->module && m->module->has_vm && m->prot & PROC_X)
-			tell(d, "LuaJIT", 1, "", "%s in '%s', build-id %s, %s, interpreter %#llx-%#llx",
+			tell(d, "LuaJIT", 1, "",
+			     "%s in '%s', build-id %s, %s, interpreter %#llx-%#llx",
 			     m->module->vm.version, printable(m->module->path),
 			     elfobj_build_id(m->module->elf),
 			     elfobj_has_symtab(m->module->elf) ? "with symbols" : "stripped",

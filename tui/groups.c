@@ -130,8 +130,8 @@ void groups_hint(const struct groups *g, const char *verb, struct why *why)
 		for (j = i; j < g->n && g->proc[j].root == g->proc[i].root; j++)
 			;
 		if (j - i > 1)
-			why_hint(why, "  ljx %s -g %d    (%s, %zu processes)", verb, g->proc[i].root,
-				 g->proc[i].info.comm, j - i);
+			why_hint(why, "  ljx %s -g %d    (%s, %zu processes)", verb,
+				 g->proc[i].root, g->proc[i].info.comm, j - i);
 		else
 			why_hint(why, "  ljx %s -p %d    (%.60s)", verb, g->proc[i].info.pid,
 				 g->proc[i].info.cmdline);

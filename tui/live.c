@@ -83,9 +83,8 @@ static int add_targets(struct live *l, struct why *why)
 
 int live_start(struct live *l, const struct options *o, struct rec_writer *writer)
 {
-	struct capture_opts co = {.rate = o->rate,
-				  .per_thread = o->per_thread,
-				  .nothing = o->nothing};
+	struct capture_opts co = {
+	    .rate = o->rate, .per_thread = o->per_thread, .nothing = o->nothing};
 	struct prof_opts po = {.lines = o->lines, .per_process = o->per_process};
 	struct why why = {.code = 0};
 	int code, err;

@@ -63,11 +63,11 @@ enum { TARGETS_MAX = 4096 };
 struct targets {
 	int pid[TARGETS_MAX];
 	size_t n;
-	int follow;	/* later children too */
-	int must;	/* each must have LuaJIT now; else only one of them */
-	int child;	/* pid of the command we started, held until targets_release; 0: none */
+	int follow; /* later children too */
+	int must;   /* each must have LuaJIT now; else only one of them */
+	int child;  /* pid of the command we started, held until targets_release; 0: none */
 	int release_fd;
-	int main_pid;	/* for file names and messages */
+	int main_pid; /* for file names and messages */
 	char name[64];
 };
 
@@ -87,21 +87,25 @@ enum out_format { OUT_LJX, OUT_FOLDED, OUT_SVG, OUT_NONE };
 struct output {
 	enum out_format format;
 	const char *path; /* as given; "-": stdout */
-	char *temp;	  /* written to, renamed to path when done */
+	char *temp;	  /* a name beside path on the way there; NULL: it has its name */
 	int fd;
+	int unnamed; /* it has not even the temporary name yet */
 };
 
 /* The format by extension, or by o->format. */
 enum out_format output_format(const struct options *o, const char *path);
 
-/* Opens the temporary file beside path. 0, or -errno and why. */
+/* Opens the file that will become path, without touching what is there. 0, or -errno and why. */
 int output_open(const struct options *o, const char *path, struct output *out, struct why *why);
 
 /* Writes a finished profile (not for OUT_LJX). */
 int output_profile(struct output *out, const struct options *o, const struct prof *p,
 		   const char *title, struct why *why);
 
-/* Gives the file its name; and its owner, under sudo. */
+/* Gives the file its name; and its owner, under sudo. It stays open: a recording grows. */
+int output_publish(struct output *out, struct why *why);
+
+/* The same, and closes it. */
 int output_commit(struct output *out, struct why *why);
 
 /* Removes what was not committed. */

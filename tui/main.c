@@ -18,7 +18,7 @@ static const struct verb {
 static void on_signal(int sig)
 {
 	(void)sig;
-	if (++stop_requested > 2)
+	if (++stop_requested > 1)
 		_exit(128 + sig);
 }
 
@@ -45,57 +45,57 @@ static void usage(FILE *f)
 		   "ljx VERB --help tells more.  man ljx\n");
 }
 
-#define TARGET_HELP                                                                                \
-	"Target:\n"                                                                                \
-	"  -p PID[,PID...]  these processes\n"                                                     \
-	"  -g PID           this process and all its children, present and future\n"               \
-	"  -n GLOB          processes by name or command line\n"                                   \
-	"  -- CMD ARGS      run CMD; it is held until ljx has attached\n"                          \
+#define TARGET_HELP                                                                  \
+	"Target:\n"                                                                  \
+	"  -p PID[,PID...]  these processes\n"                                       \
+	"  -g PID           this process and all its children, present and future\n" \
+	"  -n GLOB          processes by name or command line\n"                     \
+	"  -- CMD ARGS      run CMD; it is held until ljx has attached\n"            \
 	"  (nothing)        the one LuaJIT process group that runs\n"
-#define SAMPLE_HELP                                                                                \
-	"  -r HZ            samples a second (99)\n"                                               \
-	"  -d TIME          stop after this long: 30, 30s, 5m, 1h (until ^C)\n"                    \
-	"  --per-thread     an event per thread instead of one per CPU: exact counts, but it\n"    \
+#define SAMPLE_HELP                                                                             \
+	"  -r HZ            samples a second (99)\n"                                            \
+	"  -d TIME          stop after this long: 30, 30s, 5m, 1h (until ^C)\n"                 \
+	"  --per-thread     an event per thread instead of one per CPU: exact counts, but it\n" \
 	"                   costs microseconds at each context switch\n"
-#define SHAPE_HELP                                                                                 \
-	"  --lines          a frame for the current line above each Lua function\n"                \
+#define SHAPE_HELP                                                                  \
+	"  --lines          a frame for the current line above each Lua function\n" \
 	"  --per-process    keep processes apart: a root frame comm:pid\n"
 
 static const struct verb verbs[] = {
-	{"top", verb_top, "pgncrdTbNRsfwLPqj",
-	 "ljx top -b [TARGET] [-N FRAMES] [--refresh TIME] [-s COLUMN] [--filter RE]",
-	 "the hot Lua functions, refreshed each second",
-	 TARGET_HELP "Options:\n"
-		     "  -b               plain text, a table per refresh\n"
-		     "  -N N             stop after N tables\n"
-		     "  --refresh TIME   time between tables (1s)\n"
-		     "  -s COLUMN        sort by self, total or name\n"
-		     "  --filter RE      only functions that match\n"
-		     "  --rows N         rows per table (20)\n" SAMPLE_HELP,
-	 "  ljx top -b -p 4242\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
-	{"record", verb_record, "pgncrdToFLPqj",
-	 "ljx record [TARGET] [-d TIME] [-o FILE]...",
-	 "sample, and write a recording, folded stacks or a flame graph",
-	 TARGET_HELP "Options:\n"
-		     "  -o FILE          .ljx recording, .folded stacks, .svg flame graph; repeatable\n"
-		     "  -f FORMAT        format for other names: ljx, folded, svg\n"
-		     "  -q               no progress\n" SAMPLE_HELP SHAPE_HELP,
-	 "  ljx record -g $(cat /run/nginx.pid) -d 30 -o nginx.svg -o nginx.ljx\n"
-	 "  ljx record -r 499 -o run.svg -- luajit script.lua\n"},
-	{"report", verb_report, "pjoFLPwq", "ljx report FILE.ljx [-o FILE]... [--json]",
-	 "read a recording: print it, or convert it", "Options:\n"
-	 "  -o FILE          .folded or .svg; repeatable; without it the hot functions are printed\n"
-	 "  --json           the report as JSON\n"
-	 "  --pid PID        only this process\n"
-	 "  --rows N         rows printed (20)\n" SHAPE_HELP,
-	 "  ljx report run.ljx\n  ljx report run.ljx -o run.svg --lines\n"},
-	{"bt", verb_bt, "pgnj", "ljx bt [TARGET]", "print every VM's and coroutine's Lua stack once",
-	 TARGET_HELP, "  ljx bt -p 4242\n"},
-	{"ps", verb_ps, "j", "ljx ps [--json]", "list the LuaJIT processes", "", "  ljx ps\n"},
-	{"doctor", verb_doctor, "pj", "ljx doctor [-p PID] [--json]",
-	 "tell what works here, and why not", "", "  ljx doctor -p 4242\n"},
-	{"version", verb_version, "j", "ljx version [--json]", "print the version", "", ""},
-	{NULL, NULL, NULL, NULL, NULL, NULL, NULL},
+    {"top", verb_top, "pgncrdTbNRsEwqj",
+     "ljx top -b [TARGET] [-N FRAMES] [--refresh TIME] [-s COLUMN] [--filter RE]",
+     "the hot Lua functions, refreshed each second",
+     TARGET_HELP "Options:\n"
+		 "  -b               plain text, a table per refresh\n"
+		 "  -N N             stop after N tables\n"
+		 "  --refresh TIME   time between tables (1s)\n"
+		 "  -s COLUMN        sort by self, total or name\n"
+		 "  --filter RE      only functions that match\n"
+		 "  --rows N         rows per table (20)\n" SAMPLE_HELP,
+     "  ljx top -b -p 4242\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
+    {"record", verb_record, "pgncrdTofLPqj", "ljx record [TARGET] [-d TIME] [-o FILE]...",
+     "sample, and write a recording, folded stacks or a flame graph",
+     TARGET_HELP "Options:\n"
+		 "  -o FILE          .ljx recording, .folded stacks, .svg flame graph; repeatable\n"
+		 "  -f FORMAT        format for other names: ljx, folded, svg\n"
+		 "  -q               no progress\n" SAMPLE_HELP SHAPE_HELP,
+     "  ljx record -g $(cat /run/nginx.pid) -d 30 -o nginx.svg -o nginx.ljx\n"
+     "  ljx record -r 499 -o run.svg -- luajit script.lua\n"},
+    {"report", verb_report, "pjofLPwq", "ljx report FILE.ljx [-o FILE]... [--json]",
+     "read a recording: print it, or convert it",
+     "Options:\n"
+     "  -o FILE          .folded or .svg; repeatable; without it the hot functions are printed\n"
+     "  --json           the report as JSON\n"
+     "  --pid PID        only this process\n"
+     "  --rows N         rows printed (20)\n" SHAPE_HELP,
+     "  ljx report run.ljx\n  ljx report run.ljx -o run.svg --lines\n"},
+    {"bt", verb_bt, "pgnj", "ljx bt [TARGET]", "print every VM's and coroutine's Lua stack once",
+     TARGET_HELP, "  ljx bt -p 4242\n"},
+    {"ps", verb_ps, "j", "ljx ps [--json]", "list the LuaJIT processes", "", "  ljx ps\n"},
+    {"doctor", verb_doctor, "pj", "ljx doctor [-p PID] [--json]",
+     "tell what works here, and why not", "", "  ljx doctor -p 4242\n"},
+    {"version", verb_version, "j", "ljx version [--json]", "print the version", "", ""},
+    {NULL, NULL, NULL, NULL, NULL, NULL, NULL},
 };
 
 static int help(const struct verb *v)

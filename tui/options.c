@@ -9,26 +9,26 @@
 
 /* A verb accepts an option if its letter (the code of long-only ones) is in the verb's string. */
 static const struct option longs[] = {
-	{"pid", required_argument, NULL, 'p'},
-	{"group", required_argument, NULL, 'g'},
-	{"name", required_argument, NULL, 'n'},
-	{"rate", required_argument, NULL, 'r'},
-	{"duration", required_argument, NULL, 'd'},
-	{"output", required_argument, NULL, 'o'},
-	{"format", required_argument, NULL, 'F'},
-	{"batch", no_argument, NULL, 'b'},
-	{"frames", required_argument, NULL, 'N'},
-	{"refresh", required_argument, NULL, 'R'},
-	{"sort", required_argument, NULL, 's'},
-	{"filter", required_argument, NULL, 'f'},
-	{"rows", required_argument, NULL, 'w'},
-	{"per-thread", no_argument, NULL, 'T'},
-	{"lines", no_argument, NULL, 'L'},
-	{"per-process", no_argument, NULL, 'P'},
-	{"json", no_argument, NULL, 'j'},
-	{"quiet", no_argument, NULL, 'q'},
-	{"nothing", no_argument, NULL, 'Z'}, /* for benchmarks: the events alone */
-	{NULL, 0, NULL, 0},
+    {"pid", required_argument, NULL, 'p'},
+    {"group", required_argument, NULL, 'g'},
+    {"name", required_argument, NULL, 'n'},
+    {"rate", required_argument, NULL, 'r'},
+    {"duration", required_argument, NULL, 'd'},
+    {"output", required_argument, NULL, 'o'},
+    {"format", required_argument, NULL, 'f'},
+    {"batch", no_argument, NULL, 'b'},
+    {"frames", required_argument, NULL, 'N'},
+    {"refresh", required_argument, NULL, 'R'},
+    {"sort", required_argument, NULL, 's'},
+    {"filter", required_argument, NULL, 'E'},
+    {"rows", required_argument, NULL, 'w'},
+    {"per-thread", no_argument, NULL, 'T'},
+    {"lines", no_argument, NULL, 'L'},
+    {"per-process", no_argument, NULL, 'P'},
+    {"json", no_argument, NULL, 'j'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"nothing", no_argument, NULL, 'Z'}, /* for benchmarks: the events alone */
+    {NULL, 0, NULL, 0},
 };
 
 __attribute__((format(printf, 2, 3))) static int wrong(const char *verb, const char *fmt, ...)
@@ -180,7 +180,7 @@ static int set_option(struct options *o, int c, const char *arg)
 			return -EINVAL;
 		o->out[o->nouts++] = arg;
 		return 0;
-	case 'F':
+	case 'f':
 		o->format = arg;
 		return strcmp(arg, "ljx") && strcmp(arg, "folded") && strcmp(arg, "svg") ? -EINVAL
 											 : 0;
@@ -192,7 +192,7 @@ static int set_option(struct options *o, int c, const char *arg)
 		o->sort = arg;
 		return strcmp(arg, "self") && strcmp(arg, "total") && strcmp(arg, "name") ? -EINVAL
 											  : 0;
-	case 'f':
+	case 'E':
 		o->filter = arg;
 		return 0;
 	case 'w':
@@ -219,7 +219,7 @@ int options_parse(struct options *o, int argc, char *const *argv, const char *ve
 	optind = 2;
 	for (;;) {
 		at = optind;
-		c = getopt_long(argc, argv, "+:p:g:n:r:d:o:F:bN:s:q", longs, NULL);
+		c = getopt_long(argc, argv, "+:p:g:n:r:d:o:f:bN:s:q", longs, NULL);
 		if (c == -1 && optind < argc && strcmp(argv[optind - 1], "--") &&
 		    o->nargs < sizeof(o->arg) / sizeof(o->arg[0])) {
 			o->arg[o->nargs++] = argv[optind++]; /* an operand among options */

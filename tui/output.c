@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,7 +12,7 @@
 
 static enum out_format by_name(const char *name)
 {
-	return !strcmp(name, "ljx") ? OUT_LJX
+	return !strcmp(name, "ljx")				 ? OUT_LJX
 	       : !strcmp(name, "folded") || !strcmp(name, "txt") ? OUT_FOLDED
 	       : !strcmp(name, "svg")				 ? OUT_SVG
 								 : OUT_NONE;
@@ -29,6 +30,16 @@ static int cannot_write(struct why *why, const char *path, int err)
 {
 	return why_set(why, WHY_INTERNAL, err, "cannot write '%s': %s", printable(path),
 		       strerror(-err));
+}
+
+/* A file without a name in path's folder: whatever happens, nothing is left behind. */
+static int open_unnamed(const char *path)
+{
+	char *copy = strdup(path);
+	int fd = copy ? open(dirname(copy), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644) : -1;
+
+	free(copy);
+	return fd;
 }
 
 int output_open(const struct options *o, const char *path, struct output *out, struct why *why)
@@ -51,7 +62,10 @@ int output_open(const struct options *o, const char *path, struct output *out, s
 	} else {
 		if (asprintf(&out->temp, "%s.tmp%d", path, (int)getpid()) < 0)
 			return why_set(why, WHY_INTERNAL, -ENOMEM, "out of memory");
-		out->fd = open(out->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		out->fd = open_unnamed(path);
+		out->unnamed = out->fd >= 0;
+		if (out->fd < 0)
+			out->fd = open(out->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	}
 	if (out->fd < 0) {
 		int err = -errno;
@@ -113,29 +127,39 @@ static void give_back(int fd)
 		return; /* it stays root's: readable all the same */
 }
 
-int output_commit(struct output *out, struct why *why)
+int output_publish(struct output *out, struct why *why)
 {
+	char self[64];
 	int err = 0;
 
-	if (out->temp) {
-		give_back(out->fd);
-		if (rename(out->temp, out->path))
-			err = cannot_write(why, out->path, -errno);
-	}
+	if (!out->temp)
+		return 0;
+	give_back(out->fd);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", out->fd);
+	if (out->unnamed && linkat(AT_FDCWD, self, AT_FDCWD, out->temp, AT_SYMLINK_FOLLOW))
+		err = cannot_write(why, out->path, -errno);
+	if (!err && rename(out->temp, out->path))
+		err = cannot_write(why, out->path, -errno);
 	if (err) {
-		output_abort(out);
+		unlink(out->temp);
 		return err;
 	}
 	free(out->temp);
 	out->temp = NULL;
-	close(out->fd);
-	out->fd = -1;
 	return 0;
+}
+
+int output_commit(struct output *out, struct why *why)
+{
+	int err = output_publish(out, why);
+
+	output_abort(out);
+	return err;
 }
 
 void output_abort(struct output *out)
 {
-	if (out->temp)
+	if (out->temp && !out->unnamed)
 		unlink(out->temp);
 	free(out->temp);
 	out->temp = NULL;

@@ -51,13 +51,12 @@ static void print_all_json(const struct groups *g)
 		const struct group_proc *p = &g->proc[i];
 
 		json_array_append_new(
-			list,
-			json_pack("{s:i,s:i,s:s,s:s,s:s,s:s,s:s?,s:o,s:I,s:s,s:s}", "pid",
-				  p->info.pid, "group", p->root, "role", role(g, i), "comm",
-				  p->info.comm, "version", p->version, "file", p->file, "layout",
-				  p->row ? p->row->name : NULL, "gc64",
-				  p->row ? json_boolean(p->row->l.gc64) : json_null(), "vms",
-				  (json_int_t)p->nvms, "jit", jit(p), "cmdline", p->info.cmdline));
+		    list,
+		    json_pack("{s:i,s:i,s:s,s:s,s:s,s:s,s:s?,s:o,s:I,s:s,s:s}", "pid", p->info.pid,
+			      "group", p->root, "role", role(g, i), "comm", p->info.comm, "version",
+			      p->version, "file", p->file, "layout", p->row ? p->row->name : NULL,
+			      "gc64", p->row ? json_boolean(p->row->l.gc64) : json_null(), "vms",
+			      (json_int_t)p->nvms, "jit", jit(p), "cmdline", p->info.cmdline));
 	}
 	o = json_pack("{s:s,s:o,s:I}", "schema", "ljx.ps/1", "processes", list, "hidden",
 		      (json_int_t)g->hidden);

@@ -87,14 +87,16 @@ static int sample(struct live *l, struct rec_writer *w, struct why *why)
 {
 	int tty = isatty(STDERR_FILENO), more = 1, err = 0;
 	double now, end = l->o->duration, shown = 0, flushed = 0;
-	/* Without a terminal a line a second is enough for a short run, and too much for a long one. */
+	/* Without a terminal a line a second is enough for a short run, and too much for a long
+	 * one. */
 	double every = tty ? 0.25 : end > 0 && end <= 60 ? 1 : 10;
 
 	while (more > 0 && !stop_requested && !err) {
 		now = live_seconds(l);
 		if (end > 0 && now >= end)
 			break;
-		more = live_poll(l, end > 0 && end - now < 0.05 ? (int)((end - now) * 1000) + 1 : 50);
+		more =
+		    live_poll(l, end > 0 && end - now < 0.05 ? (int)((end - now) * 1000) + 1 : 50);
 		now = live_seconds(l);
 		if (now - shown >= every) {
 			progress(l, tty, 0);
@@ -155,9 +157,22 @@ static void no_samples(const struct live *l, struct why *why)
 
 	why_set(why, WHY_EMPTY, -ENODATA, "no samples in %.1f s", t);
 	if (l->targets.child)
-		why_hint(why, "The command never had a Lua state, or used no CPU while it had one.");
+		why_hint(why,
+			 "The command never had a Lua state, or used no CPU while it had one.");
 	else
 		why_hint(why, "The target used no CPU: is it idle? Send it load.");
+}
+
+/* A recording has its name while it grows: after a crash it is there, and readable. */
+static int publish_recording(struct outputs *os, struct why *why)
+{
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < os->n && !err; i++)
+		if (os->out[i].format == OUT_LJX)
+			err = output_publish(&os->out[i], why);
+	return err;
 }
 
 int verb_record(const struct options *opts)
@@ -183,7 +198,8 @@ int verb_record(const struct options *opts)
 		abort_all(&os);
 		return o.cmd ? 125 : code;
 	}
-	sample(&l, os.writer, &why);
+	if (!publish_recording(&os, &why))
+		sample(&l, os.writer, &why);
 	err = write_all(&o, &l, &os, &why);
 	if (!err && !why.code) {
 		const struct prof_stats *s = prof_stats(l.prof);

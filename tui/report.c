@@ -34,10 +34,10 @@ static int load(const struct options *o, const char *path, struct prof *p, struc
 		if (end->bad_records)
 			fprintf(stderr, "ljx: '%s': %llu malformed records skipped\n",
 				printable(path), (unsigned long long)end->bad_records);
-		err = end->corrupt ? why_set(why, WHY_INTERNAL, -EBADMSG,
-					     "'%s' is corrupt after byte %llu", printable(path),
-					     (unsigned long long)end->good_bytes)
-				   : 0;
+		err = end->corrupt
+			  ? why_set(why, WHY_INTERNAL, -EBADMSG, "'%s' is corrupt after byte %llu",
+				    printable(path), (unsigned long long)end->good_bytes)
+			  : 0;
 		rec_reader_free(r);
 	}
 	close(fd);

@@ -63,9 +63,11 @@ void print_rows(FILE *f, const struct prof *p, const struct prof_row *row, size_
 
 		fprintf(f, "%6.1f  %6.1f ", percent(r->self, base), percent(r->total, base));
 		if (r->self)
-			fprintf(f, "%4.0f %4.0f %4.0f %4.0f %4.0f", percent(by[EV_STATE_TRACE], r->self),
-				percent(by[EV_STATE_INTERP], r->self), percent(by[EV_STATE_C], r->self),
-				percent(by[EV_STATE_GC], r->self), percent(jit_time(by), r->self));
+			fprintf(f, "%4.0f %4.0f %4.0f %4.0f %4.0f",
+				percent(by[EV_STATE_TRACE], r->self),
+				percent(by[EV_STATE_INTERP], r->self),
+				percent(by[EV_STATE_C], r->self), percent(by[EV_STATE_GC], r->self),
+				percent(jit_time(by), r->self));
 		else
 			fprintf(f, "   -    -    -    -    -");
 		fprintf(f, "  %s\n", prof_frame(p, r->frame)->label);
@@ -78,16 +80,18 @@ void print_quality(FILE *f, const struct prof *p)
 {
 	static const char *const why[] = {
 #define TEXT(num, name, text) [num] = text,
-		EV_WHYS(TEXT)
+	    EV_WHYS(TEXT)
 #undef TEXT
 	};
 	const struct prof_stats *s = prof_stats(p);
 	double seconds = (double)(s->last_time - s->first_time) / 1e9;
 	size_t i;
 
-	fprintf(f, "%llu samples in %.1f s at %u Hz, %llu lost; with a Lua stack %.1f%%, kernel %.1f%%\n",
-		(unsigned long long)s->samples, seconds, s->rate, (unsigned long long)s->lost,
-		percent(s->with_lua, s->samples), percent(s->kernel, s->samples));
+	fprintf(
+	    f,
+	    "%llu samples in %.1f s at %u Hz, %llu lost; with a Lua stack %.1f%%, kernel %.1f%%\n",
+	    (unsigned long long)s->samples, seconds, s->rate, (unsigned long long)s->lost,
+	    percent(s->with_lua, s->samples), percent(s->kernel, s->samples));
 	for (i = 1; i < EV_WHY_MAX; i++)
 		if (s->by_why[i])
 			fprintf(f, "  %llu (%.2f%%) %s\n", (unsigned long long)s->by_why[i],
@@ -120,9 +124,9 @@ static json_t *functions(const struct prof *p)
 		const struct prof_frame *fr = prof_frame(p, row[i].frame);
 
 		json_array_append_new(
-			list, json_pack("{s:s,s:s,s:s,s:i,s:I,s:I}", "label", fr->label, "name",
-					fr->name, "file", fr->file, "line", (int)fr->line, "self",
-					(json_int_t)row[i].self, "total", (json_int_t)row[i].total));
+		    list, json_pack("{s:s,s:s,s:s,s:i,s:I,s:I}", "label", fr->label, "name",
+				    fr->name, "file", fr->file, "line", (int)fr->line, "self",
+				    (json_int_t)row[i].self, "total", (json_int_t)row[i].total));
 	}
 	free(row);
 	return list;
@@ -135,9 +139,9 @@ static json_t *processes(const struct prof *p)
 	const struct prof_process *pr = prof_processes(p, &n);
 
 	for (i = 0; i < n; i++)
-		json_array_append_new(list, json_pack("{s:I,s:s,s:I}", "pid",
-						      (json_int_t)pr[i].pid, "comm", pr[i].comm,
-						      "samples", (json_int_t)pr[i].samples));
+		json_array_append_new(list, json_pack("{s:I,s:s,s:I}", "pid", (json_int_t)pr[i].pid,
+						      "comm", pr[i].comm, "samples",
+						      (json_int_t)pr[i].samples));
 	return list;
 }
 
@@ -145,21 +149,21 @@ int print_json(FILE *f, const struct prof *p)
 {
 	static const char *const states[] = {
 #define TEXT(num, name, text) [num] = text,
-		EV_STATES(TEXT)};
+	    EV_STATES(TEXT)};
 	static const char *const whys[] = {EV_WHYS(TEXT)
 #undef TEXT
 	};
 	const struct prof_stats *s = prof_stats(p);
 	json_t *o = json_pack(
-		"{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:o,s:o,s:o,s:o}", "schema",
-		"ljx.report/1", "builds", prof_builds(p), "samples", (json_int_t)s->samples,
-		"with_lua", (json_int_t)s->with_lua, "lost", (json_int_t)s->lost, "kernel",
-		(json_int_t)s->kernel, "truncated", (json_int_t)s->truncated, "repaired",
-		(json_int_t)s->repaired, "undefined", (json_int_t)s->undefined, "rate",
-		(json_int_t)s->rate, "seconds", (double)(s->last_time - s->first_time) / 1e9,
-		"by_state", counts(s->by_state, states, EV_STATE_MAX), "by_why",
-		counts(s->by_why, whys, EV_WHY_MAX), "functions", functions(p), "processes",
-		processes(p));
+	    "{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o}", "schema",
+	    "ljx.report/1", "builds", prof_builds(p), "samples", (json_int_t)s->samples, "with_lua",
+	    (json_int_t)s->with_lua, "lost", (json_int_t)s->lost, "kernel", (json_int_t)s->kernel,
+	    "truncated", (json_int_t)s->truncated, "repaired", (json_int_t)s->repaired, "undefined",
+	    (json_int_t)s->undefined, "rate", (json_int_t)s->rate, "seconds",
+	    (double)(s->last_time - s->first_time) / 1e9, "first_sample",
+	    (double)s->first_time / 1e9, "by_state", counts(s->by_state, states, EV_STATE_MAX),
+	    "by_why", counts(s->by_why, whys, EV_WHY_MAX), "functions", functions(p), "processes",
+	    processes(p));
 	int err;
 
 	if (!o)

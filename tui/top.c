@@ -119,8 +119,8 @@ static void print_header(const struct live *l, const struct prof_stats *now,
 		by[i] = now->by_state[i] - old->by_state[i];
 	localtime_r(&t, &tm);
 	strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
-	printf("ljx top  %s %d  %s  %s  %u Hz  last %.1f s\n", l->targets.name,
-	       l->targets.main_pid, clock, prof_builds(l->prof), l->o->rate, seconds);
+	printf("ljx top  %s %d  %s  %s  %u Hz  last %.1f s\n", l->targets.name, l->targets.main_pid,
+	       clock, prof_builds(l->prof), l->o->rate, seconds);
 	printf("samples %llu  lost %llu  N %.0f%%  I %.0f%%  C %.0f%%  G %.0f%%  J %.0f%%  "
 	       "outside Lua %.0f%%  kernel %.0f%%\n",
 	       (unsigned long long)n, (unsigned long long)(now->lost - old->lost),
@@ -128,7 +128,7 @@ static void print_header(const struct live *l, const struct prof_stats *now,
 	       (double)by[EV_STATE_C] / base, (double)by[EV_STATE_GC] / base,
 	       (double)(by[EV_STATE_EXIT] + by[EV_STATE_RECORD] + by[EV_STATE_OPT] +
 			by[EV_STATE_ASM]) /
-		       base,
+		   base,
 	       (double)by[EV_STATE_OUTSIDE] / base, (double)(now->kernel - old->kernel) / base);
 }
 

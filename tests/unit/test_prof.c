@@ -141,15 +141,15 @@ static void test_chunknames(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		chunk_shown(out, cases[i].chunk, cases[i].flags);
+		label_chunk(out, cases[i].chunk, cases[i].flags);
 		assert_string_equal(out, cases[i].shown);
-		trace_start(out, cases[i].chunk, cases[i].flags);
+		label_trace_start(out, cases[i].chunk, cases[i].flags);
 		assert_string_equal(out, cases[i].start);
 	}
 	/* 48 bytes fit, and a cut does not split a character. */
-	chunk_shown(out, "123456789 123456789 123456789 123456789 12345678", 0);
+	label_chunk(out, "123456789 123456789 123456789 123456789 12345678", 0);
 	assert_int_equal(strlen(out), 59);
-	chunk_shown(out, "123456789 123456789 123456789 123456789 1234\xc3\xa9 6789", 0);
+	label_chunk(out, "123456789 123456789 123456789 123456789 1234\xc3\xa9 6789", 0);
 	assert_string_equal(out, "[string \"123456789 123456789 123456789 123456789 1234...\"]");
 }
 
@@ -211,7 +211,7 @@ static void test_sanitise(void **state)
 	memcpy(text + LABEL_MAX - 3, " 12", 3);
 	label_format(out, "%s", text);
 	assert_string_equal(out + LABEL_MAX - 3, ":12");
-	text_clean(small, sizeof(small), "a;b c 12", 0);
+	label_clean(small, sizeof(small), "a;b c 12", 0);
 	assert_string_equal(small, "a;b c 1");
 }
 
@@ -327,18 +327,20 @@ static void test_no_stack(void **state)
 	SAMPLE(p, ({.why = EV_WHY_BAD_FRAME}), LUA(HEAVY, 1, 0), LUA(FOO, 1, 0));
 	SAMPLE(p, ({.flags = EV_SF_TRUNCATED}), LUA(HEAVY, 1, 0), LUA(FOO, 1, 0));
 	SAMPLE(p, ({0}), CORO);
-	assert_int_equal(prof_stats(p)->samples, 10);
+	SAMPLE(p, ({.state = EV_STATE_TRACE, .trace = 2, .flags = EV_SF_MCODE}), START(FOO, 1, 11));
+	assert_int_equal(prof_stats(p)->samples, 11);
 	assert_int_equal(prof_stats(p)->with_lua, 2);
 	assert_int_equal(prof_stats(p)->kernel, 2);
 	assert_int_equal(prof_stats(p)->truncated, 1);
 	assert_int_equal(prof_stats(p)->by_state[EV_STATE_OUTSIDE], 3);
-	assert_int_equal(prof_stats(p)->by_why[EV_WHY_OUTSIDE], 5);
+	assert_int_equal(prof_stats(p)->by_why[EV_WHY_OUTSIDE], 4);
 	assert_int_equal(prof_stats(p)->by_why[EV_WHY_NONE], 1);
-	check(p, "[no Lua stack: inconsistent frame] 1\n"
+	check(p, "[no Lua stack: inconsistent frame] 2\n"
 		 "[no Lua stack: inconsistent frame];/srv/a.lua:10;/srv/lib/b.lua:4 1\n"
+		 "[no Lua stack: inconsistent frame];trace#2:a.lua:11 1\n"
 		 "[no Lua stack: kernel: no user registers];[kernel] 1\n"
 		 "[no Lua stack: no VM found yet] 1\n"
-		 "[no Lua stack: outside Lua] 2\n"
+		 "[no Lua stack: outside Lua] 1\n"
 		 "[no Lua stack: outside Lua];C:sha1_block 1\n"
 		 "[no Lua stack: outside Lua];[GC] 1\n"
 		 "[no Lua stack: outside Lua];[kernel] 1\n"
@@ -630,6 +632,27 @@ static void test_empty(void **state)
 	prof_free(NULL);
 }
 
+/* The samples go, the definitions stay. */
+static void test_reset(void **state)
+{
+	struct prof *p = start_default();
+	struct prof_row *rows;
+	size_t n;
+
+	(void)state;
+	SAMPLE(p, ({.state = EV_STATE_INTERP, .times = 5}), LUA(HEAVY, 1, 0), LUA(FOO, 5, 0));
+	assert_int_equal(prof_finish(p), 0);
+	assert_int_equal(prof_reset(p), 0);
+	assert_int_equal(prof_stats(p)->samples, 0);
+	assert_int_equal(prof_finish(p), 0);
+	rows = prof_rows(p, &n);
+	assert_int_equal(n, 0);
+	free(rows);
+	assert_int_equal(prof_processes(p, &n)->samples, 0);
+	SAMPLE(p, ({.state = EV_STATE_INTERP}), LUA(HEAVY, 1, 0), LUA(FOO, 5, 0));
+	check(p, "/srv/a.lua:10;heavy /srv/lib/b.lua:4 1\n");
+}
+
 /* As deep as a sample's count allows: nothing may recurse. */
 static void test_deep(void **state)
 {
@@ -678,6 +701,7 @@ int main(void)
 	    cmocka_unit_test(test_frame_fields),
 	    cmocka_unit_test(test_counts),
 	    cmocka_unit_test(test_empty),
+	    cmocka_unit_test(test_reset),
 	    cmocka_unit_test(test_deep),
 	};
 

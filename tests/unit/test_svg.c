@@ -227,8 +227,9 @@ static void test_head(void **state)
 	text = picture(p, &(struct write_info){"nginx", "ljx record -p 1", "0.1"});
 	assert_non_null(strstr(text, ">nginx</text>"));
 	assert_non_null(strstr(text, ">3 samples at 99 Hz in 2.5 s, 12 lost, 33.3% without a Lua"));
-	assert_non_null(strstr(text, ">LuaJIT 2.1.0-beta3 (luajit2-20230119)   ljx record -p 1   "
-				     "ljx 0.1</text>"));
+	assert_non_null(strstr(text,
+			       ">LuaJIT 2.1.0-beta3 (luajit2-20230119) \u00b7 ljx record -p 1 "
+			       "\u00b7 ljx 0.1</text>"));
 	assert_non_null(strstr(text, ">G GC 33.3%<"));
 	assert_non_null(strstr(text, ">K kernel 33.3%<"));
 	free(text);

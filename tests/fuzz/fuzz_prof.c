@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The fold of a hostile recording: records whose sizes and strings are right, as rec_check has it,
+ * and whose content is anything. Most numbers are small, so that records refer to each other.
+ */
+#include "bpf/rec.h"
+#include "profiler/prof.h"
+#include "profiler/write.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct input {
+	const uint8_t *p;
+	size_t left;
+};
+
+static uint8_t take(struct input *in)
+{
+	if (!in->left)
+		return 0;
+	in->left--;
+	return *in->p++;
+}
+
+/* Mostly 0 to 15, sometimes anything. */
+static uint64_t number(struct input *in)
+{
+	uint8_t b = take(in);
+	uint64_t v = b & 15;
+
+	if (b < 0xf0)
+		return v;
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | take(in);
+	return v;
+}
+
+/* A string of the input: up to 15 bytes, often not UTF-8. */
+static const char *text(struct input *in, char *buf)
+{
+	size_t len = take(in) & 15;
+
+	for (size_t i = 0; i < len; i++) {
+		buf[i] = (char)take(in);
+		if (!buf[i])
+			buf[i] = '\n';
+	}
+	buf[len] = '\0';
+	return buf;
+}
+
+static struct ev_sample *sample(struct input *in, unsigned int n)
+{
+	struct ev_sample *s = calloc(1, sizeof(*s) + n * sizeof(s->f[0]));
+
+	if (!s)
+		abort();
+	s->ip = number(in);
+	s->g = number(in);
+	s->trace = (ev_u32)number(in);
+	s->flags = take(in);
+	s->state = take(in) % 12;
+	s->why = take(in) % 12;
+	s->nframes = (ev_u16)n;
+	for (unsigned int i = 0; i < n; i++) {
+		uint64_t pc = number(in);
+
+		s->f[i].kind = take(in) % 7;
+		s->f[i].addr = EV_FRAME_ADDR(number(in), pc == 15 ? EV_NO_PC : pc);
+		s->f[i].line = (ev_u32)number(in);
+		s->f[i].ffid = (ev_u8)number(in);
+	}
+	return s;
+}
+
+static size_t fixed_size(unsigned int kind)
+{
+	switch (kind) {
+#define FIXED_SIZE(num, name, type) \
+	case num:                   \
+		return sizeof(struct type);
+		EV_KINDS(FIXED_SIZE)
+#undef FIXED_SIZE
+	default:
+		return sizeof(struct ev_hdr);
+	}
+}
+
+/* A definition: its structure is 32-bit numbers, but for the first of some, which are addresses. */
+static struct ev_hdr *definition(struct input *in, unsigned int kind)
+{
+	_Alignas(8) unsigned char fixed[512] = {0}, buf[1024];
+	char strs[4][16];
+	const char *list[4];
+	size_t size = fixed_size(kind);
+	struct ev_hdr h, *built;
+
+	for (size_t at = sizeof(h); at < size; at += 4) {
+		ev_u32 v = (ev_u32)number(in);
+
+		memcpy(fixed + at, &v, 4);
+		/* The high half of an address; bytes of copied memory need no more variety. */
+		if (kind == EV_SYM && at < 48)
+			at += 4;
+		if (kind == EV_PROTO_RAW)
+			break;
+	}
+	for (int i = 0; i < 4; i++)
+		list[i] = text(in, strs[i]);
+	memset(&h, 0, sizeof(h));
+	h.kind = (ev_u16)kind;
+	memcpy(fixed, &h, sizeof(h));
+	built = rec_build(buf, sizeof(buf), (struct ev_hdr *)fixed, size, list, 4);
+	if (!built)
+		return NULL;
+	h = *built;
+	built = malloc(h.size);
+	if (!built)
+		abort();
+	memcpy(built, buf, h.size);
+	return built;
+}
+
+static void output(struct prof *p, FILE *null)
+{
+	struct write_info info = {"fuzz", "fuzz", "0"};
+	uint64_t self = 0;
+	size_t n;
+	struct prof_row *rows;
+
+	if (prof_finish(p))
+		abort();
+	rows = prof_rows(p, &n);
+	for (size_t i = 0; i < n; i++)
+		if (prof_frame(p, rows[i].frame)->kind != PROF_TRACE)
+			self += rows[i].self;
+	/* Each sample is in one row, and all are below the root. */
+	if (self != prof_stats(p)->samples || prof_root(p)->total != self)
+		abort();
+	free(rows);
+	if (write_folded(null, p) || write_svg(null, p, &info))
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = {data, size};
+	uint8_t how = take(&in);
+	struct prof_opts opts = {
+	    .lines = how & 1, .per_process = how >> 1 & 1, .pid = how >> 2 & 1};
+	struct prof *p = prof_new(&opts);
+	FILE *null = fopen("/dev/null", "w");
+
+	if (!p || !null)
+		abort();
+	while (in.left) {
+		unsigned int kind = take(&in) % 20, deep = kind == EV_SAMPLE ? take(&in) % 48 : 0;
+		struct ev_hdr *h;
+
+		if (kind >= 18 || kind == EV_SAMPLE) {
+			h = (struct ev_hdr *)sample(&in, deep);
+			h->kind = EV_SAMPLE;
+			h->size =
+			    (ev_u32)(sizeof(struct ev_sample) + deep * sizeof(struct ev_frame));
+		} else {
+			h = definition(&in, kind);
+		}
+		if (!h)
+			continue;
+		h->pid = take(&in) & 3;
+		if (rec_check(h, h->size) && prof_add(p, h))
+			abort();
+		free(h);
+		if (how & 8 && !(take(&in) & 31))
+			output(p, null);
+		if (how & 16 && !(take(&in) & 63) && prof_reset(p))
+			abort();
+	}
+	output(p, null);
+	fclose(null);
+	prof_free(p);
+	return 0;
+}
