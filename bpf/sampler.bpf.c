@@ -167,6 +167,9 @@ static __always_inline u64 caller_base(const struct walk *w, u64 base, u64 pc)
 	return base - 8 * (2 + (u64)(ins >> 8 & 0xff));
 }
 
+/* mov [BASE-8], PC: ins_call of vm_x64.dasc. */
+#define STORE_LINK 0xf85a8948u
+
 /*
  * In the VM's assembly: BASE and PC are in registers, but for a few instructions around calls and
  * returns, where one of the two has already moved. A base counts only if its function and the pc
@@ -175,10 +178,18 @@ static __always_inline u64 caller_base(const struct walk *w, u64 base, u64 pc)
 __noinline int start_in_asm(struct walk *w, const struct regs *r, u32 *flags)
 {
 	u64 link = 0;
+	u32 ins = 0;
 	int is;
 
 	if (!w || !r || !flags)
 		return 0;
+	/* A call whose link is not stored yet: what is in its place is an old one. */
+	if (!peek(&ins, 4, r->ip) && ins == STORE_LINK) {
+		start_at(w, r->dx, 0);
+		*flags |= EV_SF_REPAIRED;
+		if (!follow(w, r->bx) && judge(w, w->frame + 8, w->pc) != BASE_NOT)
+			return 1;
+	}
 	is = judge(w, r->dx, r->bx);
 	if (is == BASE_LUA_PC)
 		return start_at(w, r->dx, r->bx);
@@ -212,34 +223,33 @@ __noinline int start_in_asm(struct walk *w, const struct regs *r, u32 *flags)
 #define SAVED_WORDS 10
 __noinline int start_in_helper(struct walk *w, const struct regs *r, u32 *flags)
 {
-	u64 word[SAVED_WORDS] = {};
+	u64 word[SAVED_WORDS + 1] = {}; /* what was pushed; last, a register */
 	int i, j, is;
 
 	if (!w || !r || !flags)
 		return 0;
 	is = judge(w, r->bp, r->bx);
-	if (is == BASE_LUA_PC || (is == BASE_FF && r->bp != w->L))
+	if (is == BASE_LUA_PC || is == BASE_FF)
 		return start_at(w, r->bp, is == BASE_FF ? 0 : r->bx);
-	if (r->bp == w->L)
+	if (r->bp == w->L || peek(word, 8 * SAVED_WORDS, w->cf - 8 * SAVED_WORDS))
 		return 0;
-	if (peek(word, sizeof(word), w->cf - sizeof(word)))
-		return 0;
-	for (i = SAVED_WORDS - 1; i >= 0; i--) {
-		if (word[i] == w->L)
+	word[SAVED_WORDS] = r->bp;
+	for (i = SAVED_WORDS; i >= 0; i--) {
+		if (i < SAVED_WORDS && w->cf - 8 * (u64)(SAVED_WORDS - i) < r->sp)
+			word[i] = 0; /* not on the stack any more, or not yet */
+		if (word[i] == w->L) /* rbp of a caller that stored both */
 			return 0;
+	}
+	for (i = SAVED_WORDS; i >= 0; i--) {
 		is = judge(w, word[i], r->bx);
 		if (is == BASE_NOT)
 			continue;
-		if (is != BASE_LUA) {
-			*flags |= EV_SF_REPAIRED;
+		*flags |= EV_SF_REPAIRED;
+		if (is != BASE_LUA)
 			return start_at(w, word[i], is == BASE_FF ? 0 : r->bx);
-		}
-		for (j = SAVED_WORDS - 1; j >= 0; j--) {
-			if (judge(w, word[i], word[j]) != BASE_LUA_PC)
-				continue;
-			*flags |= EV_SF_REPAIRED;
-			return start_at(w, word[i], word[j]);
-		}
+		for (j = SAVED_WORDS; j >= 0; j--)
+			if (judge(w, word[i], word[j]) == BASE_LUA_PC)
+				return start_at(w, word[i], word[j]);
 	}
 	return 0;
 }
@@ -270,7 +280,11 @@ static __always_inline int start(const struct layout *l, struct walk *w, struct 
 	if (!ok)
 		start_saved(l, w, base);
 	s->flags = flags;
-	if (w->frame > w->bottom && judge(w, w->frame + 8, 0) == BASE_NOT)
+	if (w->frame <= w->bottom || judge(w, w->frame + 8, 0) != BASE_NOT)
+		return 0;
+	/* A fast function that returns puts its results where it stood: go on with its caller. */
+	s->flags |= EV_SF_REPAIRED;
+	if (follow(w, rd64(w->frame)) || judge(w, w->frame + 8, w->pc) == BASE_NOT)
 		return EV_WHY_BAD_BASE;
 	return 0;
 }
@@ -280,13 +294,19 @@ static __always_inline u64 enter_current(const struct layout *l, struct walk *w,
 					 struct ev_sample *s, u64 sp)
 {
 	u64 base = enter(l, w, rd64(w->g + l->G_cur_L));
+	u32 i;
 
 	if (base && w->cf >= sp && w->cf - sp < CSTACK_MAX)
 		return base;
-	/* cur_L lags behind for a moment when a coroutine returns: the C frame knows better. */
-	if (s->flags & EV_SF_VMCODE) {
-		base = enter(l, w, rd64(sp + l->CF_L));
-		if (base && w->cf == sp) {
+	if (!(s->flags & EV_SF_VMCODE))
+		return 0;
+	/*
+	 * cur_L lags behind for a moment when a coroutine returns. The C frame of its resumer
+	 * begins where sp is, or where it will be when the registers that were saved are popped.
+	 */
+	for (i = 0; i <= 80; i += 8) {
+		base = enter(l, w, rd64(sp + i + l->CF_L));
+		if (base && w->cf == sp + i) {
 			s->flags |= EV_SF_REPAIRED;
 			return base;
 		}

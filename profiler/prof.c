@@ -192,11 +192,10 @@ static int push_c_leaf(struct cursor *c)
 	return err || frame == c->top ? err : push(c, frame, NODE_LEAF);
 }
 
-/* Is this LuaJIT's own C code, nameless, that the interpreter called? */
-static int is_helper(const struct cursor *c, const struct sym *sym)
+/* Is this LuaJIT's own C code, nameless, that the interpreter or a trace called? */
+static int is_helper(const struct sym *sym)
 {
-	return c->state == EV_STATE_INTERP && sym->kind == EV_SYM_MODULE &&
-	       (sym->flags & EV_SYM_LUAJIT);
+	return sym->kind == EV_SYM_MODULE && (sym->flags & EV_SYM_LUAJIT);
 }
 
 /* Where in or below the VM the instruction pointer is. */
@@ -208,7 +207,7 @@ static int push_vm_leaf(struct cursor *c)
 
 	if (!sym && !(c->s->flags & EV_SF_VMCODE))
 		return 0;
-	if (!sym || is_helper(c, sym))
+	if (!sym || is_helper(sym))
 		err = frames_fixed(c->p, PROF_VM, "lj_vm", &frame);
 	else if (sym->kind == EV_SYM_BC || sym->kind == EV_SYM_VM)
 		err = frames_vmcode(c->p, sym, &frame);
