@@ -29,10 +29,10 @@ $(B)/%.o: %.c
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # BPF: the object, then its skeleton, which is a system header because it fails strict warnings.
-$(B)/skel/%.bpf.o: bpf/%.bpf.c bpf/event.h bytecode/layout.h $(wildcard bpf/*.bpf.h)
+$(B)/skel/%.bpf.o: bpf/%.bpf.c
 	@mkdir -p $(@D)
 	$(CLANG) -g -O2 -target bpf -D__TARGET_ARCH_x86 -iquote . \
-		-idirafter /usr/include/$(shell uname -m)-linux-gnu -Wall -Werror -c -o $@ $<
+		-idirafter /usr/include/$(shell uname -m)-linux-gnu -Wall -Werror -MMD -MP -c -o $@ $<
 
 $(B)/skel/%.skel.h: $(B)/skel/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $(notdir $*)_bpf > $@.tmp && mv $@.tmp $@
@@ -57,7 +57,7 @@ install: $(B)/ljx
 clean:
 	rm -rf $(B)
 
--include $(LIB_OBJ:.o=.d) $(TUI_OBJ:.o=.d)
+-include $(wildcard $(B)/skel/*.d) $(LIB_OBJ:.o=.d) $(TUI_OBJ:.o=.d)
 include tests.mk
 
 .PHONY: all clean install tables

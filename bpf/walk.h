@@ -50,6 +50,10 @@ WALK_INLINE struct ev_sample *sample_of(struct scratch *sc)
 	return (struct ev_sample *)sc->sample;
 }
 
+/* A GCfunc's ffid and pc are read in one go: on 64 bit they never moved. bpf/vm.c checks that. */
+#define WALK_FUNC_FFID 10
+#define WALK_FUNC_PC 32
+
 struct walk {
 	u32 layout; /* index; functions of their own look it up again, the verifier wants it so */
 	u32 tgid;
@@ -59,8 +63,10 @@ struct walk {
 	u64 stack, maxstack;
 	u64 cf;	     /* C frame that belongs to the Lua frames being walked */
 	u64 cf_last; /* the last one that was not 0 */
-	u64 pc;	     /* of the next frame, pointing after its current instruction; 0: not known */
+	u64 pt;	     /* the prototype whose header is in the scratch buffer; 0: none */
+	u32 id;	     /* its id */
 	u32 n;
+	u64 pc;	 /* of the next frame, pointing after its current instruction; 0: not known */
 	u8 skip; /* the next frame is the real one of a vararg pseudo-frame: already emitted */
 	u8 done;
 	u8 why;
@@ -127,17 +133,27 @@ WALK_INLINE u64 identity(const struct layout *l, const struct ev_proto_raw *raw,
 	return mix(mix(h, kgc[0]), kgc[1]);
 }
 
-WALK_INLINE u32 proto_id(const struct layout *l, const struct walk *w, struct scratch *sc, u64 pt)
+/*
+ * Loads the header of a prototype into the scratch buffer and sets w->id. The prototype of the
+ * frame before is there already. 0 or EV_WHY_READ.
+ */
+WALK_INLINE int load_proto(const struct layout *l, struct walk *w, struct scratch *sc, u64 pt)
 {
 	struct seen_key key = {.pt = pt, .tgid = w->tgid};
-	u32 id;
 
+	if (pt == w->pt)
+		return 0;
+	w->pt = 0;
+	if (rd(sc->raw.head, EV_PROTO_HEAD, pt))
+		return EV_WHY_READ;
 	key.identity = identity(l, &sc->raw, &sc->raw.chunklen);
-	id = proto_seen(&key);
-	if (id)
-		return id;
-	sc->raw.g = w->g;
-	return define_proto(sc, &key, head64(&sc->raw, l->PT_chunkname) + l->STR_size);
+	w->id = proto_seen(&key);
+	if (!w->id) {
+		sc->raw.g = w->g;
+		w->id = define_proto(sc, &key, head64(&sc->raw, l->PT_chunkname) + l->STR_size);
+	}
+	w->pt = pt;
+	return 0;
 }
 
 /* lj_debug.c:lj_debug_line, for the prototype in the scratch buffer. */
@@ -201,12 +217,13 @@ WALK_FN int emit(struct walk *w, struct scratch *sc, u64 fn)
 {
 	const struct layout *l = w ? layout_at(w->layout) : 0;
 	struct ev_frame *f;
-	u8 ffid = 0;
-	u64 bc = 0;
+	u64 head[WALK_FUNC_PC / 8 + 1] = {}, bc;
+	u8 ffid;
 	u32 pos;
 
-	if (!l || !sc || rd(&ffid, 1, fn + l->F_ffid))
+	if (!l || !sc || rd(head, sizeof(head), fn))
 		return EV_WHY_READ;
+	ffid = ((const u8 *)head)[WALK_FUNC_FFID];
 	if (ffid) {
 		f = next_frame(w, sc);
 		if (!f)
@@ -216,14 +233,15 @@ WALK_FN int emit(struct walk *w, struct scratch *sc, u64 fn)
 		f->addr = rd64(fn + l->C_f);
 		return 0;
 	}
-	if (rd(&bc, 8, fn + l->F_pc) || rd(sc->raw.head, EV_PROTO_HEAD, bc - l->PT_size))
+	bc = head[WALK_FUNC_PC / 8];
+	if (load_proto(l, w, sc, bc - l->PT_size))
 		return EV_WHY_READ;
 	f = next_frame(w, sc);
 	if (!f)
 		return EV_WHY_NONE;
 	pos = position(l, bc, head32(&sc->raw, l->PT_sizebc), w->pc);
 	f->kind = EV_FRAME_LUA;
-	f->addr = EV_FRAME_ADDR(proto_id(l, w, sc, bc - l->PT_size), pos);
+	f->addr = EV_FRAME_ADDR(w->id, pos);
 	f->line = pos == EV_NO_PC ? 0 : line_of(l, &sc->raw, pos);
 	return 0;
 }
@@ -248,7 +266,7 @@ WALK_INLINE void cframe_skip(const struct layout *l, struct walk *w, u64 frame)
 		if (!w->cf)
 			return;
 		rd(&nres, 4, w->cf + l->CF_nres);
-		if (nres >= 0 || frame >= w->stack + (u64)-(__INT64_TYPE__)nres)
+		if (nres >= 0 || frame >= w->stack + (u64) - (__INT64_TYPE__)nres)
 			return;
 		cframe_pop(l, w);
 	}
@@ -478,14 +496,14 @@ WALK_INLINE void emit_trace(const struct layout *l, struct walk *w, struct scrat
 		*flags |= EV_SF_MCODE;
 	pt = rd64(T + l->T_startpt);
 	pc = rd64(T + l->T_startpc);
-	if (rd(sc->raw.head, EV_PROTO_HEAD, pt))
+	if (load_proto(l, w, sc, pt))
 		return;
 	f = next_frame(w, sc);
 	if (!f)
 		return;
 	pos = (u32)((pc - pt - l->PT_size) >> 2);
 	f->kind = EV_FRAME_TRACE;
-	f->addr = EV_FRAME_ADDR(proto_id(l, w, sc, pt), pos);
+	f->addr = EV_FRAME_ADDR(w->id, pos);
 	f->line = line_of(l, &sc->raw, pos);
 }
 
