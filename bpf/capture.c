@@ -344,39 +344,45 @@ static int why_attach(struct why *why, int pid, int err)
 	}
 }
 
-static int why_no_vm(struct why *why, int pid, int has_code, const struct vm_evidence *ev,
-		     uint64_t refused)
+/* The process is there and readable, but no VM of it can be sampled: why not? */
+static int why_no_vm(struct why *why, const struct proc_info *info, const struct module *mod,
+		     const struct vm_evidence *ev, int refused)
 {
-	struct proc_info info = {.comm = "?"};
-	const char *line;
+	const int err = -ENOEXEC;
+	int len = (int)strcspn(ev->text, "\n");
 
-	proc_info_read(pid, &info);
-	if (!has_code) {
-		why_set(why, WHY_UNSUPPORTED, -ENOEXEC,
-			"cannot attach to pid %d (%s): no LuaJIT in '/proc/%d/maps'", pid,
-			info.comm, pid);
+	if (!mod) {
+		why_set(why, WHY_UNSUPPORTED, err,
+			"cannot attach to pid %d (%s): no LuaJIT in '/proc/%d/maps'", info->pid,
+			info->comm, info->pid);
 		why_hint(why, "ljx ps lists the processes that have one.");
+		return err;
+	}
+	if (!mod->vm.gc64) {
+		why_set(why, WHY_UNSUPPORTED, err,
+			"cannot attach to pid %d (%s): its LuaJIT, '%s', is built with 32-bit GCRef",
+			info->pid, info->comm, mod->base);
+		why_hint(why, "This ljx reads builds with GC64 only.");
 	} else if (!refused) {
-		why_set(why, WHY_UNSUPPORTED, -ENOEXEC,
-			"cannot attach to pid %d (%s): it has LuaJIT's code but no Lua state", pid,
-			info.comm);
+		why_set(why, WHY_UNSUPPORTED, err,
+			"cannot attach to pid %d (%s): it has LuaJIT's code but no Lua state",
+			info->pid, info->comm);
 		why_hint(why, "No lua_State has been created yet, or none is left.");
 	} else {
-		why_set(why, WHY_UNSUPPORTED, -ENOEXEC,
-			"LuaJIT in pid %d (%s) was found, but no known layout fits it", pid,
-			info.comm);
-		line = strchr(ev->text, '\n');
-		why_hint(why, "The last one tried failed at: %.*s",
-			 line ? (int)(line - ev->text) : (int)sizeof(why->hint) / 2, ev->text);
-		why_hint(why, "All evidence: ljx doctor -p %d", pid);
+		why_set(why, WHY_UNSUPPORTED, err,
+			"LuaJIT in pid %d (%s) was found, but no known layout fits it", info->pid,
+			info->comm);
+		why_hint(why, "The last one tried failed at: %.*s", len, ev->text);
 	}
-	return -ENOEXEC;
+	why_hint(why, "All evidence: ljx doctor -p %d", info->pid);
+	return err;
 }
 
 int capture_add(struct capture *c, int pid, struct why *why)
 {
 	struct follow *f = remember(c, pid);
 	uint64_t refused = c->stats.vms_refused;
+	struct proc_info info = {.pid = pid, .comm = "?"};
 	struct vm_evidence ev = {0, 0, ""};
 	int err, has_code = 0;
 
@@ -385,8 +391,9 @@ int capture_add(struct capture *c, int pid, struct why *why)
 	err = attach(c, f, &has_code, &ev);
 	if (err)
 		why_attach(why, pid, err);
-	else if (!f->sampled)
-		err = why_no_vm(why, pid, has_code, &ev, c->stats.vms_refused - refused);
+	else if (!f->sampled && !(err = proc_info_read(pid, &info)))
+		err = why_no_vm(why, &info, resolve_vm_module(c->resolve, pid), &ev,
+				c->stats.vms_refused > refused);
 	if (err)
 		forget(c, f);
 	return err;

@@ -217,13 +217,13 @@ static int open_mapped(int pid, const struct proc_map *m, const char *path)
 	return fd;
 }
 
-static struct module *module_load(int fd, const struct proc_map *m, const char *path,
+static struct module *module_load(int fd, int pid, const struct proc_map *m, const char *path,
 				  uint64_t mtime)
 {
 	struct module *mod = calloc(1, sizeof(*mod));
 	size_t len = strlen(path);
 	const char *slash;
-	char root[] = "";
+	char root[32];
 
 	if (!mod)
 		return NULL;
@@ -238,8 +238,9 @@ static struct module *module_load(int fd, const struct proc_map *m, const char *
 	if (elfobj_open(fd, mod->path, &mod->elf, NULL))
 		return mod;
 	mod->has_vm = !elfobj_luajit(mod->elf, &mod->vm);
-	if (!elfobj_has_symtab(mod->elf))
-		elfobj_add_debug(mod->elf, root);
+	snprintf(root, sizeof(root), "/proc/%d/root", pid);
+	if (!elfobj_has_symtab(mod->elf) && !elfobj_add_debug(mod->elf, root))
+		elfobj_add_debug(mod->elf, "");
 	return mod;
 }
 
@@ -262,7 +263,7 @@ static const struct module *module_of(struct modules *ms, int pid, const struct 
 		if (mod->inode == m->inode && mod->dev == m->dev && mod->mtime == mtime)
 			break;
 	if (!mod) {
-		mod = module_load(fd, m, path, mtime);
+		mod = module_load(fd, pid, m, path, mtime);
 		if (mod) {
 			mod->next = ms->list;
 			ms->list = mod;

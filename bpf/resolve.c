@@ -85,6 +85,23 @@ const struct proc_maps *resolve_maps(struct resolve *r, int pid)
 	return p ? &p->maps : NULL;
 }
 
+static const struct module *vm_module(const struct proc_maps *maps)
+{
+	size_t i;
+
+	for (i = 0; i < maps->n; i++)
+		if (maps->map[i].module && maps->map[i].module->has_vm)
+			return maps->map[i].module;
+	return NULL;
+}
+
+const struct module *resolve_vm_module(struct resolve *r, int pid)
+{
+	struct rproc *p = resolve_proc(r, pid);
+
+	return p ? vm_module(&p->maps) : NULL;
+}
+
 const struct resolve_stats *resolve_stats(const struct resolve *r)
 {
 	return &r->stats;
@@ -247,15 +264,12 @@ static int scan(struct resolve *r, struct rproc *p, struct vm_evidence *ev, int 
 		int *changed)
 {
 	struct vm_list list = {NULL, 0, 0, 0, 0};
-	size_t i;
 	int err;
 
 	err = resolve_read_maps(r, p);
 	if (err)
 		return err;
-	*has_code = 0;
-	for (i = 0; i < p->maps.n; i++)
-		*has_code |= p->maps.map[i].module && p->maps.map[i].module->has_vm;
+	*has_code = vm_module(&p->maps) != NULL;
 	if (*has_code)
 		err = vm_scan(p->pid, &p->maps, &list, ev);
 	if (err) {

@@ -48,6 +48,9 @@ int resolve_rescan(struct resolve *r, int pid, const struct vm_list **vms, int *
 /* Forgets pid: it ended or became another program. */
 void resolve_drop(struct resolve *r, int pid);
 
+/* The file with a VM's code that pid maps, or NULL. */
+const struct module *resolve_vm_module(struct resolve *r, int pid);
+
 /* The mappings as of the last look, or NULL. */
 const struct proc_maps *resolve_maps(struct resolve *r, int pid);
 

@@ -132,6 +132,11 @@ static int write_all(const struct options *o, struct live *l, struct outputs *os
 		struct output *out = &os->out[i];
 		const char *path = out->path;
 
+		/* An empty picture must not replace a good one. */
+		if (out->format != OUT_LJX && !prof_stats(l->prof)->samples) {
+			output_abort(out);
+			continue;
+		}
 		/* What fails must not take the others along. */
 		if (out->format != OUT_LJX)
 			one = output_profile(out, o, l->prof, title, why);
