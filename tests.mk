@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+# Set-up, demo and tests. Included by the Makefile, whose variables it uses.
+
+# Debian 12 packages, by what needs them. tests/deps installs those that are missing.
+BUILD_PKGS := gcc libc6-dev clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g-dev \
+	libncurses-dev libjansson-dev uthash-dev pkg-config
+DEMO_PKGS := luajit2
+TEST_PKGS := luajit2 libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk libcmocka-dev \
+	libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev
+
+# Debian's own interpreter: the one that python3-pytest belongs to.
+PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
+
+deps:
+	@tests/deps $(BUILD_PKGS)
+
+deps-demo:
+	@tests/deps $(BUILD_PKGS) $(DEMO_PKGS)
+
+deps-test:
+	@tests/deps $(BUILD_PKGS) $(TEST_PKGS)
+
+# A second make, because bpftool and the compilers may have come only now.
+demo: deps-demo
+	@+$(MAKE) --no-print-directory all
+	@sh examples/demo.sh
+
+test: deps-test
+	@$(PYTHON) tests/run
+
+# Parts of it, for those who have the packages: make unit, make e2e K=seed
+STAGES := check-layers unit asan fuzz e2e
+$(STAGES):
+	@$(PYTHON) tests/run $(if $(K),-k '$(K)') $@
+
+bench: deps-test
+	@+$(MAKE) --no-print-directory all programs
+	@$(PYTHON) tests/bench
+
+# What the tests run: made by tests/run, so that a broken build is a failed test.
+UNIT_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
+FUZZ_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/fuzz/*.c)))
+HOST_PROGS := $(B)/tests/c/host $(B)/tests/c/host-static $(B)/tests/c/vms $(B)/tests/c/gap
+
+unit-programs: $(UNIT_PROGS)
+fuzz-programs: $(FUZZ_PROGS)
+programs: $(HOST_PROGS)
+
+$(B)/libljx.a: $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/tests/unit/%: tests/unit/%.c $(B)/libljx.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< $(B)/libljx.a $(LDLIBS) -lcmocka -lm
+
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/libljx.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d -MT $@ -o $@ $< $(B)/libljx.a $(LDLIBS)
+
+# Programs that embed LuaJIT. LuaJIT's code must be able to find the functions of a static one.
+LUAJIT_CFLAGS = $(shell pkg-config --cflags luajit)
+$(B)/tests/c/%-static: tests/c/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LUAJIT_CFLAGS) -rdynamic -o $@ $< -l:libluajit-5.1.a -lm -ldl -pthread
+
+$(B)/tests/c/%: tests/c/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LUAJIT_CFLAGS) -o $@ $< -lluajit-5.1 -lm -pthread
+
+-include $(UNIT_PROGS:=.d) $(FUZZ_PROGS:=.d)
+
+.PHONY: deps deps-demo deps-test demo test bench $(STAGES) unit-programs fuzz-programs programs

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""A reader of recordings written from bpf/event.h and bpf/rec.h alone: it shows that what ljx wrote
+is what those headers say, and gives the tests what reports leave out."""
+import struct
+import zlib
+from collections import namedtuple
+
+Header = namedtuple("Header", "kind cpu size time pid tid")
+Sample = namedtuple("Sample", "h ip g L trace flags state why frames")
+Frame = namedtuple("Frame", "addr line kind ffid")
+Record = namedtuple("Record", "h fields strings")
+
+SAMPLE, META = 1, 15
+# kind -> (name, format of the fields, number of strings)
+KINDS = {
+    4: ("proc", "QII", 3), 5: ("build", "II", 4), 6: ("vm", "QII", 0), 7: ("func", "IIQQiiII", 1),
+    8: ("name", "IIII", 1), 9: ("sym", "QQQII", 2), 10: ("fork", "II", 0), 11: ("exec", "", 0),
+    12: ("exit", "iI", 0), 13: ("lost", "QQ", 0), 14: ("clock", "Q", 0), 15: ("meta", "II", 4),
+    16: ("ff", "II", 1),
+}
+NUMBER = {name: kind for kind, (name, _, _) in KINDS.items()}
+
+# bpf/event.h, EV_STATES, EV_WHYS and flags.
+TRACE, INTERP, C, OUTSIDE = 1, 2, 3, 9
+WHY_NO_VM = 2
+KERNEL, TRUNCATED, REPAIRED = 1, 2, 16
+LUA, CFUNC, FAST, COROUTINE, TRACE_FRAME = 1, 2, 3, 4, 5
+
+
+def strings(data, n):
+    parts = data.split(b"\0")
+    assert len(parts) > n, "a string is not terminated"
+    rest = b"\0".join(parts[n:])
+    assert rest.strip(b"\0") == b"" and len(rest) < 8, "padding is not zero"
+    return [p.decode(errors="replace") for p in parts[:n]]
+
+
+def sample(h, data):
+    ip, g, lstate, trace, flags, state, why, n, pad = struct.unpack_from("<QQQIIBBHI", data, 24)
+    assert pad == 0 and h.size == 64 + 16 * n
+    frames = []
+    for i in range(n):
+        addr, line, kind, ffid, pad = struct.unpack_from("<QIBBH", data, 64 + 16 * i)
+        assert pad == 0
+        frames.append(Frame(addr, line, kind, ffid))
+    return Sample(h, ip, g, lstate, trace, flags, state, why, frames)
+
+
+def records(path):
+    """All records of a whole recording, in order."""
+    with open(path, "rb") as f:
+        data = f.read()
+    magic, order, version, r0, r1 = struct.unpack_from("<8sIIQQ", data)
+    assert (magic, order, version, r0, r1) == (b"LJXREC\r\n", 0x01020304, 1, 0, 0)
+    at, found = 32, []
+    while at < len(data):
+        length, crc = struct.unpack_from("<II", data, at)
+        block = data[at + 8:at + 8 + length]
+        assert len(block) == length <= 1 << 20 and zlib.crc32(block) == crc, "bad block"
+        found += block_records(block)
+        at += 8 + length
+    assert found and found[0].h.kind == META, "META does not come first"
+    return found
+
+
+def block_records(block):
+    at, found = 0, []
+    while at < len(block):
+        h = Header(*struct.unpack_from("<HHIQII", block, at))
+        assert 24 <= h.size <= len(block) - at and h.size % 8 == 0
+        data = block[at:at + h.size]
+        if h.kind == SAMPLE:
+            found.append(sample(h, data))
+        else:
+            assert h.kind in KINDS, f"a recording must not hold kind {h.kind}"
+            _, fmt, n = KINDS[h.kind]
+            fields = struct.unpack_from("<" + fmt, data, 24)
+            rest = data[24 + struct.calcsize("<" + fmt):]
+            found.append(Record(h, fields, strings(rest, n)))
+        at += h.size
+    return found
+
+
+def samples(recs):
+    return [r for r in recs if r.h.kind == SAMPLE]
+
+
+def of(recs, name):
+    return [r for r in recs if r.h.kind == NUMBER[name]]
+
+
+class Writer:
+    """Makes recordings, good ones and bad ones, without a target."""
+
+    def __init__(self, pid=4242):
+        self.pid, self.time, self.blocks, self.block = pid, 1000, [], b""
+
+    def put(self, kind, body, pid=None, tid=None):
+        pid = self.pid if pid is None else pid
+        body += b"\0" * (-len(body) % 8)
+        self.time += 2_000_000
+        self.block += struct.pack("<HHIQII", kind, 0, 24 + len(body), self.time, pid,
+                                  pid if tid is None else tid) + body
+
+    def define(self, name, *fields, strs=(), pid=None):
+        kind = NUMBER[name]
+        _, fmt, n = KINDS[kind]
+        assert n == len(strs)
+        text = b"".join((s if isinstance(s, bytes) else s.encode()) + b"\0" for s in strs)
+        self.put(kind, struct.pack("<" + fmt, *fields) + text, pid)
+
+    def sample(self, frames, state=INTERP, why=0, flags=0, g=0x1000, trace=0, ip=0x5000, pid=None):
+        """frames: leaf first, (kind, addr, line, ffid)"""
+        body = struct.pack("<QQQIIBBHI", ip, g, 0x2000, trace, flags, state, why, len(frames), 0)
+        for kind, addr, line, ffid in frames:
+            body += struct.pack("<QIBBH", addr, line, kind, ffid, 0)
+        self.put(SAMPLE, body, pid)
+
+    def flush(self):
+        if self.block:
+            self.blocks.append(struct.pack("<II", len(self.block), zlib.crc32(self.block)) +
+                               self.block)
+        self.block = b""
+
+    def bytes(self):
+        self.flush()
+        return struct.pack("<8sIIQQ", b"LJXREC\r\n", 0x01020304, 1, 0, 0) + b"".join(self.blocks)
+
+
+def lua(proto, pc, line):
+    return (LUA, pc << 32 | proto, line, 0)
+
+
+def example():
+    """A small recording: main chunk > work > helper, compiled, interpreted, in C and outside."""
+    w = Writer()
+    w.define("meta", 99, 0, strs=("0.1", "host", "6.1", "ljx record"), pid=0)
+    w.define("clock", 1_700_000_000_000_000_000, pid=0)
+    w.define("proc", 1, 1, 4242, strs=("luajit", "/usr/bin/luajit", "luajit app.lua"))
+    w.define("build", 1, 3, strs=("LuaJIT 2.1.0-beta3", "luajit2-20230119", "/usr/bin/luajit", "ab"))
+    w.define("vm", 0x1000, 1, 1)
+    w.define("func", 1, 1, 0x1000, 0x9000, 0, 30, 40, 11, strs=("@app.lua",))
+    w.define("func", 2, 0, 0x1000, 0x9100, 5, 10, 20, 12, strs=("@app.lua",))
+    w.define("func", 3, 0, 0x1000, 0x9200, 17, 3, 9, 13, strs=("=gen;e\nrated 7",))
+    w.define("name", 1, 8, 2, 0, strs=("work",))
+    w.define("name", 2, 4, 1, 0, strs=("helper",))
+    w.define("name", 3, 2, 4, 0, strs=("say",))
+    w.define("ff", 1, 90, strs=("string.match",))
+    w.define("sym", 0x5000, 0x5100, 0x100, 3, 0, strs=("lj_BC_ADDVV", "luajit"))
+    w.define("sym", 0x6000, 0x6100, 0x600, 2, 0, strs=("", "module.so"))
+    w.define("sym", 0x7000, 0x7100, 0x700, 1, 0, strs=("sqrt", "libm.so.6"))
+    base = [lua(2, 4, 9), lua(1, 8, 25)]
+    for _ in range(6):
+        w.sample([lua(3, 2, 18)] + base)
+    w.flush()
+    for _ in range(4):
+        w.sample([(TRACE_FRAME, 3 << 32 | 2, 6, 0)] + base, state=TRACE, trace=1, flags=8)
+    for _ in range(3):
+        w.sample([(CFUNC, 0x6010, 0, 1), lua(3, 2, 19)] + base, state=C, ip=0x6020)
+    w.sample([(FAST, 0x100, 0, 90)] + base, state=C, flags=KERNEL, ip=0x7010)
+    w.flush()
+    w.sample([], state=OUTSIDE, why=1, g=0, ip=0x7010)
+    w.sample([lua(2, 4, 9)], flags=TRUNCATED)
+    w.define("lost", 5, 0, pid=0)
+    return w.bytes()

@@ -1,0 +1,439 @@
+# SPDX-License-Identifier: MIT
+"""Which processes are profiled, and what may happen to them meanwhile."""
+import json
+import os
+import re
+import shutil
+import signal
+import time
+
+import pytest
+
+from frames import count, total
+from harness import (EMPTY, LJX, PROGRAMS, TARGET, Ljx, Process, alive, cpu_seconds, folded, host, ljx,
+                     luajit, read_folded, record, report, wait_until)
+from web import Nginx, load, requests
+
+pytestmark = pytest.mark.privileged
+
+SPIN = "tests/lua/spin.lua"
+
+
+def spinning(stacks, chunk=SPIN):
+    """Share of the samples in chunk's work > truth.spin."""
+    return count(stacks, f"work {chunk}:*", "spin tests/lua/truth.lua:*") / total(stacks)
+
+
+def lib():
+    return os.path.realpath("/usr/lib/x86_64-linux-gnu/libluajit-5.1.so.2")
+
+
+# --- selection ---
+
+def test_several_pids(tmp_path):
+    with luajit(SPIN) as one, luajit(SPIN) as two:
+        one.event("stack"), two.event("stack")
+        path = record(tmp_path, "-p", f"{one.pid},{two.pid}")
+    pids = {p["pid"]: p["samples"] for p in report(path)["processes"]}
+    assert set(pids) == {one.pid, two.pid} and min(pids.values()) > 100
+    only = folded(path, "--pid", str(two.pid))
+    assert total(only) == pids[two.pid]
+    roots = {s[0] for s, _ in folded(path, "--per-process")}
+    assert roots == {f"luajit:{one.pid}", f"luajit:{two.pid}"}
+
+
+def test_glob(tmp_path):
+    program = tmp_path / "ljx-test-target"
+    shutil.copy(shutil.which("luajit"), program)
+    with Process(program, SPIN) as target, luajit(SPIN) as other:
+        target.event("stack"), other.event("stack")
+        # The kernel keeps 15 bytes of a name.
+        path = record(tmp_path, "-n", "ljx-test-t*")
+    assert [p["pid"] for p in report(path)["processes"]] == [target.pid]
+
+
+def test_glob_without_a_match():
+    p = ljx("record", "-n", "no-such-thing*", "-d", 1, status=TARGET)
+    assert "no-such-thing*" in p.err
+
+
+def in_pid_namespace(shell):
+    """A shell in which nothing else runs."""
+    return Process("unshare", "-m", "-p", "-f", "--mount-proc", "--kill-child", "sh", "-c", shell)
+
+
+def test_the_only_one(tmp_path):
+    """Without a target: the only LuaJIT group there is. With two: a choice, and exit 3."""
+    shell = f"""luajit {SPIN} > {tmp_path}/1 & one=$!
+        until [ -s {tmp_path}/1 ]; do sleep 0.01; done
+        {LJX} record -d 1 -r 499 -o {tmp_path}/x.folded
+        luajit {SPIN} > {tmp_path}/2 & two=$!
+        until [ -s {tmp_path}/2 ]; do sleep 0.01; done
+        {LJX} record -d 1 -o {tmp_path}/y.folded; echo status $?
+        echo pids $one $two; kill $one $two"""
+    with in_pid_namespace(shell) as inside:
+        pids = inside.expect(r"pids (\d+) (\d+)").groups()
+        assert inside.out.startswith(f"status {TARGET}\n"), (inside.out, inside.err)
+    assert re.search(rf"only .*\b{pids[0]}\b", inside.err), inside.err
+    for pid in pids:
+        assert re.search(rf"-[pg] {pid}\b", inside.err), inside.err
+
+
+def test_from_inside_a_pid_namespace(tmp_path):
+    """As in a container, where pids are not the kernel's."""
+    shell = f"""luajit {SPIN} > {tmp_path}/1 & one=$!
+        until [ -s {tmp_path}/1 ]; do sleep 0.01; done
+        {LJX} record -p $one -d 2 -r 499 -o {tmp_path}/x.folded; echo status $?; kill $one"""
+    with in_pid_namespace(shell) as inside:
+        assert inside.expect(r"status (\d+)").group(1) == "0", inside.err
+    assert spinning(read_folded(tmp_path / "x.folded")) > 0.99
+
+
+def test_ps():
+    with luajit(SPIN) as one, host() as two:
+        one.event("stack")
+        two.say("vm")
+        two.expect("ok vm")
+        out = ljx("ps").out
+        rows = {pid: line for line in out.splitlines()
+                for pid in (one.pid, two.pid) if str(pid) in line.split()}
+        assert len(rows) == 2, out
+        text = ljx("ps", "--json").out
+        assert str(one.pid) in text and "LuaJIT 2.1" in text
+        json.loads(text)
+
+
+def test_doctor():
+    with luajit(SPIN) as target:
+        target.event("stack")
+        assert ljx("doctor").out
+        assert "LuaJIT" in ljx("doctor", "-p", target.pid).out
+        json.loads(ljx("doctor", "-p", target.pid, "--json").out)
+
+
+def test_bt():
+    with luajit("tests/lua/semantics.lua", "coroutine_nested", "off") as target:
+        target.event("stack")
+        out = ljx("bt", "-p", target.pid).out
+    for word in ("spin tests/lua/truth.lua:", "tests/lua/semantics.lua:271", "pcall",
+                 "coroutine.wrap_aux"):
+        assert word in out, out
+
+
+def test_bt_of_an_idle_vm():
+    """A coroutine that waits is shown too, without the target doing anything."""
+    script = "local co = coroutine.create(function() coroutine.yield(1) end)\n" \
+             "coroutine.resume(co)\nio.write('ready\\n') io.flush()\nio.read('*l')\nreturn co"
+    with luajit("-e", script) as target:
+        target.expect("ready")
+        before = cpu_seconds(target.pid)
+        out = ljx("bt", "-p", target.pid).out
+        assert "io.read" in out and "coroutine.yield" in out, out
+        assert cpu_seconds(target.pid) - before < 0.001
+        target.say("")
+
+
+def test_top():
+    with luajit(SPIN) as target:
+        target.event("stack")
+        out = ljx("top", "-b", "-N", 2, "--refresh", 1, "-p", target.pid).out
+    assert out.count("spin") >= 2 and "tests/lua/truth.lua" in out, out
+    assert "\x1b" not in out
+
+
+# --- what may happen to a target ---
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_while_profiled(tmp_path, number):
+    out = tmp_path / "x.folded"
+    with luajit(SPIN) as target:
+        target.event("stack")
+        with Ljx("record", "-p", target.pid, "-d", 30, "-r", 499, "-o", out) as p:
+            p.wait_sampling()
+            target.kill(number)
+            assert target.child.wait() == -number
+            # Its end is the end of the recording.
+            assert p.finish(10) == 0, p.err
+    assert spinning(read_folded(out)) > 0.99
+
+
+def test_stopped_while_profiled(tmp_path):
+    """A stopped target is not sampled, and goes on unharmed."""
+    out = str(tmp_path / "x.ljx")
+    with luajit(SPIN) as target:
+        target.event("stack")
+        with Ljx("record", "-p", target.pid, "-d", 4, "-r", 499, "-o", out) as p:
+            p.wait_sampling()
+            target.kill(signal.SIGSTOP)
+            wait_until(lambda: open(f"/proc/{target.pid}/stat").read().split()[2] == "T", "stop")
+            stopped = cpu_seconds(target.pid)
+            end = time.monotonic() + 1
+            wait_until(lambda: time.monotonic() > end, "a second")
+            assert cpu_seconds(target.pid) == stopped
+            target.kill(signal.SIGCONT)
+            wait_until(lambda: cpu_seconds(target.pid) > stopped + 0.1, "it goes on")
+            assert p.finish() == 0
+        assert alive(target.pid)
+    assert spinning(folded(out)) > 0.99
+
+
+def test_attached_while_stopped(tmp_path):
+    """VMs are found in a process that does nothing at all."""
+    with luajit(SPIN) as target:
+        target.event("stack")
+        target.kill(signal.SIGSTOP)
+        wait_until(lambda: open(f"/proc/{target.pid}/stat").read().split()[2] == "T", "stop")
+        p = ljx("record", "-p", target.pid, "-d", 1, "-o", tmp_path / "x.folded", status=EMPTY)
+        assert "no samples" in p.err
+        target.kill(signal.SIGCONT)
+        assert spinning(folded(record(tmp_path, "-p", target.pid))) > 0.99
+
+
+def test_exec_while_profiled(tmp_path):
+    """The program it becomes is profiled as well, and nothing of the old one is mixed in."""
+    out = str(tmp_path / "x.ljx")
+    with host() as target:
+        target.expect("ok ready")
+        target.say(f"thread old.x {SPIN}")
+        target.event("stack")
+        with Ljx("record", "-p", target.pid, "-d", 4, "-r", 499, "-o", out) as p:
+            p.wait_sampling()
+            target.say(f"exec luajit {SPIN}")
+            target.expect(r'"file":"tests/lua/spin.lua"')
+            assert p.finish() == 0, p.err
+    stacks = folded(out)
+    old = count(stacks, "work old.x:*", "spin tests/lua/truth.lua:*")
+    new = count(stacks, f"work {SPIN}:*", "spin tests/lua/truth.lua:*")
+    assert old > 50 and new > 300
+    assert count(stacks, "work old.x:*", f"work {SPIN}:*") == 0
+    assert (old + new) / total(stacks) > 0.9
+
+
+def test_vm_and_thread_created_later(tmp_path):
+    out = str(tmp_path / "x.ljx")
+    with host() as target:
+        target.expect("ok ready")
+        target.say(f"thread first.x {SPIN}")
+        target.event("stack")
+        with Ljx("record", "-p", target.pid, "-d", 5, "-r", 499, "-o", out) as p:
+            p.wait_sampling()
+            target.say(f"thread second.x {SPIN}")
+            target.expect('"file":"second.x"')
+            assert p.finish() == 0
+    stacks = folded(out)
+    first, second = (count(stacks, f"work {c}.x:*", "spin tests/lua/truth.lua:*")
+                     for c in ("first", "second"))
+    assert first > 300 and second > 300
+    # At most half a second of the second one is without its stack.
+    assert total(stacks) - first - second < 250, report(out)["by_why"]
+
+
+def test_a_thread_shows_only_its_own_vm(tmp_path):
+    """Threads wait in C functions that Lua called, while others run C code and no Lua at all: their
+    samples are outside Lua, and not in a VM whose C frame happens to lie near."""
+    with host() as target:
+        target.expect("ok ready")
+        for i in range(3):
+            target.say(f"thread parked{i}.x tests/lua/park.lua")
+            wait_until(lambda i=i: (target.pump(0.01), len(target.events("parked")) > i)[1], "it")
+            target.say("burn")
+        stacks = folded(record(tmp_path, "-p", target.pid))
+    assert total(stacks) > 500
+    assert count(stacks, "[no Lua stack: outside Lua]") == total(stacks), stacks
+
+
+def test_first_vm_created_later(tmp_path):
+    """LuaJIT is mapped, but there is no VM yet."""
+    out = str(tmp_path / "x.ljx")
+    with host() as target:
+        target.expect("ok ready")
+        with Ljx("record", "-p", target.pid, "-d", 4, "-r", 499, "-o", out) as p:
+            wait_until(lambda: attached(p), "ljx to attach")
+            target.say(f"thread late.x {SPIN}")
+            target.expect('"file":"late.x"')
+            assert p.finish() == 0, p.err
+    assert spinning(folded(out), "late.x") > 0.8
+
+
+def attached(p):
+    """ljx holds a perf event."""
+    p.pump(0)
+    assert p.child.poll() is None, p.err
+    try:
+        return any("perf_event" in os.readlink(f"/proc/{p.pid}/fd/{fd}")
+                   for fd in os.listdir(f"/proc/{p.pid}/fd"))
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("mode", [[], ["--per-thread"]], ids=["per-cpu", "per-thread"])
+def test_group_with_children_born_later(tmp_path, mode):
+    out = str(tmp_path / "x.ljx")
+    with host() as target:
+        target.expect("ok ready")
+        target.say(f"thread parent.x {SPIN}")
+        target.event("stack")
+        with Ljx("record", "-g", target.pid, *mode, "-d", 4, "-r", 499, "-o", out) as p:
+            p.wait_sampling()
+            target.say(f"fork child.x {SPIN}")
+            child = int(target.expect(r"ok fork (\d+)").group(1))
+            target.expect('"file":"child.x"')
+            assert p.finish() == 0, p.err
+    pids = {q["pid"]: q["samples"] for q in report(out)["processes"]}
+    assert pids.get(target.pid, 0) > 200 and pids.get(child, 0) > 200, pids
+    assert spinning(folded(out, "--pid", str(child)), "child.x") > 0.8
+
+
+def test_static(tmp_path):
+    with host("host-static") as target:
+        target.expect("ok ready")
+        target.say(f"thread static.x {SPIN}")
+        target.event("stack")
+        assert spinning(folded(record(tmp_path, "-p", target.pid)), "static.x") > 0.99
+
+
+@pytest.mark.parametrize("what", ["deleted", "replaced"])
+def test_library_gone_from_disk(tmp_path, what):
+    """As after a package upgrade: the file that the process runs is not there any more."""
+    copy = tmp_path / "libluajit-5.1.so.2"
+    shutil.copy(lib(), copy)
+    with host(env={"LD_LIBRARY_PATH": str(tmp_path)}) as target:
+        target.expect("ok ready")
+        with open(f"/proc/{target.pid}/maps") as f:
+            assert str(copy) in f.read()
+        copy.unlink()
+        if what == "replaced":
+            shutil.copy(shutil.which("true"), copy)
+        target.say(f"thread gone.x {SPIN}")
+        target.event("stack")
+        stacks = folded(record(tmp_path, "-p", target.pid))
+    assert spinning(stacks, "gone.x") > 0.99
+    assert any(s[-1].startswith(("lj_", "trace#")) for s, _ in stacks)
+
+
+def test_executable_gone_from_disk(tmp_path):
+    program = tmp_path / "own-luajit"
+    shutil.copy(shutil.which("luajit"), program)
+    with Process(program, SPIN) as target:
+        target.event("stack")
+        program.unlink()
+        assert spinning(folded(record(tmp_path, "-p", target.pid))) > 0.99
+
+
+def test_other_mount_namespace(tmp_path):
+    """The library's path names another file outside: it must be read through the process."""
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    shutil.copy(shutil.which("true"), inside / "libluajit-5.1.so.2")
+    shell = f"mount -t tmpfs none {inside} && cp {lib()} {inside}/libluajit-5.1.so.2 && " \
+            f"cd {os.getcwd()} && exec env LD_LIBRARY_PATH={inside} {PROGRAMS}/host"
+    with Process("unshare", "-m", "sh", "-c", shell) as target:
+        target.expect("ok ready")
+        target.say(f"thread inside.x {SPIN}")
+        target.event("stack")
+        stacks = folded(record(tmp_path, "-p", target.pid))
+    assert spinning(stacks, "inside.x") > 0.99
+
+
+def test_own_pid_namespace(tmp_path):
+    shell = f"cd {os.getcwd()} && exec luajit {SPIN}"
+    with in_pid_namespace(shell) as target:
+        target.event("stack")
+        out = record(tmp_path, "-g", target.pid)
+    assert spinning(folded(out)) > 0.99
+
+
+# --- ljx record -- CMD ---
+
+def test_command(tmp_path):
+    out = tmp_path / "x.folded"
+    p = ljx("record", "-r", 499, "-o", out, "--", "luajit", "tests/lua/timed.lua", 1)
+    assert p.events("cpu"), "its output is its own"
+    stacks = read_folded(out)
+    assert count(stacks, "work tests/lua/timed.lua:*") / total(stacks) > 0.95
+
+
+@pytest.mark.parametrize("cmd,status", [
+    (["luajit", "tests/lua/timed.lua", "0.3", "5"], 5),
+    (["sh", "-c", "luajit tests/lua/timed.lua 0.3; exit 6"], 6),
+    (["luajit", "-e", "for i = 1, 1e8 do end require 'ffi'.cdef 'int raise(int);' "
+      "require 'ffi'.C.raise(15)"], 143),
+])
+def test_command_status(tmp_path, cmd, status):
+    ljx("record", "-r", 499, "-o", tmp_path / "x.folded", "--", *cmd, status=status)
+
+
+def test_command_that_does_not_exist(tmp_path):
+    p = ljx("record", "-o", tmp_path / "x.ljx", "--", "/no/such/program", status=127)
+    assert "/no/such/program" in p.err
+
+
+def test_command_that_cannot_be_executed(tmp_path):
+    ljx("record", "-o", tmp_path / "x.ljx", "--", "/etc/passwd", status=126)
+
+
+def test_command_through_execs(tmp_path):
+    """A chain as resty's: a script that becomes another program that starts LuaJIT."""
+    out = str(tmp_path / "x.ljx")
+    script = tmp_path / "wrapper"
+    script.write_text("#!/bin/sh\nexec env X=1 luajit \"$@\"\n")
+    script.chmod(0o755)
+    ljx("record", "-r", 499, "-o", out, "--", script, "tests/lua/timed.lua", "1")
+    stacks = folded(out)
+    assert count(stacks, "work tests/lua/timed.lua:*") / total(stacks) > 0.9
+
+
+def test_command_through_forks(tmp_path):
+    out = str(tmp_path / "x.ljx")
+    ljx("record", "-r", 499, "-o", out, "--", "sh", "-c",
+        "luajit tests/lua/timed.lua 0.7; luajit tests/lua/timed.lua 0.7; :")
+    stacks = folded(out)
+    assert count(stacks, "work tests/lua/timed.lua:*") / total(stacks) > 0.9
+    assert len([q for q in report(out)["processes"] if q["samples"] > 100]) == 2
+
+
+# --- nginx ---
+
+def test_nginx_workers(tmp_path):
+    """All workers in one profile, and one profile each."""
+    with Nginx(tmp_path, workers=2) as nginx, load(nginx, "/t", 6, connections=16) as wrk:
+        workers = nginx.workers()
+        out = record(tmp_path, "-g", nginx.pid, seconds=4)
+        handler = nginx.handler("/t")
+        wrk.finish()
+    per = {p["pid"]: p["samples"] for p in report(out)["processes"]}
+    assert all(per.get(pid, 0) > 100 for pid in workers), (per, workers)
+    roots = {s[0] for s, _ in folded(out, "--per-process")}
+    assert {f"nginx:{pid}" for pid in workers} <= roots
+    assert count(folded(out), handler) / total(folded(out)) > 0.9
+
+
+def test_nginx_reload(tmp_path):
+    """The workers before and after a reload, and no request is lost."""
+    out = str(tmp_path / "x.ljx")
+    with Nginx(tmp_path, workers=1) as nginx, load(nginx, "/t", 8, keep=False) as wrk:
+        before = set(nginx.workers())
+        with Ljx("record", "-g", nginx.pid, "-d", 6, "-r", 499, "-o", out) as p:
+            p.wait_sampling()
+            nginx.kill(signal.SIGHUP)
+            wait_until(lambda: set(nginx.workers()) - before, "new workers")
+            after = set(nginx.workers()) - before
+            assert p.finish() == 0, p.err
+        handler = nginx.handler("/t")
+        wrk.finish()
+        done, failed = requests(wrk)
+    per = {q["pid"]: q["samples"] for q in report(out)["processes"]}
+    assert all(per.get(pid, 0) > 50 for pid in before | after), (per, before, after)
+    stacks = folded(out)
+    assert count(stacks, handler) / total(stacks) > 0.85
+    assert done > 10 and failed == 0
+
+
+def test_nginx_unharmed(tmp_path):
+    """Thousands of small requests while ljx comes and goes: every one is answered."""
+    with Nginx(tmp_path) as nginx, load(nginx, "/hello", 6) as wrk:
+        for i in range(3):
+            ljx("record", "-g", nginx.pid, "-d", 1, "-o", tmp_path / f"{i}.folded")
+        wrk.finish()
+        done, failed = requests(wrk)
+    assert done > 1000 and failed == 0, wrk.out
