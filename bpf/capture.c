@@ -6,11 +6,13 @@
 #include "bytecode/layout.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/perf_event.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +24,7 @@
 #include <sampler.skel.h>
 
 #define TICK_MS 50
+#define FIRST_PID_NS 0xeffffffcu /* PROC_PID_INIT_INO, linux/proc_ns.h */
 #define MS 1000000ull /* ns */
 /* A process without a VM is looked at often while it is young, then rarely. */
 #define YOUNG_NS (2000 * MS)
@@ -123,6 +126,7 @@ int capture_new(const struct capture_opts *opts, resolve_sink_fn *sink, void *ct
 		struct capture **out, struct why *why)
 {
 	struct capture *c = calloc(1, sizeof(*c));
+	struct stat ns;
 	int err;
 
 	if (!c)
@@ -139,6 +143,10 @@ int capture_new(const struct capture_opts *opts, resolve_sink_fn *sink, void *ct
 		return why_set(why, WHY_INTERNAL, -ENOMEM, "out of memory");
 	}
 	bpf_map__set_max_entries(c->skel->maps.ring, ring_size(opts));
+	if (!stat("/proc/self/ns/pid", &ns) && ns.st_ino != FIRST_PID_NS) {
+		c->skel->rodata->ns_dev = ns.st_dev;
+		c->skel->rodata->ns_ino = ns.st_ino;
+	}
 	err = sampler_bpf__load(c->skel);
 	if (err) {
 		capture_free(c);
@@ -344,8 +352,11 @@ static int why_attach(struct why *why, int pid, int err)
 	}
 }
 
-/* The process is there and readable, but no VM of it can be sampled: why not? */
-static int why_no_vm(struct why *why, const struct proc_info *info, const struct module *mod,
+/*
+ * The process is there and readable, but no VM of it can be sampled: why not? 0 if that is only
+ * because it has not made one yet.
+ */
+static int no_vm(struct why *why, const struct proc_info *info, const struct module *mod,
 		     const struct vm_evidence *ev, int refused)
 {
 	const int err = -ENOEXEC;
@@ -364,10 +375,7 @@ static int why_no_vm(struct why *why, const struct proc_info *info, const struct
 			info->pid, info->comm, mod->base);
 		why_hint(why, "This ljx reads builds with GC64 only.");
 	} else if (!refused) {
-		why_set(why, WHY_UNSUPPORTED, err,
-			"cannot attach to pid %d (%s): it has LuaJIT's code but no Lua state",
-			info->pid, info->comm);
-		why_hint(why, "No lua_State has been created yet, or none is left.");
+		return 0;
 	} else {
 		why_set(why, WHY_UNSUPPORTED, err,
 			"LuaJIT in pid %d (%s) was found, but no known layout fits it", info->pid,
@@ -376,6 +384,23 @@ static int why_no_vm(struct why *why, const struct proc_info *info, const struct
 	}
 	why_hint(why, "All evidence: ljx doctor -p %d", info->pid);
 	return err;
+}
+
+int capture_check(int pid, struct why *why)
+{
+	struct proc_info info;
+	char path[64];
+	int err = proc_info_read(pid, &info), fd;
+
+	if (!err && info.state == 'Z')
+		err = -ESRCH;
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	fd = err ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	if (!err && fd < 0)
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	return err ? why_attach(why, pid, err) : 0;
 }
 
 int capture_add(struct capture *c, int pid, struct why *why)
@@ -392,8 +417,8 @@ int capture_add(struct capture *c, int pid, struct why *why)
 	if (err)
 		why_attach(why, pid, err);
 	else if (!f->sampled && !(err = proc_info_read(pid, &info)))
-		err = why_no_vm(why, &info, resolve_vm_module(c->resolve, pid), &ev,
-				c->stats.vms_refused > refused);
+		err = no_vm(why, &info, resolve_vm_module(c->resolve, pid), &ev,
+			    c->stats.vms_refused > refused);
 	if (err)
 		forget(c, f);
 	return err;

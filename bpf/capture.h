@@ -43,7 +43,13 @@ int capture_new(const struct capture_opts *opts, resolve_sink_fn *sink, void *ct
 		struct capture **out, struct why *why);
 void capture_free(struct capture *c);
 
-/* Adds a running process, which must hold a verified VM. 0, or -errno and why. */
+/* Is pid there, and may it be read? To be asked first, so that the first cause is named. */
+int capture_check(int pid, struct why *why);
+
+/*
+ * Adds a running process with LuaJIT. 0, or -errno and why: no LuaJIT, or a build whose layout does
+ * not verify. If it has no Lua state yet it is watched for one, which stats.watched tells.
+ */
 int capture_add(struct capture *c, int pid, struct why *why);
 
 /* Adds a process that may get its VM later, or never. 0, or -ESRCH. */

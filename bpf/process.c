@@ -354,8 +354,6 @@ int proc_maps_read(int pid, struct modules *ms, struct proc_maps *out)
 		err = -EIO;
 	free(line);
 	fclose(f);
-	if (!err && !out->n)
-		err = -ESRCH; /* a zombie or a kernel thread */
 	if (err)
 		proc_maps_release(out);
 	return err;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define HANDLERS_MAX 512
+#define OFS_KEY 8 /* opcodes */
 #define RANGES_MAX 65536
 /* Mappings are read again for an unknown address, but not more often than this. */
 #define MAPS_AGE_NS 200000000u
@@ -68,30 +69,60 @@ static int by_addr(const void *a, const void *b)
 	return (x->op > y->op) - (x->op < y->op);
 }
 
+/* lj_bc_ofs[] of the VM's assembly: where each handler begins, from the interpreter's start. */
+struct ofs {
+	uint16_t first[OFS_KEY]; /* what it begins with */
+	uint16_t ofs[HANDLERS_MAX];
+	size_t n;
+	int found;
+};
+
+static int find_ofs(void *ctx, uint64_t vaddr, const void *p, size_t len)
+{
+	struct ofs *o = ctx;
+	const unsigned char *at = p, *end = at + len;
+
+	(void)vaddr;
+	while ((at = memmem(at, (size_t)(end - at), o->first, sizeof(o->first)))) {
+		if ((size_t)(end - at) >= o->n * sizeof(o->ofs[0])) {
+			memcpy(o->ofs, at, o->n * sizeof(o->ofs[0]));
+			o->found = 1;
+			return 1;
+		}
+		at++;
+	}
+	return 0;
+}
+
 /*
- * The handlers' addresses from the live dispatch table, sorted. Its first part changes while the VM
- * records or hooks; the copies at its end never do, but lack the function headers
- * (lj_dispatch.c:lj_dispatch_init, GG_LEN_SDISP).
+ * The handlers' addresses, sorted. The live dispatch table has most, but not all that is in it is a
+ * handler of that opcode: it changes while the VM records, hooks, or has the JIT compiler off
+ * (lj_dispatch.c:lj_dispatch_update). The handlers of comparisons at the start of its static part
+ * (GG_LEN_SDISP) never do: they tell where in the file's data lj_bc_ofs[] is, which has all.
  */
 static size_t handlers(int pid, const struct vm *vm, struct handler *h)
 {
 	const struct layout *l = &vm->row->l;
 	const struct bc_gen *gen = bc_gen_by_count(l->bc_max);
-	uint64_t table[1024];
-	size_t len = (l->GG_bcff - l->GG_dispatch) / 8u, funcf, i, n = 0;
+	uint64_t start = vm->module->vm.asm_start + vm->bias, table[OFS_KEY];
+	size_t len = (l->GG_bcff - l->GG_dispatch) / 8u, funcf, i;
+	struct ofs o = {.n = l->bc_max};
 
-	if (!gen || len > sizeof(table) / sizeof(table[0]) || l->bc_max > HANDLERS_MAX)
+	funcf = gen ? gen->of[BC_ID_FUNCF] : 0;
+	if (funcf < OFS_KEY || len < funcf || l->bc_max > HANDLERS_MAX ||
+	    mem_read(pid, vm_main(vm) + l->GG_dispatch + 8 * (len - funcf), table, sizeof(table)))
 		return 0;
-	funcf = gen->of[BC_ID_FUNCF];
-	if (funcf > l->bc_max || len < l->bc_max + funcf ||
-	    mem_read(pid, vm_main(vm) + l->GG_dispatch, table, len * 8))
+	for (i = 0; i < OFS_KEY; i++)
+		o.first[i] = (uint16_t)(table[i] - start);
+	elfobj_rodata(vm->module->elf, find_ofs, &o);
+	if (!o.found)
 		return 0;
 	for (i = 0; i < l->bc_max; i++) {
-		h[n].addr = i < funcf ? table[len - funcf + i] : table[i];
-		h[n++].op = (uint32_t)i;
+		h[i].addr = start + o.ofs[i];
+		h[i].op = (uint32_t)i;
 	}
-	qsort(h, n, sizeof(*h), by_addr);
-	return n;
+	qsort(h, l->bc_max, sizeof(*h), by_addr);
+	return l->bc_max;
 }
 
 /*

@@ -76,6 +76,9 @@ struct {
 
 struct smp_counters counters;
 
+/* ljx's pid namespace, if it is not the first one: pids are to be those that ljx sees. */
+const volatile __u64 ns_dev = 0, ns_ino = 0;
+
 #define COUNT(field) __sync_fetch_and_add(&counters.field, 1)
 
 /* Ids of prototypes: the CPU in the upper bits, so that no two CPUs share one. */
@@ -141,6 +144,30 @@ __noinline u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 
 	bpf_map_update_elem(&seen, key, &id, BPF_ANY);
 	return id;
 }
+
+#define CSTACK_MAX (64ULL << 20) /* no C stack is deeper */
+
+/* The kernel's structures: only the fields used, found by BTF. */
+struct thread_struct {
+	unsigned long fsbase;
+} __attribute__((preserve_access_index));
+
+struct task_struct {
+	int pid;
+	int tgid;
+	int exit_code;
+	struct pid *thread_pid;
+	struct thread_struct thread;
+} __attribute__((preserve_access_index));
+
+struct upid {
+	int nr;
+} __attribute__((preserve_access_index));
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+} __attribute__((preserve_access_index));
 
 /* struct pt_regs of x86-64, as the perf context and a task's stack hold it. */
 struct regs {
@@ -289,6 +316,17 @@ static __always_inline int start(const struct layout *l, struct walk *w, struct 
 	return 0;
 }
 
+/*
+ * Where the C stack that sp is in ends at most. A thread's own control block lies at the upper end of
+ * its stack (fs points at it), but for the main thread, whose stack is above all others.
+ */
+static __always_inline u64 stack_end(u64 sp)
+{
+	u64 fs = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread.fsbase);
+
+	return fs > sp && fs - sp < CSTACK_MAX ? fs : sp + CSTACK_MAX;
+}
+
 /* The coroutine that runs, if the thread at stack pointer sp is inside the VM. */
 static __always_inline u64 enter_current(const struct layout *l, struct walk *w,
 					 struct ev_sample *s, u64 sp)
@@ -296,7 +334,7 @@ static __always_inline u64 enter_current(const struct layout *l, struct walk *w,
 	u64 base = enter(l, w, rd64(w->g + l->G_cur_L));
 	u32 i;
 
-	if (base && w->cf >= sp && w->cf - sp < CSTACK_MAX)
+	if (base && w->cf >= sp && w->cf < stack_end(sp))
 		return base;
 	if (!(s->flags & EV_SF_VMCODE))
 		return 0;
@@ -436,7 +474,9 @@ static __always_inline void hint_vm(const struct ev_hdr *h, u64 g)
 static __always_inline void fill(struct scratch *sc, struct regs *r, const struct smp_proc *proc)
 {
 	struct ev_sample *s = sample_of(sc);
-	struct pick p = {.key.key = proc->vmkey, .sp = r->sp, .dist = CSTACK_MAX};
+	struct pick p = {.key.key = proc->vmkey,
+			 .sp = r->sp,
+			 .dist = stack_end(r->sp) - r->sp};
 	u32 n = proc->nvms < SMP_VMS ? proc->nvms : SMP_VMS, layout = 0;
 	u64 g = vm_by_register(proc, r->r14, &layout);
 
@@ -487,10 +527,22 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct reg
 	return bpf_probe_read_kernel(r, sizeof(*r), (const void *)bpf_task_pt_regs(task)) ? -1 : 0;
 }
 
+/* pid and tid as bpf_get_current_pid_tgid gives them, in ljx's pid namespace; 0: not in it. */
+static __always_inline u64 current_id(void)
+{
+	struct bpf_pidns_info ns;
+
+	if (!ns_ino)
+		return bpf_get_current_pid_tgid();
+	if (bpf_get_ns_current_pid_tgid(ns_dev, ns_ino, &ns, sizeof(ns)))
+		return 0;
+	return (u64)ns.tgid << 32 | ns.pid;
+}
+
 SEC("perf_event")
 int sample(struct bpf_perf_event_data *ctx)
 {
-	u64 id = bpf_get_current_pid_tgid();
+	u64 id = current_id();
 	u32 tgid = id >> 32, zero = 0, size;
 	struct smp_proc *proc;
 	struct regs r = {};
@@ -538,12 +590,19 @@ int sample_nothing(struct bpf_perf_event_data *ctx)
 	return 0;
 }
 
-/* Processes come and go. Only the fields used, found by BTF. */
-struct task_struct {
-	int pid;
-	int tgid;
-	int exit_code;
-} __attribute__((preserve_access_index));
+/* A task's pid in the innermost of its namespaces: ljx's own, for a child of a target. */
+static __always_inline u32 inner_pid(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	u32 level = BPF_CORE_READ(pid, level);
+	int nr = 0;
+
+	if (level < 32) /* MAX_PID_NS_LEVEL */
+		bpf_probe_read_kernel(&nr, sizeof(nr),
+				      (const char *)pid + bpf_core_field_offset(pid->numbers) +
+					      level * bpf_core_type_size(struct upid));
+	return nr;
+}
 
 SEC("raw_tp/sched_process_fork")
 int on_fork(struct bpf_raw_tracepoint_args *ctx)
@@ -555,6 +614,10 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 
 	if (child == tgid) /* a thread */
 		return 0;
+	if (ns_ino) {
+		tgid = current_id() >> 32;
+		child = inner_pid(task);
+	}
 	proc = bpf_map_lookup_elem(&procs, &tgid);
 	if (!proc || !(proc->flags & SMP_FOLLOW))
 		return 0;
@@ -574,7 +637,7 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 SEC("raw_tp/sched_process_exec")
 int on_exec(struct bpf_raw_tracepoint_args *ctx)
 {
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	u32 tgid = current_id() >> 32;
 	struct ev_exec e = {};
 	struct smp_proc *proc = bpf_map_lookup_elem(&procs, &tgid);
 
@@ -595,7 +658,7 @@ SEC("raw_tp/sched_process_exit")
 int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (void *)ctx->args[0];
-	u64 id = bpf_get_current_pid_tgid();
+	u64 id = current_id();
 	u32 tgid = id >> 32;
 	struct ev_exit e = {};
 

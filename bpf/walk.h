@@ -24,7 +24,6 @@
 #define GCMASK ((1ULL << 47) - 1)
 #define TAG_FUNC 0x1fff7ULL	 /* LJ_TFUNC << 47, lj_obj.h */
 #define TAG_THREAD 0x1fff9ULL	 /* LJ_TTHREAD */
-#define CSTACK_MAX (64ULL << 20) /* no C stack is deeper */
 
 enum { FRAME_LUA, FRAME_C, FRAME_CONT, FRAME_VARG }; /* link type & 3, lj_frame.h */
 #define FRAME_TYPEP 7

@@ -9,12 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Samples of VMs that were running when we looked. */
+#define RUNNING_MAX 256
+#define RUNNING_MS 60
+
 struct bt {
 	const struct options *o;
 	struct prof *defs; /* remembers the definitions; a stack at a time is folded in it */
 	unsigned int vm;   /* creation number of the VM whose stacks come */
 	uint64_t g;
 	json_t *stacks;
+	struct ev_sample *running[RUNNING_MAX]; /* the latest of each VM; owned */
+	size_t nrunning;
 };
 
 static const char *state_text(const struct ev_sample *s)
@@ -84,15 +90,80 @@ static void add_json(struct bt *b, const struct ev_sample *s, const struct prof_
 						   state_text(s), "frames", frames));
 }
 
+static struct ev_sample **running_at(struct bt *b, uint64_t g)
+{
+	size_t i;
+
+	for (i = 0; i < b->nrunning; i++)
+		if (b->running[i]->g == g)
+			return &b->running[i];
+	return NULL;
+}
+
+/*
+ * The stack of a coroutine that runs Lua code at this moment is in registers: only a sample has it. Keeps
+ * the latest whole one of each VM, and all definitions.
+ */
+static int keep_running(void *ctx, const struct ev_hdr *h)
+{
+	const struct ev_sample *s = (const void *)h;
+	struct ev_sample **slot, *copy;
+	struct bt *b = ctx;
+
+	if (h->kind != EV_SAMPLE)
+		return prof_add(b->defs, h);
+	if (s->why != EV_WHY_NONE || !s->nframes)
+		return 0;
+	copy = malloc(h->size);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, s, h->size);
+	slot = running_at(b, s->g);
+	if (slot) {
+		free(*slot);
+		*slot = copy;
+	} else if (b->nrunning < RUNNING_MAX) {
+		b->running[b->nrunning++] = copy;
+	} else {
+		free(copy);
+	}
+	return 0;
+}
+
+/* Samples pid for a moment. Without the right to, memory alone must do. */
+static void sample_running(struct bt *b, int pid)
+{
+	struct capture_opts co = {.rate = 999};
+	struct capture *c;
+
+	if (capture_new(&co, keep_running, b, &c, NULL))
+		return;
+	if (!capture_add(c, pid, NULL) && !capture_start(c, NULL) && !capture_poll(c, RUNNING_MS))
+		capture_stop(c);
+	capture_free(c);
+}
+
+static void forget_running(struct bt *b)
+{
+	while (b->nrunning)
+		free(b->running[--b->nrunning]);
+}
+
 static int sink(void *ctx, const struct ev_hdr *h)
 {
 	const struct prof_frame *f[4 * EV_MAX_FRAMES];
 	const struct ev_sample *s = (const void *)h;
+	struct ev_sample **running;
 	struct bt *b = ctx;
 	size_t n;
 	int err;
 
-	err = prof_add(b->defs, h);
+	if (h->kind == EV_SAMPLE && s->state != EV_STATE_UNKNOWN) {
+		running = running_at(b, s->g);
+		if (running)
+			s = *running;
+	}
+	err = prof_add(b->defs, &s->h);
 	if (err || h->kind != EV_SAMPLE)
 		return err;
 	err = prof_finish(b->defs);
@@ -136,7 +207,9 @@ static int one_process(struct bt *b, int pid, struct why *why)
 	} else {
 		if (!b->o->json)
 			printf("%d %s\n", pid, info.cmdline);
+		sample_running(b, pid);
 		err = snapshot(r, pid, vms);
+		forget_running(b);
 		if (err)
 			why_set(why, WHY_INTERNAL, err, "cannot read the stacks of pid %d: %s", pid,
 				strerror(-err));

@@ -87,6 +87,7 @@ int live_start(struct live *l, const struct options *o, struct rec_writer *write
 	    .rate = o->rate, .per_thread = o->per_thread, .nothing = o->nothing};
 	struct prof_opts po = {.lines = o->lines, .per_process = o->per_process};
 	struct why why = {.code = 0};
+	const struct capture_stats *s;
 	int code, err;
 
 	memset(l, 0, sizeof(*l));
@@ -96,10 +97,11 @@ int live_start(struct live *l, const struct options *o, struct rec_writer *write
 	if (code)
 		return code;
 	co.follow = l->targets.follow;
-	l->prof = prof_new(&po);
-	err = l->prof ? emit_meta(l) : -ENOMEM;
-	if (err)
-		why_set(&why, WHY_INTERNAL, err, "%s", strerror(-err));
+	err = l->targets.must ? capture_check(l->targets.main_pid, &why) : 0;
+	if (!err) {
+		l->prof = prof_new(&po);
+		err = l->prof ? emit_meta(l) : -ENOMEM;
+	}
 	if (!err)
 		err = capture_new(&co, sink, l, &l->capture, &why);
 	if (!err)
@@ -112,6 +114,10 @@ int live_start(struct live *l, const struct options *o, struct rec_writer *write
 			why_set(&why, WHY_INTERNAL, err, "%s", strerror(-err));
 		return complain(o, &why);
 	}
+	s = capture_stats(l->capture);
+	if (!s->targets && l->targets.must && !o->quiet)
+		fprintf(stderr, "ljx: %d has LuaJIT but no Lua state yet: waiting for one\n",
+			l->targets.main_pid);
 	l->start = resolve_now();
 	targets_release(&l->targets);
 	return 0;

@@ -82,9 +82,20 @@ static void progress(const struct live *l, int tty, int last)
 	fflush(stderr);
 }
 
-/* Samples until the time is up, the targets are gone or somebody stops us. */
-static int sample(struct live *l, struct rec_writer *w, struct why *why)
+static const char *recording_path(const struct outputs *os)
 {
+	size_t i;
+
+	for (i = 0; i < os->n; i++)
+		if (os->out[i].format == OUT_LJX)
+			return os->out[i].path;
+	return "";
+}
+
+/* Samples until the time is up, the targets are gone or somebody stops us. */
+static int sample(struct live *l, const struct outputs *os, struct why *why)
+{
+	struct rec_writer *w = os->writer;
 	int tty = isatty(STDERR_FILENO), more = 1, err = 0;
 	double now, end = l->o->duration, shown = 0, flushed = 0;
 	/* Without a terminal a line a second is enough for a short run, and too much for a long
@@ -111,6 +122,10 @@ static int sample(struct live *l, struct rec_writer *w, struct why *why)
 		err = more;
 	if (!err)
 		err = live_stop(l);
+	/* The writer remembers its first error: then that is the cause. */
+	if (err && w && rec_flush(w))
+		(void)why_set(why, WHY_INTERNAL, err, "cannot write '%s': %s",
+			      printable(recording_path(os)), strerror(-err));
 	progress(l, tty, 1);
 	if (more == 0 && !l->o->quiet)
 		fprintf(stderr, "ljx: the target exited after %.1f s\n", live_seconds(l));
@@ -141,8 +156,8 @@ static int write_all(const struct options *o, struct live *l, struct outputs *os
 		if (out->format != OUT_LJX)
 			one = output_profile(out, o, l->prof, title, why);
 		else if (one)
-			why_set(why, WHY_INTERNAL, one, "cannot write '%s': %s", printable(path),
-				strerror(-one));
+			(void)why_set(why, WHY_INTERNAL, one, "cannot write '%s': %s",
+				      printable(path), strerror(-one));
 		if (!one)
 			one = output_commit(out, why);
 		else
@@ -204,7 +219,7 @@ int verb_record(const struct options *opts)
 		return o.cmd ? 125 : code;
 	}
 	if (!publish_recording(&os, &why))
-		sample(&l, os.writer, &why);
+		sample(&l, &os, &why);
 	err = write_all(&o, &l, &os, &why);
 	if (!err && !why.code) {
 		const struct prof_stats *s = prof_stats(l.prof);

@@ -25,12 +25,9 @@ static int load(const struct options *o, const char *path, struct prof *p, struc
 		err = prof_add(p, h);
 	if (!err) {
 		end = rec_reader_end(r);
-		if (end->corrupt || end->truncated)
-			fprintf(stderr, "ljx: '%s' %s; used what is whole, %llu bytes\n",
-				printable(path),
-				end->corrupt ? "is corrupt from there on"
-					     : "was not finished by its writer",
-				(unsigned long long)end->good_bytes);
+		if (end->truncated)
+			fprintf(stderr, "ljx: '%s' was not finished by its writer; used %llu bytes\n",
+				printable(path), (unsigned long long)end->good_bytes);
 		if (end->bad_records)
 			fprintf(stderr, "ljx: '%s': %llu malformed records skipped\n",
 				printable(path), (unsigned long long)end->bad_records);
