@@ -31,7 +31,7 @@ $(B)/%.o: %.c
 # BPF: the object, then its skeleton, which is a system header because it fails strict warnings.
 $(B)/skel/%.bpf.o: bpf/%.bpf.c
 	@mkdir -p $(@D)
-	$(CLANG) -g -O2 -target bpf -D__TARGET_ARCH_x86 -iquote . \
+	$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -iquote . \
 		-idirafter /usr/include/$(shell uname -m)-linux-gnu -Wall -Werror -MMD -MP -c -o $@ $<
 
 $(B)/skel/%.skel.h: $(B)/skel/%.bpf.o

@@ -52,7 +52,8 @@ typedef uint64_t ev_u64;
 	_(13, LOST, ev_lost)                                                                       \
 	_(14, CLOCK, ev_clock)                                                                     \
 	_(15, META, ev_meta)                                                                       \
-	_(16, FF, ev_ff)
+	_(16, FF, ev_ff)                                                                           \
+	_(17, TRACE, ev_trace)
 
 enum ev_kind {
 #define EV_ENUM(num, name, type) EV_##name = num,
@@ -315,6 +316,62 @@ struct ev_meta {
 	/* strings: ljx version, host name, kernel release, command line */
 };
 
+/* What the trace recorder did. */
+enum ev_trace_type {
+	EV_TRACE_START = 1, /* a trace is being recorded */
+	EV_TRACE_STOP = 2,  /* it was compiled */
+	EV_TRACE_ABORT = 3, /* it was given up */
+	EV_TRACE_FLUSH = 4, /* all traces of the VM were thrown away */
+};
+
+enum ev_trace_kind {
+	EV_TRACE_ROOT = 1,
+	EV_TRACE_SIDE = 2,    /* from exit exitno of trace parent */
+	EV_TRACE_STITCHED = 3, /* goes on after the C function that ended trace parent */
+};
+
+enum ev_flush_cause {
+	EV_FLUSH_EXPLICIT = 1, /* jit.flush() and what else calls it */
+	EV_FLUSH_TABLE = 2,    /* no free trace number */
+	EV_FLUSH_MCODE = 3,    /* machine code memory */
+};
+
+/* ev_trace.error when what was thrown is no trace error's number. */
+#define EV_ERROR_STRING 0xffffffffu /* text has it */
+#define EV_ERROR_OTHER 0xfffffffeu
+
+/* ev_trace.flags */
+#define EV_TF_WATCH 1u /* seen by the watchpoint, else by uprobes */
+
+#define EV_TRACE_TEXT 64u
+/* An event of the trace recorder. Fields that an event does not have are 0. */
+struct ev_trace {
+	struct ev_hdr h;
+	ev_u64 g;
+	ev_u64 mcode;
+	ev_u64 info; /* jit_State.errinfo, a TValue: what some errors are about */
+	ev_u32 trace; /* trace number; of a FLUSH: size of the trace table */
+	ev_u32 parent;
+	ev_u32 exitno;
+	ev_u32 link;
+	ev_u32 root;
+	ev_u32 szmcode; /* bytes */
+	ev_u32 nins;	/* IR instructions */
+	ev_u32 error;	/* trace error number, or EV_ERROR_* */
+	ev_u16 nsnap;
+	ev_u8 type;	/* enum ev_trace_type */
+	ev_u8 kind;	/* enum ev_trace_kind */
+	ev_u8 linktype; /* LJ_TRLINK_* of lj_jit.h */
+	ev_u8 cause;	/* enum ev_flush_cause */
+	ev_u8 flags;	/* EV_TF_* */
+	ev_u8 nframes;
+	struct ev_frame start; /* where the recording began; kind 0: not known */
+	struct ev_frame end;   /* STOP, ABORT: where it ended: a position in Lua, or a function */
+	struct ev_frame about; /* ABORT: the function in info, if it is one */
+	char text[EV_TRACE_TEXT]; /* the error message, cut, if error is EV_ERROR_STRING */
+	struct ev_frame f[]; /* ABORT: the Lua stack, from the leaf to the root */
+};
+
 #define EV_ASSERT(type, size) _Static_assert(sizeof(struct type) == (size), "ABI of " #type)
 EV_ASSERT(ev_hdr, 24);
 EV_ASSERT(ev_frame, 16);
@@ -333,6 +390,7 @@ EV_ASSERT(ev_exit, 32);
 EV_ASSERT(ev_lost, 40);
 EV_ASSERT(ev_clock, 32);
 EV_ASSERT(ev_meta, 32);
+EV_ASSERT(ev_trace, 200);
 EV_ASSERT(ev_ff, 32);
 
 #endif

@@ -30,6 +30,7 @@ _Static_assert(sizeof(REC_MAGIC) - 1 == sizeof(((struct rec_head *)0)->magic), "
 #define REC_STRS_CLOCK 0
 #define REC_STRS_META 4
 #define REC_STRS_FF 1
+#define REC_STRS_TRACE 0
 
 static const struct shape {
 	uint32_t size;
@@ -77,6 +78,7 @@ int rec_check(const struct ev_hdr *h, size_t avail)
 {
 	const struct shape *s;
 	const struct ev_sample *sample;
+	const struct ev_trace *trace;
 
 	if (!head_ok(h, avail))
 		return 0;
@@ -89,6 +91,11 @@ int rec_check(const struct ev_hdr *h, size_t avail)
 		sample = (const struct ev_sample *)h;
 		return sample->nframes <= EV_MAX_FRAMES &&
 		       h->size == sizeof(*sample) + sample->nframes * sizeof(sample->f[0]);
+	}
+	if (h->kind == EV_TRACE) {
+		trace = (const struct ev_trace *)h;
+		return h->size == sizeof(*trace) + trace->nframes * sizeof(trace->f[0]) &&
+		       memchr(trace->text, '\0', sizeof(trace->text));
 	}
 	if (!s->nstrs)
 		return 1;

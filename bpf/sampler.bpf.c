@@ -81,9 +81,7 @@ const volatile __u64 ns_dev = 0, ns_ino = 0;
 
 #define COUNT(field) __sync_fetch_and_add(&counters.field, 1)
 
-/* Ids of prototypes: the CPU in the upper bits, so that no two CPUs share one. */
-#define PROTO_ID_BITS 22
-#define MAX_CPUS (1u << (32 - PROTO_ID_BITS))
+__u32 next_proto; /* the last id given to a prototype */
 
 static __always_inline int peek(void *dst, u32 size, u64 addr)
 {
@@ -115,18 +113,14 @@ static __always_inline u32 proto_seen(const struct seen_key *key)
 __noinline u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname)
 {
 	struct ev_proto_raw *raw;
-	u32 id, cpu = bpf_get_smp_processor_id();
+	u32 id;
 
 	if (!sc || !key)
 		return EV_NO_PROTO;
 	raw = &sc->raw;
-	if (cpu >= MAX_CPUS - 1 || sc->next_proto >= (1u << PROTO_ID_BITS) - 1) {
-		COUNT(lost_protos);
-		return EV_NO_PROTO;
-	}
-	id = (cpu + 1) << PROTO_ID_BITS | ++sc->next_proto;
+	id = __sync_fetch_and_add(&next_proto, 1) + 1;
 	raw->h.kind = EV_PROTO_RAW;
-	raw->h.cpu = cpu;
+	raw->h.cpu = bpf_get_smp_processor_id();
 	raw->h.size = sizeof(*raw);
 	raw->h.time = bpf_ktime_get_ns();
 	raw->h.pid = key->tgid;
@@ -577,7 +571,10 @@ int sample(struct bpf_perf_event_data *ctx)
 		size = EV_MAX_FRAMES;
 	size = sizeof(*s) + size * sizeof(struct ev_frame);
 	s->h.size = size;
-	if (bpf_ringbuf_output(&ring, s, size, BPF_RB_NO_WAKEUP))
+	/* The last eighth is kept for trace events: they are few, and each one counts. */
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
+		    bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 8 * 7 ||
+	    bpf_ringbuf_output(&ring, s, size, BPF_RB_NO_WAKEUP))
 		COUNT(lost_samples);
 	return 0;
 }
@@ -675,3 +672,5 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 		COUNT(lost_notes);
 	return 0;
 }
+
+#include "bpf/tracer.bpf.h"

@@ -41,6 +41,16 @@ struct smp_vm {
 	ev_u32 pad;
 };
 
+/*
+ * The cookie of a probe: which layout, and how its function passes the VM. Arguments differ between
+ * builds: in an amalgamated one the compiler passes to static functions what they really use.
+ */
+#define PROBE_LAYOUT(cookie) ((ev_u32)(cookie) & 0xff)
+#define PROBE_ARG(cookie) ((ev_u32)(cookie) >> 8 & 0xff)
+enum { PROBE_ARG_J = 0, PROBE_ARG_L = 1, PROBE_ARG_G = 2 };
+
+#define SMP_RECORDERS 4096u /* VMs whose recorder is followed */
+
 /* Counted in BPF since it was loaded. */
 struct smp_counters {
 	ev_u64 events;	     /* perf events, of any process */
@@ -49,6 +59,9 @@ struct smp_counters {
 	ev_u64 lost_protos;
 	ev_u64 lost_notes; /* fork, exec, exit, hints */
 	ev_u64 faults;	   /* reads of user memory that failed */
+	ev_u64 probes;	     /* hits of recorder probes */
+	ev_u64 traces;	     /* trace events */
+	ev_u64 lost_traces; /* of them not delivered: ring full */
 };
 
 #endif

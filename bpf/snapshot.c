@@ -19,6 +19,8 @@ typedef uint64_t u64;
 
 /* Coroutines of one process; more are not shown. */
 #define THREADS_MAX 65536
+/* Ids of prototypes, apart from those of BPF. */
+#define FIRST_ID 0x80000000u
 
 /* What walk.h's callbacks, which have no context of their own, work on. */
 static _Thread_local struct {
@@ -74,7 +76,7 @@ static u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chun
 	raw->h.size = sizeof(*raw);
 	raw->h.time = resolve_now();
 	raw->h.pid = raw->h.tid = (u32)now.pid;
-	raw->id = ++sc->next_proto;
+	raw->id = FIRST_ID + now.nseen;
 	raw->pt = key->pt;
 	raw->identity = key->identity;
 	memset(raw->chunk, 0, sizeof(raw->chunk));

@@ -38,15 +38,18 @@ struct seen_key {
 };
 /* Where a sample is put together. */
 struct scratch {
-	u32 next_proto; /* of this CPU; not reset */
-	u32 pad;
 	struct ev_proto_raw raw;
-	u64 sample[sizeof(struct ev_sample) / 8]; /* and right behind it the frames */
+	u64 head[sizeof(struct ev_trace) / 8]; /* at its end the record that f belongs to */
 	struct ev_frame f[EV_MAX_FRAMES];
 };
 WALK_INLINE struct ev_sample *sample_of(struct scratch *sc)
 {
-	return (struct ev_sample *)sc->sample;
+	return (struct ev_sample *)((char *)sc->head + sizeof(sc->head) - sizeof(struct ev_sample));
+}
+
+WALK_INLINE struct ev_trace *trace_of(struct scratch *sc)
+{
+	return (struct ev_trace *)sc->head;
 }
 
 /* A GCfunc's ffid and pc are read in one go: on 64 bit they never moved. bpf/vm.c checks that. */
@@ -504,6 +507,41 @@ WALK_INLINE void emit_trace(const struct layout *l, struct walk *w, struct scrat
 	f->kind = EV_FRAME_TRACE;
 	f->addr = EV_FRAME_ADDR(w->id, pos);
 	f->line = line_of(l, &sc->raw, pos);
+}
+
+/* Fills f with position pc (not after it) of prototype pt. */
+WALK_INLINE void emit_position(const struct layout *l, struct walk *w, struct scratch *sc, u64 pt,
+			       u64 pc, struct ev_frame *f)
+{
+	u32 pos = (u32)((pc - pt - l->PT_size) >> 2);
+
+	if (load_proto(l, w, sc, pt))
+		return;
+	if (pos > head32(&sc->raw, l->PT_sizebc))
+		pos = EV_NO_PC;
+	f->kind = EV_FRAME_LUA;
+	f->addr = EV_FRAME_ADDR(w->id, pos);
+	f->line = pos == EV_NO_PC ? 0 : line_of(l, &sc->raw, pos);
+}
+
+/* Fills f with function fn, at pc if it is a Lua function. */
+WALK_INLINE void emit_function(const struct layout *l, struct walk *w, struct scratch *sc, u64 fn,
+			       u64 pc, struct ev_frame *f)
+{
+	u64 head[WALK_FUNC_PC / 8 + 1] = {};
+	u8 ffid;
+
+	if (rd(head, sizeof(head), fn))
+		return;
+	ffid = ((const u8 *)head)[WALK_FUNC_FFID];
+	if (!ffid) {
+		pc = pc ? pc : head[WALK_FUNC_PC / 8];
+		emit_position(l, w, sc, head[WALK_FUNC_PC / 8] - l->PT_size, pc, f);
+		return;
+	}
+	f->kind = ffid == 1 ? EV_FRAME_C : EV_FRAME_FF;
+	f->ffid = ffid;
+	f->addr = rd64(fn + l->C_f);
 }
 
 /* LJ_VMST_* of lj_obj.h, stored inverted, are in the order of the states from INTERP on. */

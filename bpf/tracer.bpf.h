@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The trace recorder seen from outside. Part of the sampler's BPF object, which includes it: both
+ * use the same maps, walk and ring.
+ *
+ * Two kinds of probes tell the same story (LuaJIT src/lj_trace.c:trace_state, trace_start,
+ * trace_abort). Uprobes: lj_dispatch_update, which the recorder calls after it started, finished or
+ * gave up a trace; lj_trace_err, which alone sees a down-recursion being restarted; and
+ * lj_trace_flushall. Or a hardware watchpoint on jit_State.state, whose values are the steps of the
+ * recorder, with one on jit_State.freetrace, which only a flush sets to 0.
+ */
+
+/* What is known of the recorder of one VM. Only the thread that runs the VM gets here: no races. */
+struct recorder {
+	u32 state;   /* jit_State.state as of the last hit */
+	u32 trace;   /* being recorded and announced; 0: none */
+	u8 starting; /* a recording begins, its trace number is not known yet */
+	u8 pad[7];
+	struct walk w;
+	struct scratch sc;
+};
+
+struct recorder_key {
+	u64 J;
+	u32 tgid;
+	u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SMP_RECORDERS);
+	__type(key, struct recorder_key);
+	__type(value, struct recorder);
+} recorders SEC(".maps");
+
+/* Too large for the stack: what a new entry of recorders is copied from. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct recorder);
+} new_recorder SEC(".maps");
+
+#define ABORT_FRAMES 64
+#define ST_ACTIVE 0x10 /* LJ_TRACE_ACTIVE, lj_jit.h: without it: aborted asynchronously */
+/* lj_traceerr.h; these have had their numbers since August 2015. */
+#define TRERR_RECERR 0
+#define TRERR_DOWNREC 14
+#define TRERR_MCODEAL 27
+#define TRERR_MCODELM 29
+#define HOOK_GC 0x40
+#define GCT_STR 4
+
+struct trace_ctx {
+	u64 J, g;
+	u32 layout;
+	u32 tgid, tid;
+	u32 flags; /* EV_TF_* */
+};
+
+static __always_inline struct recorder *recorder_of(const struct trace_ctx *c)
+{
+	struct recorder_key key = {.J = c->J, .tgid = c->tgid};
+	struct recorder *r = bpf_map_lookup_elem(&recorders, &key);
+	u32 zero = 0;
+
+	if (r)
+		return r;
+	r = bpf_map_lookup_elem(&new_recorder, &zero);
+	if (!r)
+		return 0;
+	bpf_map_update_elem(&recorders, &key, r, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&recorders, &key);
+}
+
+static __always_inline void send(struct recorder *r, u32 nframes)
+{
+	struct ev_trace *e = trace_of(&r->sc);
+	u32 size;
+
+	COUNT(traces);
+	if (nframes > ABORT_FRAMES)
+		nframes = ABORT_FRAMES;
+	e->nframes = nframes;
+	size = sizeof(*e) + nframes * sizeof(struct ev_frame);
+	e->h.size = size;
+	if (bpf_ringbuf_output(&ring, e, size, BPF_RB_NO_WAKEUP))
+		COUNT(lost_traces);
+}
+
+/* Fills in what all events have, and where the trace began. */
+__noinline int describe(const struct trace_ctx *c, struct recorder *r, u32 type)
+{
+	const struct layout *l = c ? layout_at(c->layout) : 0;
+	struct walk w = {};
+	struct ev_trace *e;
+	u64 cur;
+
+	if (!l || !r)
+		return 0;
+	e = trace_of(&r->sc);
+	__builtin_memset(e, 0, sizeof(*e));
+	e->h.kind = EV_TRACE;
+	e->h.cpu = bpf_get_smp_processor_id();
+	e->h.time = bpf_ktime_get_ns();
+	e->h.pid = c->tgid;
+	e->h.tid = c->tid;
+	e->g = c->g;
+	e->type = type;
+	e->flags = c->flags;
+	e->trace = r->trace;
+	if (type == EV_TRACE_FLUSH)
+		return 0;
+	e->parent = rd32(c->J + l->J_parent);
+	e->exitno = rd32(c->J + l->J_exitno);
+	e->kind = e->parent ? EV_TRACE_SIDE : e->exitno ? EV_TRACE_STITCHED : EV_TRACE_ROOT;
+	if (e->kind == EV_TRACE_STITCHED) {
+		e->parent = e->exitno;
+		e->exitno = 0;
+	}
+	w.layout = c->layout;
+	w.tgid = c->tgid;
+	w.g = c->g;
+	cur = c->J + l->J_cur;
+	emit_position(l, &w, &r->sc, rd64(cur + l->T_startpt), rd64(cur + l->T_startpc), &e->start);
+	return 0;
+}
+
+static __always_inline void on_start(const struct trace_ctx *c, struct recorder *r,
+				     const struct layout *l)
+{
+	u16 trace = 0;
+
+	r->starting = 0;
+	rd(&trace, sizeof(trace), c->J + l->J_cur + l->T_traceno);
+	r->trace = trace;
+	if (!trace) /* silently ignored, see trace_start */
+		return;
+	describe(c, r, EV_TRACE_START);
+	send(r, 0);
+}
+
+static __always_inline void on_stop(const struct trace_ctx *c, struct recorder *r,
+				    const struct layout *l)
+{
+	struct walk w = {.layout = c->layout, .tgid = c->tgid, .g = c->g};
+	u64 T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)r->trace);
+	struct ev_trace *e = trace_of(&r->sc);
+	u16 v = 0;
+
+	describe(c, r, EV_TRACE_STOP);
+	rd(&v, 2, T + l->T_link);
+	e->link = v;
+	rd(&v, 2, T + l->T_root);
+	e->root = v;
+	rd(&v, 2, T + l->T_nsnap);
+	e->nsnap = v;
+	rd(&e->linktype, 1, T + l->T_linktype);
+	e->szmcode = rd32(T + l->T_szmcode);
+	e->mcode = rd64(T + l->T_mcode);
+	e->nins = rd32(T + l->T_nins) - rd32(T + l->T_nk);
+	emit_function(l, &w, &r->sc, rd64(c->J + l->J_fn), rd64(c->J + l->J_pc), &e->end);
+	send(r, 0);
+	r->trace = 0;
+}
+
+/* The thrown error: a number as double or, on DUALNUM, as tagged integer; or a string. */
+static __always_inline void read_error(struct ev_trace *e, const struct layout *l, u64 tv)
+{
+	u64 str = tv & GCMASK, exp = tv >> 52 & 0x7ff;
+	u8 gct = 0;
+
+	e->error = EV_ERROR_OTHER;
+	if (tv >> 47 == 0x1fff2) { /* LJ_TISNUM */
+		e->error = (u32)tv;
+	} else if (tv == 0) {
+		e->error = 0;
+	} else if (exp >= 1023 && exp < 1023 + 16 && !(tv >> 63)) {
+		e->error = (u32)(((tv & ((1ULL << 52) - 1)) | 1ULL << 52) >> (1075 - exp));
+	} else if (tv >> 47 == 0x1ffff - GCT_STR && !peek(&gct, 1, str + 9) && gct == GCT_STR) {
+		e->error = EV_ERROR_STRING;
+		bpf_probe_read_user_str(e->text, sizeof(e->text),
+					(const void *)(str + l->STR_size));
+	}
+}
+
+/*
+ * A trace was given up. Where, as trace_abort finds it: at J->pc if the function on top is a Lua
+ * function, else in that function.
+ */
+__noinline int on_abort(const struct trace_ctx *c, struct recorder *r, u64 error)
+{
+	const struct layout *l = c ? layout_at(c->layout) : 0;
+	struct walk w = {};
+	struct ev_trace *e;
+	u64 L, base, pc, tv;
+
+	if (!l || !r)
+		return 0;
+	describe(c, r, EV_TRACE_ABORT);
+	e = trace_of(&r->sc);
+	read_error(e, l, error);
+	e->info = rd64(c->J + l->J_errinfo);
+	L = rd64(c->J + l->J_L);
+	pc = rd64(c->J + l->J_pc);
+	w.layout = c->layout;
+	w.tgid = c->tgid;
+	w.g = c->g;
+	if (e->info >> 47 == TAG_FUNC)
+		emit_function(l, &w, &r->sc, e->info & GCMASK, 0, &e->about);
+	base = enter(l, &w, L);
+	if (base) {
+		start_at(&w, base, pc + 4);
+		tv = rd64(base - 16);
+		if (tv >> 47 == TAG_FUNC)
+			emit_function(l, &w, &r->sc, tv & GCMASK, pc, &e->end);
+	}
+	r->w = w;
+	r->trace = 0;
+	return base != 0;
+}
+
+static long abort_walk_cb(u32 i, void *ctx)
+{
+	struct recorder *r = bpf_map_lookup_elem(&recorders, ctx);
+
+	return !r || r->w.n >= ABORT_FRAMES || walk_step(&r->w, &r->sc);
+}
+
+static __always_inline void abort_now(const struct trace_ctx *c, struct recorder *r, u64 error)
+{
+	struct recorder_key key = {.J = c->J, .tgid = c->tgid};
+
+	if (on_abort(c, r, error))
+		bpf_loop(2 * ABORT_FRAMES, abort_walk_cb, &key, 0);
+	send(r, r->w.n);
+}
+
+/* The recorder reached a state: the common part of all probes. */
+static __always_inline void step(const struct trace_ctx *c, struct recorder *r,
+				 const struct layout *l, u32 state)
+{
+	u64 L = rd64(c->J + l->J_L), top, T;
+	u32 before = r->state;
+
+	r->state = state;
+	if (state == l->ST_ERR) {
+		if (r->starting)
+			on_start(c, r, l);
+		top = rd64(L + l->L_top);
+		/* Out of room in the machine code area: it tries again, that is no abort. */
+		if (r->trace && rd64(top - 8) != 0x403d000000000000ULL &&
+		    rd64(top - 8) != (0x1fff2ULL << 47 | TRERR_MCODELM))
+			abort_now(c, r, rd64(top - 8));
+	} else if (state) {
+		if (r->starting)
+			on_start(c, r, l);
+		if (state == l->ST_RECORD && (before == l->ST_START || before == l->ST_ERR))
+			r->starting = 1;
+	} else {
+		if (r->starting)
+			on_start(c, r, l);
+		if (!r->trace)
+			return;
+		T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)r->trace);
+		if (before == l->ST_ASM && T && T != c->J + l->J_cur)
+			on_stop(c, r, l);
+		else /* aborted asynchronously, lj_trace_abort */
+			abort_now(c, r, TRERR_RECERR);
+	}
+}
+
+/* The target's ids, if it is one that is followed. */
+static __always_inline int trace_ctx_init(struct trace_ctx *c, u64 cookie)
+{
+	u64 id = current_id();
+
+	COUNT(probes);
+	c->tgid = id >> 32;
+	c->tid = (u32)id;
+	c->layout = PROBE_LAYOUT(cookie);
+	return bpf_map_lookup_elem(&procs, &c->tgid) ? 0 : -1;
+}
+
+/* The VM from a probe's first argument. */
+static __always_inline void trace_ctx_arg(struct trace_ctx *c, const struct layout *l, u64 cookie,
+					  u64 arg)
+{
+	if (PROBE_ARG(cookie) == PROBE_ARG_L)
+		arg = rd64(arg + l->L_glref);
+	if (PROBE_ARG(cookie) == PROBE_ARG_J)
+		arg = arg - l->GG_J + l->GG_g;
+	c->g = arg;
+	c->J = arg - l->GG_g + l->GG_J;
+}
+
+/* lj_dispatch_update(g): after each start, end and abort, and when hooks or modes change. */
+SEC("uprobe")
+int probe_update(struct pt_regs *ctx)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx), L, T;
+	struct trace_ctx c = {};
+	const struct layout *l;
+	struct recorder *r;
+	u32 state;
+
+	l = layout_at(PROBE_LAYOUT(cookie));
+	if (!l || trace_ctx_init(&c, cookie))
+		return 0;
+	trace_ctx_arg(&c, l, cookie, PT_REGS_PARM1(ctx));
+	r = recorder_of(&c);
+	if (!r)
+		return 0;
+	state = rd32(c.J + l->J_state);
+	if (state >= l->ST_RECORD && state < l->ST_START && !r->trace) {
+		on_start(&c, r, l);
+	} else if (!state && r->trace) {
+		T = rd64(rd64(c.J + l->J_trace) + 8 * (u64)r->trace);
+		L = rd64(c.J + l->J_L);
+		if (T && T != c.J + l->J_cur)
+			on_stop(&c, r, l);
+		else /* trace_abort has popped the error, which still is where it was */
+			abort_now(&c, r, rd64(rd64(L + l->L_top)));
+	}
+	return 0;
+}
+
+/* lj_trace_err(J, e): only for what is restarted at once. */
+SEC("uprobe")
+int probe_err(struct pt_regs *ctx)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx);
+	struct trace_ctx c = {};
+	const struct layout *l;
+	struct recorder *r;
+
+	if ((u32)PT_REGS_PARM2(ctx) != TRERR_DOWNREC)
+		return 0;
+	l = layout_at(PROBE_LAYOUT(cookie));
+	if (!l || trace_ctx_init(&c, cookie))
+		return 0;
+	trace_ctx_arg(&c, l, cookie, PT_REGS_PARM1(ctx));
+	r = recorder_of(&c);
+	if (r && r->trace)
+		abort_now(&c, r, 0x402c000000000000ULL); /* 14 */
+	return 0;
+}
+
+static __always_inline void flush(struct trace_ctx *c, struct recorder *r, const struct layout *l,
+				  u32 cause)
+{
+	struct ev_trace *e = trace_of(&r->sc);
+
+	describe(c, r, EV_TRACE_FLUSH);
+	e->trace = rd32(c->J + l->J_sizetrace);
+	e->cause = cause;
+	send(r, 0);
+}
+
+/* lj_trace_flushall(L), entered before anything is flushed. */
+SEC("uprobe")
+int probe_flushall(struct pt_regs *ctx)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx), L;
+	struct trace_ctx c = {};
+	const struct layout *l;
+	struct recorder *r;
+	u32 state;
+	u8 hooks = 0;
+
+	l = layout_at(PROBE_LAYOUT(cookie));
+	if (!l || trace_ctx_init(&c, cookie))
+		return 0;
+	trace_ctx_arg(&c, l, cookie, PT_REGS_PARM1(ctx));
+	r = recorder_of(&c);
+	if (!r || rd(&hooks, 1, c.g + l->G_hookmask) || hooks & HOOK_GC)
+		return 0;
+	state = rd32(c.J + l->J_state);
+	if (state == l->ST_ERR && r->trace) { /* trace_abort calls it: the abort comes first */
+		L = rd64(c.J + l->J_L);
+		abort_now(&c, r, rd64(rd64(L + l->L_top)));
+		flush(&c, r, l, EV_FLUSH_MCODE);
+	} else {
+		flush(&c, r, l,
+		      state == l->ST_RECORD && !r->trace ? EV_FLUSH_TABLE : EV_FLUSH_EXPLICIT);
+	}
+	return 0;
+}
+
+/* A write to jit_State.state (arg 0) or to jit_State.freetrace (arg 1). */
+SEC("perf_event")
+int watch(struct bpf_perf_event_data *ctx)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx);
+	struct trace_ctx c = {.flags = EV_TF_WATCH};
+	const struct layout *l = layout_at(PROBE_LAYOUT(cookie));
+	struct recorder *r;
+	u32 state;
+
+	if (!l || trace_ctx_init(&c, cookie))
+		return 0;
+	c.J = ctx->addr - (PROBE_ARG(cookie) ? l->J_freetrace : l->J_state);
+	c.g = c.J - l->GG_J + l->GG_g;
+	r = recorder_of(&c);
+	if (!r)
+		return 0;
+	state = rd32(c.J + l->J_state);
+	if (!PROBE_ARG(cookie)) {
+		if (state != r->state || state)
+			step(&c, r, l, state);
+		return 0;
+	}
+	if (rd32(c.J + l->J_freetrace))
+		return 0;
+	flush(&c, r, l,
+	      r->state == l->ST_ERR		     ? EV_FLUSH_MCODE
+	      : state == l->ST_RECORD && r->starting ? EV_FLUSH_TABLE
+						     : EV_FLUSH_EXPLICIT);
+	return 0;
+}
