@@ -12,10 +12,11 @@
 
 /* What is known of the recorder of one VM. Only the thread that runs the VM gets here: no races. */
 struct recorder {
-	u32 state;   /* jit_State.state as of the last hit */
-	u32 trace;   /* being recorded and announced; 0: none */
-	u8 starting; /* a recording begins, its trace number is not known yet */
-	u8 pad[7];
+	u32 state;     /* jit_State.state as of the last hit */
+	u32 trace;     /* being recorded and announced; 0: none */
+	u32 restarted; /* number of a trace that gave up for down-recursion; see probe_err */
+	u8 starting;   /* a recording begins, its trace number is not known yet */
+	u8 pad[3];
 	struct walk w;
 	struct scratch sc;
 };
@@ -46,8 +47,10 @@ struct {
 /* lj_traceerr.h; these have had their numbers since August 2015. */
 #define TRERR_RECERR 0
 #define TRERR_DOWNREC 14
-#define TRERR_MCODEAL 27
 #define TRERR_MCODELM 29
+/* The same as TValues. */
+#define DOWNREC_TV 0x402c000000000000ULL
+#define MCODELM_TV 0x403d000000000000ULL
 #define HOOK_GC 0x40
 #define GCT_STR 4
 
@@ -126,6 +129,14 @@ __noinline int describe(const struct trace_ctx *c, struct recorder *r, u32 type)
 	return 0;
 }
 
+/* Tells of the start of a trace whose number is known. */
+static __always_inline void announce(const struct trace_ctx *c, struct recorder *r, u32 trace)
+{
+	r->trace = trace;
+	describe(c, r, EV_TRACE_START);
+	send(r, 0);
+}
+
 static __always_inline void on_start(const struct trace_ctx *c, struct recorder *r,
 				     const struct layout *l)
 {
@@ -133,11 +144,8 @@ static __always_inline void on_start(const struct trace_ctx *c, struct recorder 
 
 	r->starting = 0;
 	rd(&trace, sizeof(trace), c->J + l->J_cur + l->T_traceno);
-	r->trace = trace;
-	if (!trace) /* silently ignored, see trace_start */
-		return;
-	describe(c, r, EV_TRACE_START);
-	send(r, 0);
+	if (trace) /* else silently ignored, see trace_start */
+		announce(c, r, trace);
 }
 
 static __always_inline void on_stop(const struct trace_ctx *c, struct recorder *r,
@@ -249,7 +257,7 @@ static __always_inline void step(const struct trace_ctx *c, struct recorder *r,
 			on_start(c, r, l);
 		top = rd64(L + l->L_top);
 		/* Out of room in the machine code area: it tries again, that is no abort. */
-		if (r->trace && rd64(top - 8) != 0x403d000000000000ULL &&
+		if (r->trace && rd64(top - 8) != MCODELM_TV &&
 		    rd64(top - 8) != (0x1fff2ULL << 47 | TRERR_MCODELM))
 			abort_now(c, r, rd64(top - 8));
 	} else if (state) {
@@ -294,11 +302,35 @@ static __always_inline void trace_ctx_arg(struct trace_ctx *c, const struct layo
 	c->J = arg - l->GG_g + l->GG_J;
 }
 
+/* The recorder is idle again: it compiled the trace, or gave it up. */
+static __always_inline void on_finish(const struct trace_ctx *c, struct recorder *r,
+				      const struct layout *l)
+{
+	/* trace_abort has popped the error, which still is where it was. */
+	u64 error = rd64(rd64(rd64(c->J + l->J_L) + l->L_top)), T;
+	u32 trace = r->trace ? r->trace : r->restarted;
+
+	T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)trace);
+	if (T == c->J + l->J_cur)
+		T = 0;
+	if (!r->trace && !T && error == DOWNREC_TV)
+		trace = 0; /* it was not restarted after all, see trace_downrec */
+	if (!r->trace && trace)
+		announce(c, r, trace);
+	r->restarted = 0;
+	if (!trace)
+		return;
+	if (T)
+		on_stop(c, r, l);
+	else
+		abort_now(c, r, error);
+}
+
 /* lj_dispatch_update(g): after each start, end and abort, and when hooks or modes change. */
 SEC("uprobe")
 int probe_update(struct pt_regs *ctx)
 {
-	u64 cookie = bpf_get_attach_cookie(ctx), L, T;
+	u64 cookie = bpf_get_attach_cookie(ctx);
 	struct trace_ctx c = {};
 	const struct layout *l;
 	struct recorder *r;
@@ -312,20 +344,19 @@ int probe_update(struct pt_regs *ctx)
 	if (!r)
 		return 0;
 	state = rd32(c.J + l->J_state);
-	if (state >= l->ST_RECORD && state < l->ST_START && !r->trace) {
+	if (state & ST_ACTIVE && state != l->ST_START && !r->trace) {
+		r->restarted = 0;
 		on_start(&c, r, l);
-	} else if (!state && r->trace) {
-		T = rd64(rd64(c.J + l->J_trace) + 8 * (u64)r->trace);
-		L = rd64(c.J + l->J_L);
-		if (T && T != c.J + l->J_cur)
-			on_stop(&c, r, l);
-		else /* trace_abort has popped the error, which still is where it was */
-			abort_now(&c, r, rd64(rd64(L + l->L_top)));
+	} else if (!state && (r->trace || r->restarted)) {
+		on_finish(&c, r, l);
 	}
 	return 0;
 }
 
-/* lj_trace_err(J, e): only for what is restarted at once. */
+/*
+ * lj_trace_err(J, e): only for down-recursion, which trace_downrec restarts at once, without a call
+ * of lj_dispatch_update. The new recording gets the same trace number: it is the lowest free one.
+ */
 SEC("uprobe")
 int probe_err(struct pt_regs *ctx)
 {
@@ -333,6 +364,7 @@ int probe_err(struct pt_regs *ctx)
 	struct trace_ctx c = {};
 	const struct layout *l;
 	struct recorder *r;
+	u32 trace;
 
 	if ((u32)PT_REGS_PARM2(ctx) != TRERR_DOWNREC)
 		return 0;
@@ -341,8 +373,14 @@ int probe_err(struct pt_regs *ctx)
 		return 0;
 	trace_ctx_arg(&c, l, cookie, PT_REGS_PARM1(ctx));
 	r = recorder_of(&c);
-	if (r && r->trace)
-		abort_now(&c, r, 0x402c000000000000ULL); /* 14 */
+	if (!r)
+		return 0;
+	if (r->restarted)
+		announce(&c, r, r->restarted);
+	trace = r->trace;
+	if (trace)
+		abort_now(&c, r, DOWNREC_TV);
+	r->restarted = trace;
 	return 0;
 }
 
