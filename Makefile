@@ -10,7 +10,7 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointe
 	-Wwrite-strings -Wcast-qual -Wformat=2 -Wundef -Wvla
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 -iquote . $(WARN) $(WERROR) $(CFLAGS) $(EXTRA_CFLAGS) -D_GNU_SOURCE
-LDLIBS := -lbpf -lelf -ldw -lz -ljansson
+LDLIBS := -lbpf -lelf -ldw -lz -ljansson -lZydis
 
 # The layers: tests/layers checks what each may include.
 LIB_SRC := $(sort $(wildcard bytecode/*.c bpf/*.c profiler/*.c jittrace/*.c))
@@ -37,8 +37,9 @@ $(B)/skel/%.bpf.o: bpf/%.bpf.c
 $(B)/skel/%.skel.h: $(B)/skel/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $(notdir $*)_bpf > $@.tmp && mv $@.tmp $@
 
-$(B)/bpf/capture.o: $(B)/skel/sampler.skel.h
-$(B)/bpf/capture.o: EXTRA_CFLAGS += -isystem $(B)/skel
+CAPTURE_OBJ := $(filter $(B)/bpf/capture%.o,$(LIB_OBJ))
+$(CAPTURE_OBJ): $(B)/skel/sampler.skel.h
+$(CAPTURE_OBJ): EXTRA_CFLAGS += -isystem $(B)/skel
 
 # The checked-in tables, made from the data beside them and from a LuaJIT with DWARF.
 tables: $(B)/mklayouts $(B)/mktables

@@ -3,7 +3,7 @@
 
 # Debian 12 packages, by what needs them. tests/deps installs those that are missing.
 BUILD_PKGS := gcc libc6-dev clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g-dev \
-	libncurses-dev libjansson-dev uthash-dev pkg-config
+	libncurses-dev libjansson-dev uthash-dev libzydis-dev pkg-config
 DEMO_PKGS := luajit2
 TEST_PKGS := luajit2 libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk libcmocka-dev \
 	libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev

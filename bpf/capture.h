@@ -15,11 +15,20 @@
 #include "bpf/resolve.h"
 #include "bpf/why.h"
 
+enum capture_traces {
+	CAPTURE_TRACES_OFF,
+	CAPTURE_TRACES_AUTO, /* uprobes where they can be placed, else watchpoints */
+	CAPTURE_TRACES_UPROBE,
+	CAPTURE_TRACES_WATCH,
+};
+
 struct capture_opts {
 	unsigned int rate; /* samples a second and CPU, or and thread; 1 to 10000 */
 	int per_thread; /* an event per thread: exact counts, but a cost at each context switch */
 	int follow;	/* children, present and future, belong to the target */
 	int nothing;	/* for benchmarks: the same events with an empty program */
+	int no_samples; /* no sampling: trace events only */
+	enum capture_traces traces;
 	unsigned int ring_bytes; /* 0: by the rate */
 };
 
@@ -27,7 +36,11 @@ struct capture_stats {
 	uint64_t events;  /* perf events, of any process */
 	uint64_t samples; /* of targets */
 	uint64_t lost_samples, lost_protos;
-	uint64_t faults; /* memory reads that failed in BPF */
+	uint64_t faults;	      /* memory reads that failed in BPF */
+	uint64_t traces, lost_traces; /* trace events; those of them not delivered */
+	uint64_t probe_hits;
+	const char
+	    *probes; /* which probes the last process got, or why none; "" if none was asked for */
 	uint64_t delivered;
 	unsigned int targets; /* alive and being sampled */
 	unsigned int watched; /* alive, without LuaJIT so far */

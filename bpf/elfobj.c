@@ -86,6 +86,22 @@ size_t eo_read_vaddr(const struct elfobj *eo, uint64_t vaddr, void *buf, size_t 
 	return eo_read(eo, seg->offset + rel, buf, max) ? 0 : max;
 }
 
+size_t elfobj_read(const struct elfobj *eo, uint64_t vaddr, void *buf, size_t max)
+{
+	return eo_read_vaddr(eo, vaddr, buf, max);
+}
+
+int elfobj_text(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64_t *end)
+{
+	const struct eo_seg *seg = eo_seg_at(eo, vaddr);
+
+	if (!seg || !(seg->flags & PF_X) || vaddr - seg->vaddr >= seg->filesz)
+		return -ENOENT;
+	*start = seg->vaddr;
+	*end = seg->vaddr + seg->filesz;
+	return 0;
+}
+
 static int add_seg(struct elfobj *eo, const Elf64_Phdr *ph, int is_debug)
 {
 	struct eo_seg *seg;

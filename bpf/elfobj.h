@@ -58,8 +58,21 @@ int elfobj_symbol(const struct elfobj *eo, uint64_t vaddr, const char **name, ui
  */
 int elfobj_func_bounds(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64_t *end);
 
+/* The first function of .eh_frame_hdr's table that starts at vaddr or later. 0 or -ENOENT. */
+int elfobj_next_func(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64_t *end);
+
 /* Value of a defined symbol by exact name, .symtab first, then .dynsym. 0 or -ENOENT. */
 int elfobj_lookup(const struct elfobj *eo, const char *name, uint64_t *vaddr, uint64_t *size);
+
+/* The same of .dynsym alone. */
+int elfobj_export(const struct elfobj *eo, const char *name, uint64_t *vaddr, uint64_t *size);
+
+/*
+ * Values of the functions in .symtab that are called name or are a compiler's clone of it:
+ * name.isra.0, name.constprop.0.part.1, name.llvm.123; not its name.cold. Returns how many there
+ * are, of which at most max are stored.
+ */
+size_t elfobj_clones(const struct elfobj *eo, const char *name, uint64_t *vaddr, size_t max);
 
 /* Names of the imported function that the PLT entry at vaddr calls ("memcpy"); NULL: not a PLT. */
 const char *elfobj_plt_name(const struct elfobj *eo, uint64_t vaddr);
@@ -77,6 +90,15 @@ struct elfobj_vm {
  * handler (src/vm_x64.dasc, macro ins_NEXT) inside one function of 12 to 40 KB. 0 or -ENOENT.
  */
 int elfobj_luajit(const struct elfobj *eo, struct elfobj_vm *vm);
+
+/*
+ * Up to max bytes at a virtual address, as far as the file's part of its segment goes. Returns how
+ * many, 0 if there are none.
+ */
+size_t elfobj_read(const struct elfobj *eo, uint64_t vaddr, void *buf, size_t max);
+
+/* The executable part of the file that holds vaddr: [start, end). 0 or -ENOENT. */
+int elfobj_text(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64_t *end);
 
 /*
  * The bytes of the file's loaded read-only segments, one after the other: fn is called with each

@@ -19,6 +19,7 @@
 #define PE_OMIT 0xff
 
 #define TABLE_MAX (1u << 28)
+#define SKIP_MAX 4096u /* entries that are of no use, one after the other */
 #define CIE_MAX 128u /* bytes looked at */
 
 /* Bytes of a pointer in this encoding; 0: not decoded. */
@@ -174,10 +175,10 @@ int eo_fde_end(const struct elfobj *eo, size_t i, uint64_t *end)
 	return 0;
 }
 
-int elfobj_func_bounds(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64_t *end)
+/* How many entries start at or before vaddr. */
+static size_t fdes_upto(const struct elfobj *eo, uint64_t vaddr)
 {
 	size_t lo = 0, hi, mid;
-	uint64_t e;
 
 	eo_load_fdes(eo);
 	hi = eo->lazy->nfdes;
@@ -188,6 +189,31 @@ int elfobj_func_bounds(const struct elfobj *eo, uint64_t vaddr, uint64_t *start,
 		else
 			hi = mid;
 	}
+	return lo;
+}
+
+int elfobj_next_func(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64_t *end)
+{
+	size_t i = vaddr ? fdes_upto(eo, vaddr - 1) : 0, skipped;
+	uint64_t e;
+
+	eo_load_fdes(eo);
+	for (skipped = 0; i < eo->lazy->nfdes && skipped < SKIP_MAX; i++, skipped++) {
+		/* A table that is not sorted may lead back. */
+		if (eo_fde_start(eo, i) < vaddr || eo_fde_end(eo, i, &e))
+			continue;
+		*start = eo_fde_start(eo, i);
+		*end = e;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int elfobj_func_bounds(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64_t *end)
+{
+	size_t lo = fdes_upto(eo, vaddr);
+	uint64_t e;
+
 	if (!lo || eo_fde_end(eo, lo - 1, &e) || eo_fde_start(eo, lo - 1) > vaddr || vaddr >= e)
 		return -ENOENT;
 	*start = eo_fde_start(eo, lo - 1);

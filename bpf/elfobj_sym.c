@@ -297,6 +297,75 @@ int elfobj_lookup(const struct elfobj *eo, const char *name, uint64_t *vaddr, ui
 	return 0;
 }
 
+int elfobj_export(const struct elfobj *eo, const char *name, uint64_t *vaddr, uint64_t *size)
+{
+	const Elf64_Sym *sym;
+
+	load_symtabs(eo);
+	sym = find_name(&eo->lazy->dynsym, name);
+	if (!sym)
+		return -ENOENT;
+	*vaddr = sym->st_value;
+	*size = sym->st_size;
+	return 0;
+}
+
+/* s follows a function's name: is it nothing, or what gcc or clang append to the name of a clone? */
+static int is_clone_suffix(const char *s)
+{
+	static const char *const kinds[] = {".isra", ".constprop", ".part", ".llvm"};
+	size_t i, len;
+
+	while (*s) {
+		for (i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+			len = strlen(kinds[i]);
+			if (!strncmp(s, kinds[i], len))
+				break;
+		}
+		if (i == sizeof(kinds) / sizeof(*kinds))
+			return 0;
+		s += len;
+		if (*s == '.')
+			s += 1 + strspn(s + 1, "0123456789");
+	}
+	return 1;
+}
+
+static size_t clones_in(const struct elfobj *eo, const struct eo_symtab *tab, const char *name,
+			uint64_t *vaddr, size_t max)
+{
+	size_t i, j, n = 0, len = strlen(name);
+	const char *s;
+
+	for (i = 0; i < tab->n; i++) {
+		s = sym_name(tab, &tab->sym[i]);
+		if (!s || strncmp(s, name, len) != 0 || !is_clone_suffix(s + len) ||
+		    !is_function(eo, &tab->sym[i], s))
+			continue;
+		for (j = 0; j < n && j < max; j++)
+			if (vaddr[j] == tab->sym[i].st_value)
+				break;
+		if (j < n && j < max)
+			continue;
+		if (n < max)
+			vaddr[n] = tab->sym[i].st_value;
+		n++;
+	}
+	return n;
+}
+
+size_t elfobj_clones(const struct elfobj *eo, const char *name, uint64_t *vaddr, size_t max)
+{
+	struct eo_lazy *lz = eo->lazy;
+	size_t n;
+
+	load_symtabs(eo);
+	n = clones_in(eo, &lz->symtab, name, vaddr, max);
+	if (!n && lz->debug)
+		n = clones_in(eo, &lz->debug->lazy->symtab, name, vaddr, max);
+	return n;
+}
+
 /* path is taken below root, whose links must not lead out of it: it may be the target's. */
 static int open_below(const char *root, const char *path)
 {

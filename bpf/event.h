@@ -53,7 +53,9 @@ typedef uint64_t ev_u64;
 	_(14, CLOCK, ev_clock)                                                                     \
 	_(15, META, ev_meta)                                                                       \
 	_(16, FF, ev_ff)                                                                           \
-	_(17, TRACE, ev_trace)
+	_(17, TRACE, ev_trace)                                                                     \
+	_(18, SPOT, ev_spot)                                                                       \
+	_(19, JIT, ev_jit)
 
 enum ev_kind {
 #define EV_ENUM(num, name, type) EV_##name = num,
@@ -322,6 +324,7 @@ enum ev_trace_type {
 	EV_TRACE_STOP = 2,  /* it was compiled */
 	EV_TRACE_ABORT = 3, /* it was given up */
 	EV_TRACE_FLUSH = 4, /* all traces of the VM were thrown away */
+	EV_TRACE_LIVE = 5,  /* no event: it was there when the VM's memory was read */
 };
 
 enum ev_trace_kind {
@@ -372,6 +375,40 @@ struct ev_trace {
 	struct ev_frame f[]; /* ABORT: the Lua stack, from the leaf to the root */
 };
 
+enum ev_spot_kind {
+	EV_SPOT_PENALTY = 1, /* a start whose recordings were aborted, as the penalty table has it */
+	EV_SPOT_LOOP = 2,    /* a blacklisted loop */
+	EV_SPOT_FUNC = 3,    /* a function that is blacklisted as a start */
+	EV_SPOT_STITCH = 4,  /* trace whose continuation is blacklisted: it links to itself */
+	EV_SPOT_STUB = 5,    /* side trace that only leads back to the interpreter */
+};
+#define EV_REASON_UNKNOWN 0xffffu
+/* What a VM's memory says of recordings that failed before we came. */
+struct ev_spot {
+	struct ev_hdr h;
+	ev_u64 g;
+	struct ev_frame at; /* the start: loop, function header, or where the trace begins */
+	ev_u32 trace;	    /* STITCH, STUB: the trace */
+	ev_u16 value;	    /* PENALTY: HotPenalty.val */
+	ev_u16 reason;	    /* of the last abort, a trace error number, or EV_REASON_UNKNOWN */
+	ev_u8 kind;	    /* enum ev_spot_kind */
+	ev_u8 attempts;	    /* aborted so often, of eleven; 0: not known */
+	ev_u8 pad[6];
+};
+
+#define EV_JIT_PARAMS 24u
+/* The state of a VM's JIT compiler. */
+struct ev_jit {
+	struct ev_hdr h;
+	ev_u64 g;
+	ev_u64 szallmcarea; /* bytes of all machine code areas */
+	ev_u32 on;
+	ev_u32 traces;	  /* live ones */
+	ev_u32 sizetrace; /* trace table, grown so far */
+	ev_u32 nparams;
+	ev_s32 param[EV_JIT_PARAMS]; /* jit_State.param, in the order of JIT_P_* */
+};
+
 #define EV_ASSERT(type, size) _Static_assert(sizeof(struct type) == (size), "ABI of " #type)
 EV_ASSERT(ev_hdr, 24);
 EV_ASSERT(ev_frame, 16);
@@ -391,6 +428,8 @@ EV_ASSERT(ev_lost, 40);
 EV_ASSERT(ev_clock, 32);
 EV_ASSERT(ev_meta, 32);
 EV_ASSERT(ev_trace, 200);
+EV_ASSERT(ev_spot, 64);
+EV_ASSERT(ev_jit, 152);
 EV_ASSERT(ev_ff, 32);
 
 #endif

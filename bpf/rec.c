@@ -31,6 +31,8 @@ _Static_assert(sizeof(REC_MAGIC) - 1 == sizeof(((struct rec_head *)0)->magic), "
 #define REC_STRS_META 4
 #define REC_STRS_FF 1
 #define REC_STRS_TRACE 0
+#define REC_STRS_SPOT 0
+#define REC_STRS_JIT 0
 
 static const struct shape {
 	uint32_t size;

@@ -85,6 +85,11 @@ const struct proc_maps *resolve_maps(struct resolve *r, int pid)
 	return p ? &p->maps : NULL;
 }
 
+uint32_t resolve_new_id(struct resolve *r)
+{
+	return 0x80000000u | r->next_id++;
+}
+
 static const struct module *vm_module(const struct proc_maps *maps)
 {
 	size_t i;
@@ -348,6 +353,23 @@ static int resolve_syms(struct resolve *r, const struct ev_sample *s)
 	return err;
 }
 
+/* The C functions that a trace event names. */
+static int resolve_trace_syms(struct resolve *r, const struct ev_trace *t)
+{
+	const struct ev_frame *at[] = {&t->end, &t->about};
+	struct rproc *p = resolve_proc(r, (int)t->h.pid);
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; p && i < sizeof(at) / sizeof(at[0]) && !err; i++)
+		if (at[i]->kind == EV_FRAME_C)
+			err = resolve_sym(r, p, at[i]->addr, t->h.time);
+	for (i = 0; p && i < t->nframes && !err; i++)
+		if (t->f[i].kind == EV_FRAME_C)
+			err = resolve_sym(r, p, t->f[i].addr, t->h.time);
+	return err;
+}
+
 int resolve_record(struct resolve *r, const struct ev_hdr *h)
 {
 	const struct ev_sample *s = (const struct ev_sample *)(const void *)h;
@@ -361,7 +383,13 @@ int resolve_record(struct resolve *r, const struct ev_hdr *h)
 	case EV_SAMPLE:
 		err = resolve_syms(r, s);
 		if (!err)
-			err = resolve_names(r, s);
+			err = resolve_names(r, h, s->f, s->nframes);
+		return err ? err : r->sink(r->ctx, h);
+	case EV_TRACE:
+		err = resolve_trace_syms(r, (const struct ev_trace *)(const void *)h);
+		if (!err)
+			err = resolve_names(r, h, ((const struct ev_trace *)(const void *)h)->f,
+					     ((const struct ev_trace *)(const void *)h)->nframes);
 		return err ? err : r->sink(r->ctx, h);
 	default:
 		return r->sink(r->ctx, h);

@@ -57,6 +57,9 @@ const struct proc_maps *resolve_maps(struct resolve *r, int pid);
 /* Passes a record on, after its definitions. Raw kinds are consumed. 0, or what the sink said. */
 int resolve_record(struct resolve *r, const struct ev_hdr *h);
 
+/* An id for a prototype that BPF did not see; never one of BPF's. */
+uint32_t resolve_new_id(struct resolve *r);
+
 /* The stream's clock: CLOCK_MONOTONIC, ns. */
 uint64_t resolve_now(void);
 

@@ -79,6 +79,7 @@ struct resolve {
 	struct rname *names;
 	struct rbuild *builds;
 	uint32_t nbuilds;
+	uint32_t next_id; /* of prototypes that BPF did not see */
 	size_t body_bytes;
 	struct resolve_stats stats;
 	uint64_t buf[8192]; /* records under construction */
@@ -96,7 +97,8 @@ int resolve_emit(struct resolve *r, struct ev_hdr *h, size_t fixed, const char *
 
 /* resolve_proto.c */
 int resolve_proto_raw(struct resolve *r, const struct ev_proto_raw *raw);
-int resolve_names(struct resolve *r, const struct ev_sample *s);
+int resolve_names(struct resolve *r, const struct ev_hdr *h, const struct ev_frame *f,
+		  unsigned int nframes);
 void resolve_protos_drop(struct resolve *r, int pid); /* pid 0: all */
 
 /* resolve_sym.c */

@@ -295,9 +295,9 @@ int resolve_proto_raw(struct resolve *r, const struct ev_proto_raw *raw)
 }
 
 /* Names the call at a site. What was read counts only if the prototype is still the same after. */
-static int emit_name(struct resolve *r, const struct ev_sample *s, uint64_t site)
+static int emit_name(struct resolve *r, const struct ev_hdr *h, uint64_t site)
 {
-	struct ev_name e = {.h = s->h, .proto = EV_FRAME_PROTO(site), .pc = EV_FRAME_PC(site)};
+	struct ev_name e = {.h = *h, .proto = EV_FRAME_PROTO(site), .pc = EV_FRAME_PC(site)};
 	char text[KSTR_MAX] = "";
 	const char *name = text, *found;
 	struct rproto *p;
@@ -324,15 +324,16 @@ static int emit_name(struct resolve *r, const struct ev_sample *s, uint64_t site
 	return resolve_emit(r, &e.h, sizeof(e), &name, 1);
 }
 
-int resolve_names(struct resolve *r, const struct ev_sample *s)
+int resolve_names(struct resolve *r, const struct ev_hdr *h, const struct ev_frame *f,
+		  unsigned int nframes)
 {
 	unsigned int i;
 	struct rname *n;
 	uint64_t site;
 	int err;
 
-	for (i = 0; i + 1u < s->nframes; i++) {
-		const struct ev_frame *f = &s->f[i], *caller = f + 1;
+	for (i = 0; i + 1u < nframes; i++, f++) {
+		const struct ev_frame *caller = f + 1;
 
 		if ((f->kind != EV_FRAME_LUA && f->kind != EV_FRAME_C) ||
 		    caller->kind != EV_FRAME_LUA || EV_FRAME_PC(caller->addr) == EV_NO_PC)
@@ -348,7 +349,7 @@ int resolve_names(struct resolve *r, const struct ev_sample *s)
 			return -ENOMEM;
 		n->key = site;
 		HASH_ADD(hh, r->names, key, sizeof(n->key), n);
-		err = emit_name(r, s, site);
+		err = emit_name(r, h, site);
 		if (err)
 			return err;
 	}

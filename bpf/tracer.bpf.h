@@ -10,6 +10,9 @@
  * recorder, with one on jit_State.freetrace, which only a flush sets to 0.
  */
 
+#ifndef BPF_TRACER_BPF_H
+#define BPF_TRACER_BPF_H
+
 /* What is known of the recorder of one VM. Only the thread that runs the VM gets here: no races. */
 struct recorder {
 	u32 state;     /* jit_State.state as of the last hit */
@@ -456,3 +459,5 @@ int watch(struct bpf_perf_event_data *ctx)
 						     : EV_FLUSH_EXPLICIT);
 	return 0;
 }
+
+#endif

@@ -3,6 +3,7 @@
 
 #include "bpf/event.h"
 #include "bpf/mem.h"
+#include "bpf/memscan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,8 +16,6 @@
 /* Larger than any GG_State. */
 #define GG_MAX 8192
 #define ASM_MAX 65536
-#define PAGE 4096u
-#define CHUNK (256u * PAGE)
 
 /* gct of objects: ~LJ_T* of lj_obj.h. */
 enum { GCT_STR = 4, GCT_THREAD = 6, GCT_PROTO = 7, GCT_FUNC = 8, GCT_TAB = 11 };
@@ -76,7 +75,7 @@ static int gct_at(const struct check *c, uint64_t addr)
 
 static int is_pointer(uint64_t v)
 {
-	return v >= PAGE && v < 1ULL << 47 && !(v & 7);
+	return v >= 4096 && v < 1ULL << 47 && !(v & 7);
 }
 
 /* Displacement of an address in GG_State from the dispatch register. */
@@ -382,40 +381,38 @@ static size_t distances(unsigned int *d, size_t max)
 	return nd;
 }
 
-/* A pass over a process's private memory: match is called with each stretch that is present. */
-struct scan {
-	int pid, pagemap;
-	int (*match)(struct scan *s, uint64_t addr, size_t len);
-	uint64_t bytes;
-	/* for VMs */
+/* What a pass over the memory looks for. */
+struct search {
+	int pid;
+	/* VMs */
 	const struct proc_maps *maps;
 	struct vm_list *out;
 	struct vm_evidence *ev;
 	unsigned int dist[8];
 	size_t ndist;
-	/* for coroutines */
+	/* coroutines */
 	const struct vm *vm;
 	uint64_t *thread;
 	size_t nthreads, max;
-	uint64_t buf[CHUNK / 8];
 };
 
 /* Looks for lua_State.glref (offset 16 on all 64-bit builds) pointing a known distance ahead. */
-static int match_vm(struct scan *s, uint64_t addr, size_t len)
+static int match_vm(void *ctx, uint64_t addr, const uint64_t *word, size_t own, size_t n)
 {
+	struct search *s = ctx;
 	struct vm_evidence ev;
 	struct vm vm;
 	size_t i, j;
 	int err;
 
-	for (i = 0; i + 3 <= len / 8; i += 2) {
-		uint64_t a = addr + 8 * i, d = s->buf[i + 2] - a;
+	for (i = 0; i < own && i + 3 <= n; i += 2) {
+		uint64_t a = addr + 8 * i, d = word[i + 2] - a;
 
 		if (d >= 256)
 			continue;
 		for (j = 0; j < s->ndist && s->dist[j] != d; j++)
 			;
-		if (j == s->ndist || ((s->buf[i + 1] >> 8) & 0xff) != GCT_THREAD)
+		if (j == s->ndist || ((word[i + 1] >> 8) & 0xff) != GCT_THREAD)
 			continue;
 		err = vm_find_row(s->pid, s->maps, a + d, &vm, &ev);
 		if (!err)
@@ -431,108 +428,29 @@ static int match_vm(struct scan *s, uint64_t addr, size_t len)
 	return 0;
 }
 
-/* Which pages of a chunk are in memory: /proc/PID/pagemap bit 63. All, if it cannot be read. */
-static void present(const struct scan *s, uint64_t addr, size_t pages, unsigned char *here)
-{
-	uint64_t pm[CHUNK / PAGE];
-	size_t i;
-
-	memset(here, 1, pages);
-	if (s->pagemap < 0 ||
-	    pread(s->pagemap, pm, pages * 8, (off_t)(addr / PAGE * 8)) != (ssize_t)(pages * 8))
-		return;
-	for (i = 0; i < pages; i++)
-		here[i] = pm[i] >> 63;
-}
-
-/* Scans the runs of present pages of a chunk. A GG_State may begin near a run's end: 24 bytes do.
- */
-static int scan_chunk(struct scan *s, uint64_t addr, size_t len)
-{
-	unsigned char here[CHUNK / PAGE];
-	size_t pages = len / PAGE, i = 0, first;
-	long got;
-	int err = 0;
-
-	present(s, addr, pages, here);
-	while (i < pages && !err) {
-		if (!here[i]) {
-			i++;
-			continue;
-		}
-		for (first = i; i < pages && here[i]; i++)
-			;
-		got = mem_read_some(s->pid, addr + first * PAGE, s->buf, (i - first) * PAGE);
-		if (got == -ESRCH || got == -EPERM)
-			return (int)got;
-		if (got <= 0)
-			continue;
-		s->bytes += (uint64_t)got;
-		err = s->match(s, addr + first * PAGE, (size_t)got);
-	}
-	return err;
-}
-
-/* Memory an allocator may have: private, writable, of no file (or shown as [heap]). */
-static int is_heap(const struct proc_map *m)
-{
-	return (m->prot & (PROC_R | PROC_W)) == (PROC_R | PROC_W) && !m->inode &&
-	       strcmp(m->name, "[stack]") && strcmp(m->name, "[vvar]");
-}
-
-static int scan_memory(struct scan *s, const struct proc_maps *maps)
-{
-	char path[64];
-	uint64_t a;
-	size_t i;
-	int err = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", s->pid);
-	s->pagemap = open(path, O_RDONLY | O_CLOEXEC);
-	for (i = 0; i < maps->n && !err; i++) {
-		const struct proc_map *m = &maps->map[i];
-
-		for (a = m->start; is_heap(m) && a < m->end && !err; a += CHUNK)
-			err = scan_chunk(s, a, m->end - a < CHUNK ? m->end - a : CHUNK);
-	}
-	if (s->pagemap >= 0)
-		close(s->pagemap);
-	return err;
-}
-
 int vm_scan(int pid, const struct proc_maps *maps, struct vm_list *out, struct vm_evidence *ev)
 {
-	struct scan *s = calloc(1, sizeof(*s));
-	int err;
+	struct search s = {.pid = pid, .maps = maps, .out = out, .ev = ev};
 
 	vm_list_release(out);
-	if (!s)
-		return -ENOMEM;
-	s->pid = pid;
-	s->match = match_vm;
-	s->maps = maps;
-	s->out = out;
-	s->ev = ev;
-	s->ndist = distances(s->dist, sizeof(s->dist) / sizeof(s->dist[0]));
-	err = scan_memory(s, maps);
-	out->bytes = s->bytes;
-	free(s);
-	return err;
+	s.ndist = distances(s.dist, sizeof(s.dist) / sizeof(s.dist[0]));
+	return memscan(pid, maps, match_vm, &s, &out->bytes);
 }
 
 /* A lua_State: of this VM, and its stack's lowest slot holds it (lj_state.c:stack_init). */
-static int match_thread(struct scan *s, uint64_t addr, size_t len)
+static int match_thread(void *ctx, uint64_t addr, const uint64_t *word, size_t own, size_t n)
 {
+	struct search *s = ctx;
 	const struct layout *l = &s->vm->row->l;
 	uint64_t L, stack;
 	size_t i;
 
-	for (i = 0; i + 8 <= len / 8 && s->nthreads < s->max; i += 2) {
-		if (s->buf[i + l->L_glref / 8u] != s->vm->g ||
-		    ((s->buf[i + 1] >> 8) & 0xff) != GCT_THREAD)
+	for (i = 0; i < own && i + 8 <= n && s->nthreads < s->max; i += 2) {
+		if (word[i + l->L_glref / 8u] != s->vm->g ||
+		    ((word[i + 1] >> 8) & 0xff) != GCT_THREAD)
 			continue;
 		L = addr + 8 * i;
-		stack = s->buf[i + l->L_stack / 8u];
+		stack = word[i + l->L_stack / 8u];
 		if (is_pointer(stack) &&
 		    mem_u64(s->pid, stack) == ((uint64_t)TAG(GCT_THREAD) << 47 | L))
 			s->thread[s->nthreads++] = L;
@@ -543,24 +461,14 @@ static int match_thread(struct scan *s, uint64_t addr, size_t len)
 uint64_t *vm_threads(int pid, const struct proc_maps *maps, const struct vm *vm, size_t max,
 		     size_t *n)
 {
-	struct scan *s = calloc(1, sizeof(*s));
-	uint64_t *thread = malloc(max * sizeof(*thread));
+	struct search s = {.pid = pid, .vm = vm, .max = max};
+	uint64_t bytes = 0;
 
+	s.thread = malloc(max * sizeof(*s.thread));
 	*n = 0;
-	if (s && thread) {
-		s->pid = pid;
-		s->match = match_thread;
-		s->vm = vm;
-		s->thread = thread;
-		s->max = max;
-		if (!scan_memory(s, maps))
-			*n = s->nthreads;
-	} else {
-		free(thread);
-		thread = NULL;
-	}
-	free(s);
-	return thread;
+	if (s.thread && !memscan(pid, maps, match_thread, &s, &bytes))
+		*n = s.nthreads;
+	return s.thread;
 }
 
 void vm_list_release(struct vm_list *list)

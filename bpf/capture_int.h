@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the parts of the capture share: capture.c follows the processes, capture_events.c has the
+ * perf events, capture_vms.c tells BPF about VMs, capture_why.c finds the words for failures.
+ */
+#ifndef BPF_CAPTURE_INT_H
+#define BPF_CAPTURE_INT_H
+
+#include "bpf/capture.h"
+#include "bpf/process.h"
+#include "bpf/sampler.h"
+#include "bytecode/layout.h"
+
+#include <uthash.h>
+
+#include <sampler.skel.h>
+
+/* A process that we follow. */
+struct follow {
+	int pid;
+	uint32_t vmkey;
+	uint32_t nvms;
+	int sampled; /* it has a verified VM */
+	struct probes *probes;
+	int hinted;	      /* a sample showed a VM that is not in the list */
+	uint64_t since;	      /* ns: first seen, or exec */
+	uint64_t next;	      /* ns: next look; 0: not looked at yet */
+	uint64_t next_hinted; /* ns: no look because of hints before */
+	UT_hash_handle hh;
+};
+
+struct capture {
+	struct capture_opts opts;
+	struct sampler_bpf *skel;
+	struct ring_buffer *ring;
+	struct resolve *resolve;
+	resolve_sink_fn *sink;
+	void *ctx;
+	struct follow *procs;
+	const struct layout_row *row[SMP_LAYOUTS];
+	uint32_t nrows, next_vmkey;
+	int *fd;
+	struct bpf_link **link;
+	size_t nfds;
+	struct bpf_link *tp[3];
+	int running;
+	int err; /* of the sink, met inside the ring's callback */
+	struct smp_counters told;
+	char probe_text[512];
+	uint64_t next_clock;
+	struct capture_stats stats;
+};
+
+/* capture_events.c */
+int capture_open_events(struct capture *c);
+void capture_close_events(struct capture *c);
+
+/* capture_vms.c: tells BPF the VMs of a process, and puts probes on them; none: it is not sampled.
+ */
+int capture_install(struct capture *c, struct follow *f, const struct vm_list *vms);
+void capture_drop_vms(struct capture *c, const struct follow *f);
+
+/* capture_why.c: each returns err. */
+int capture_why_load(struct why *why, int err);
+int capture_why_event(struct why *why, int err);
+int capture_why_attach(struct why *why, int pid, int err);
+/*
+ * The process is there and readable, but no VM of it can be sampled: why not? 0 if that is only
+ * because it has not made one yet.
+ */
+int capture_why_no_vm(struct why *why, const struct proc_info *info, const struct module *mod,
+		      const struct vm_evidence *ev, int refused);
+
+#endif

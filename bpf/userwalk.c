@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+#include "bpf/userwalk.h"
+
+#include "bpf/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef int32_t s32;
+typedef uint64_t u64;
+
+#define WALK_INLINE static inline
+#define WALK_FN static
+#include "bpf/walk.h"
+
+struct seen {
+	struct seen_key key;
+	u32 id;
+	UT_hash_handle hh;
+};
+
+struct userwalk {
+	struct resolve *r;
+	int pid, err;
+	const struct vm *vm;
+	struct seen *seen;
+	struct scratch sc;
+};
+
+/* walk.h's callbacks have no context of their own: the walk that runs in this thread. */
+static _Thread_local struct userwalk *now;
+
+static int peek(void *dst, u32 size, u64 addr)
+{
+	return mem_read(now->pid, addr, dst, size);
+}
+
+static int rd(void *dst, u32 size, u64 addr)
+{
+	return peek(dst, size, addr);
+}
+
+static const struct layout *layout_at(u32 idx)
+{
+	(void)idx;
+	return &now->vm->row->l;
+}
+
+static u32 proto_seen(const struct seen_key *key)
+{
+	struct seen *s;
+
+	HASH_FIND(hh, now->seen, key, sizeof(*key), s);
+	return s ? s->id : EV_NO_PROTO;
+}
+
+static u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname)
+{
+	struct seen *s = calloc(1, sizeof(*s));
+	struct ev_proto_raw *raw = &sc->raw;
+	size_t len = sizeof(raw->chunk) - 1;
+	long n;
+
+	if (!s)
+		return EV_NO_PROTO;
+	memset(raw->chunk, 0, sizeof(raw->chunk));
+	n = mem_read_some(now->pid, chunkname, raw->chunk,
+			  raw->chunklen < len ? raw->chunklen : len);
+	if (n < 0)
+		n = 0;
+	memset(raw->chunk + n, 0, sizeof(raw->chunk) - (size_t)n);
+	raw->h.kind = EV_PROTO_RAW;
+	raw->h.size = sizeof(*raw);
+	raw->h.time = resolve_now();
+	raw->h.pid = raw->h.tid = (u32)now->pid;
+	raw->id = resolve_new_id(now->r);
+	raw->pt = key->pt;
+	raw->identity = key->identity;
+	now->err = resolve_record(now->r, &raw->h);
+	s->key = *key;
+	s->id = raw->id;
+	HASH_ADD(hh, now->seen, key, sizeof(s->key), s);
+	return s->id;
+}
+
+struct userwalk *userwalk_new(struct resolve *r, int pid, const struct vm *vm)
+{
+	struct userwalk *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return NULL;
+	u->r = r;
+	u->pid = pid;
+	u->vm = vm;
+	u->sc.raw.g = vm->g;
+	return u;
+}
+
+void userwalk_free(struct userwalk *u)
+{
+	struct seen *s, *tmp;
+
+	if (!u)
+		return;
+	HASH_ITER(hh, u->seen, s, tmp)
+	{
+		HASH_DEL(u->seen, s);
+		free(s);
+	}
+	free(u);
+}
+
+int userwalk_error(const struct userwalk *u)
+{
+	return u->err;
+}
+
+static struct walk walk_init(struct userwalk *u)
+{
+	struct walk w = {.g = u->vm->g, .tgid = (u32)u->pid};
+
+	now = u;
+	return w;
+}
+
+const struct ev_sample *userwalk_stack(struct userwalk *u, uint64_t L, int current)
+{
+	const struct layout *l = &u->vm->row->l;
+	struct ev_sample *s = sample_of(&u->sc);
+	struct walk w = walk_init(u);
+	u32 vmstate = 0, flags = 0, i;
+	u64 base, jit_base;
+
+	memset(s, 0, sizeof(*s));
+	base = enter(l, &w, L);
+	if (!base)
+		return NULL;
+	s->h.kind = EV_SAMPLE;
+	s->h.time = resolve_now();
+	s->h.pid = (u32)u->pid;
+	s->g = u->vm->g;
+	s->L = L;
+	if (current && !rd(&vmstate, 4, s->g + l->G_vmstate))
+		s->state = w.cf ? state_of((s32)vmstate) : EV_STATE_OUTSIDE;
+	start_saved(l, &w, base);
+	if (s->state == EV_STATE_TRACE) {
+		s->trace = vmstate;
+		emit_trace(l, &w, &u->sc, vmstate, 0, &flags);
+		jit_base = rd64(s->g + l->G_jit_base);
+		start_at(&w, jit_base ? jit_base : base, 0);
+	}
+	if (w.frame > w.bottom && judge(&w, w.frame + 8, 0) == BASE_NOT)
+		w.why = EV_WHY_BAD_BASE;
+	for (i = 0; !w.why && i < 2 * EV_MAX_FRAMES && !walk_step(&w, &u->sc); i++)
+		;
+	if (!w.n && !current)
+		return NULL;
+	s->why = w.why;
+	s->nframes = (u16)w.n;
+	s->flags = w.truncated ? EV_SF_TRUNCATED : 0;
+	s->h.size = (u32)(sizeof(*s) + w.n * sizeof(struct ev_frame));
+	return s;
+}
+
+void userwalk_position(struct userwalk *u, uint64_t pt, uint64_t pc, struct ev_frame *out)
+{
+	struct walk w = walk_init(u);
+
+	memset(out, 0, sizeof(*out));
+	emit_position(&u->vm->row->l, &w, &u->sc, pt, pc, out);
+}
