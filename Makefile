@@ -42,9 +42,10 @@ $(CAPTURE_OBJ): $(B)/skel/sampler.skel.h
 $(CAPTURE_OBJ): EXTRA_CFLAGS += -isystem $(B)/skel
 
 # The checked-in tables, made from the data beside them and from a LuaJIT with DWARF.
+TABLES := ff err ir bc points
 tables: $(B)/mklayouts $(B)/mktables
 	$(B)/mklayouts -e luajit2-20230119=$(shell tests/twin) bytecode/layouts.json > bytecode/layout_rows.h
-	$(B)/mktables bytecode/tables.json > bytecode/ff_tables.h
+	for k in $(TABLES); do $(B)/mktables $$k bytecode/tables.json > bytecode/$${k}_tables.h || exit 1; done
 
 $(B)/mk%: bytecode/mk%.c bytecode/layout.h
 	@mkdir -p $(@D)

@@ -119,6 +119,12 @@ const struct bc_gen *bc_gen_by_name(const char *name)
 	return NULL;
 }
 
+const struct bc_gen *bc_gens(size_t *n)
+{
+	*n = N_GENS;
+	return gens;
+}
+
 const char *bc_name(const struct bc_gen *gen, uint32_t op)
 {
 	return gen && op < gen->n ? gen->ops[op].name : NULL;

@@ -50,6 +50,18 @@ enum bc_id {
 const struct bc_gen *bc_gen_by_count(uint32_t n);
 const struct bc_gen *bc_gen_by_name(const char *name);
 
+/*
+ * The generation by the run of lj_bc_mode[] in a binary's read-only data (LuaJIT src/lj_bc.c).
+ * NULL: there is none, or there are several that disagree.
+ */
+const struct bc_gen *bc_gen_by_mode(const void *rodata, size_t len);
+
+/* All generations, oldest first, *n of them. */
+const struct bc_gen *bc_gens(size_t *n);
+
+/* Name of opcode op in the data's list of n opcodes, which must be that of the table. For tests. */
+const char *bc_listed_name(uint32_t n, uint32_t op);
+
 /* Name of opcode op, or NULL. */
 const char *bc_name(const struct bc_gen *gen, uint32_t op);
 

@@ -31,6 +31,8 @@ struct options {
 	const char *out[OPT_OUTS_MAX];
 	size_t nouts;
 	const char *format; /* for -o - */
+	const char *file;   /* an ELF file to look at */
+	const char *gen;    /* a generation or build by name */
 	const char *filter; /* regular expression for `top` */
 	const char *sort;
 	unsigned int frames; /* top -N; 0: no end */
@@ -48,6 +50,7 @@ int options_parse(struct options *o, int argc, char *const *argv, const char *ve
 /* A verb: returns the exit code. */
 typedef int verb_fn(const struct options *o);
 verb_fn verb_record, verb_report, verb_top, verb_ps, verb_bt, verb_doctor, verb_version;
+verb_fn verb_bc, verb_ff, verb_err, verb_ir, verb_explain;
 
 /* Set by SIGINT, SIGTERM and SIGHUP: 1 stop and write; 2 and more: quit now. */
 extern volatile sig_atomic_t stop_requested;

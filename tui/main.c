@@ -61,6 +61,14 @@ static void usage(FILE *f)
 	"  --lines          a frame for the current line above each Lua function\n" \
 	"  --per-process    keep processes apart: a root frame comm:pid\n"
 
+#define BUILD_HELP                                                                    \
+	"Build:\n"                                                                    \
+	"  -p PID           that of a process\n"                                      \
+	"  -f FILE          that of an ELF file with LuaJIT in it\n"                  \
+	"  --gen NAME       by name: G20, G21, G21b, 2.1.0-beta3, v2.1-20230119+52\n" \
+	"  (nothing)        all that are known\n"                                     \
+	"  --json           the same as JSON\n"
+
 static const struct verb verbs[] = {
     {"top", verb_top, "pgncrdTbNRsEwqj",
      "ljx top -b [TARGET] [-N FRAMES] [--refresh TIME] [-s COLUMN] [--filter RE]",
@@ -94,6 +102,22 @@ static const struct verb verbs[] = {
     {"ps", verb_ps, "j", "ljx ps [--json]", "list the LuaJIT processes", "", "  ljx ps\n"},
     {"doctor", verb_doctor, "pj", "ljx doctor [-p PID] [--json]",
      "tell what works here, and why not", "", "  ljx doctor -p 4242\n"},
+    {"bc", verb_bc, "pFGj", "ljx bc [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
+     "bytecodes by number and name, as this build has them", BUILD_HELP,
+     "  ljx bc 51 -p 4242\n  ljx bc FNEW\n"},
+    {"ff", verb_ff, "pFGj", "ljx ff [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
+     "fast functions (builtin#N) by number and name", BUILD_HELP,
+     "  ljx ff 85 -p 4242\n  ljx ff string.match -f /usr/bin/luajit\n"},
+    {"err", verb_err, "pFGj", "ljx err [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
+     "reasons of trace aborts by number and name", BUILD_HELP,
+     "  ljx err 7 -p 4242\n  ljx err LLEAVE\n"},
+    {"ir", verb_ir, "pFGj", "ljx ir [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
+     "IR instructions by number and name", BUILD_HELP, "  ljx ir 51 -p 4242\n"},
+    {"explain", verb_explain, "pFGj",
+     "ljx explain [REASON] [-p PID | -f FILE | --gen NAME] [--json]",
+     "what the reason of an abort means, and what helps", BUILD_HELP,
+     "  ljx explain FNEW\n  ljx explain 'NYI: bytecode 51'\n  ljx explain string.gsub\n"
+     "  ljx explain leaving loop\n"},
     {"version", verb_version, "j", "ljx version [--json]", "print the version", "", ""},
     {NULL, NULL, NULL, NULL, NULL, NULL, NULL},
 };

@@ -16,6 +16,8 @@ static const struct option longs[] = {
     {"duration", required_argument, NULL, 'd'},
     {"output", required_argument, NULL, 'o'},
     {"format", required_argument, NULL, 'f'},
+    {"file", required_argument, NULL, 'F'},
+    {"gen", required_argument, NULL, 'G'},
     {"batch", no_argument, NULL, 'b'},
     {"frames", required_argument, NULL, 'N'},
     {"refresh", required_argument, NULL, 'R'},
@@ -184,6 +186,12 @@ static int set_option(struct options *o, int c, const char *arg)
 		o->format = arg;
 		return strcmp(arg, "ljx") && strcmp(arg, "folded") && strcmp(arg, "svg") ? -EINVAL
 											 : 0;
+	case 'F':
+		o->file = arg;
+		return 0;
+	case 'G':
+		o->gen = arg;
+		return 0;
 	case 'N':
 		return parse_uint(arg, 1, 1000000000, &o->frames);
 	case 'R':
@@ -227,6 +235,9 @@ int options_parse(struct options *o, int argc, char *const *argv, const char *ve
 		}
 		if (c == -1)
 			break;
+		/* -f is --file for verbs that read one, --format for those that write. */
+		if (c == 'f' && argv[at][1] == 'f' && strchr(accepts, 'F'))
+			c = 'F';
 		if (c == ':')
 			return wrong(verb, "option %s needs a value", printable(argv[at]));
 		if (c == '?' || (!strchr(accepts, c) && c != 'Z'))

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* Made by bytecode/mktables.c from tables.json: do not edit. */
+
+static const struct tables_point points[] = {
+	{"upstream 2.0.5", 93, 0, 1, 0, 0},
+	{"upstream 2.1.0-beta1", 97, 2, 3, 1, 1},
+	{"upstream 2.1.0-beta2", 97, 2, 3, 2, 1},
+	{"upstream 2.1.0-beta3", 97, 4, 5, 2, 1},
+	{"upstream 2.1 2020-06-23", 97, 6, 7, 2, 3},
+	{"upstream 2.1 2021-03-25", 97, 8, 9, 2, 3},
+	{"upstream 2.1 2021-06-01", 97, 10, 11, 2, 3},
+	{"upstream 2.1 2024-04-19", 97, 10, 11, 3, 4},
+	{"upstream 2.1 2026-07-20", 104, 10, 11, 3, 4},
+	{"tarantool HEAD", 97, 12, 13, 3, 2},
+	{"openresty v2.1-20140101", 97, 14, 15, 4, 1},
+	{"openresty v2.1-20141024", 97, 2, 3, 4, 1},
+	{"openresty v2.1-20150622", 97, 2, 3, 5, 1},
+	{"openresty v2.1-20151028", 97, 2, 3, 2, 1},
+	{"openresty v2.1-20170405", 97, 4, 5, 2, 1},
+	{"openresty v2.1-20180419", 97, 16, 17, 2, 1},
+	{"openresty v2.1-20181029", 97, 18, 19, 2, 1},
+	{"openresty v2.1-20190131", 97, 20, 21, 2, 1},
+	{"openresty v2.1-20201001", 97, 22, 23, 2, 3},
+	{"openresty v2.1-20201008", 97, 24, 25, 2, 3},
+	{"openresty v2.1-20211210", 97, 26, 27, 2, 4},
+	{"openresty v2.1-20230119", 97, 26, 27, 2, 4},
+	{"openresty v2.1-20240314", 97, 26, 27, 2, 4},
+	{"upstream 2.0.0", 93, 28, 29, 6, 0},
+	{"upstream 2.0.3", 93, 0, 1, 7, 0},
+	{"tarantool 2022-11-21", 97, 12, 13, 2, 2},
+};
