@@ -234,10 +234,12 @@ static void all_missing(struct fctx *c, const char *reason)
 
 static void by_code(struct fctx *c)
 {
-	all_missing(c, c->f->jit ? "not looked for" : "no JIT");
+	all_missing(c, "not looked for");
 	finder_vm(c);
-	if (!c->f->jit)
+	if (!c->f->jit) {
+		all_missing(c, "no JIT");
 		return;
+	}
 	if (!fc_has(c, FINDER_A_DISP2J) || !fc_has(c, FINDER_A_G2DISP)) {
 		all_missing(c, "the VM's code does not tell where jit_State is");
 		return;
@@ -276,8 +278,12 @@ static void by_symbol(struct fctx *c, enum finder_id id)
 	uint64_t addr[CLONES_MAX];
 	size_t i, n;
 
-	/* A copy that lj_trace_hot does not call is of no use. */
-	if (id == FINDER_TRACE_INS && !fn->addr && fc_addr(c, FINDER_TRACE_STATE))
+	/*
+	 * A copy of lj_trace_ins that lj_trace_hot does not call is of no use. trace_start may be a
+	 * function of anybody in a program that LuaJIT is linked into.
+	 */
+	if (!fn->addr && ((id == FINDER_TRACE_INS && fc_addr(c, FINDER_TRACE_STATE)) ||
+			  strncmp(funcs[id].name, "lj_", 3) != 0))
 		return;
 	n = elfobj_clones(c->eo, funcs[id].name, addr, CLONES_MAX);
 	if (!n)

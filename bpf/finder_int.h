@@ -63,7 +63,7 @@ struct fins {
 	uint8_t emulated; /* the kernel's uprobes emulate it */
 };
 
-/* What one file may cost, in instructions decoded and followed; LuaJIT takes below half a million. */
+/* What one file may cost: instructions decoded and followed. LuaJIT takes below half a million. */
 #define FINDER_WORK (8u << 20)
 
 struct ffunc {

@@ -311,8 +311,8 @@ static __always_inline int start(const struct layout *l, struct walk *w, struct 
 }
 
 /*
- * Where the C stack that sp is in ends at most. A thread's own control block lies at the upper end of
- * its stack (fs points at it), but for the main thread, whose stack is above all others.
+ * Where the C stack that sp is in ends at most. A thread's own control block lies at the upper end
+ * of its stack (fs points at it), but for the main thread, whose stack is above all others.
  */
 static __always_inline u64 stack_end(u64 sp)
 {
@@ -325,7 +325,7 @@ static __always_inline u64 stack_end(u64 sp)
 static __always_inline u64 enter_current(const struct layout *l, struct walk *w,
 					 struct ev_sample *s, u64 sp)
 {
-	u64 base = enter(l, w, rd64(w->g + l->G_cur_L));
+	u64 base = enter(w, rd64(w->g + l->G_cur_L));
 	u32 i;
 
 	if (base && w->cf >= sp && w->cf < stack_end(sp))
@@ -337,7 +337,7 @@ static __always_inline u64 enter_current(const struct layout *l, struct walk *w,
 	 * begins where sp is, or where it will be when the registers that were saved are popped.
 	 */
 	for (i = 0; i <= 80; i += 8) {
-		base = enter(l, w, rd64(sp + i + l->CF_L));
+		base = enter(w, rd64(sp + i + l->CF_L));
 		if (base && w->cf == sp + i) {
 			s->flags |= EV_SF_REPAIRED;
 			return base;
@@ -428,7 +428,7 @@ static long pick_cb(u32 i, void *ctx)
 	struct pick *p = ctx;
 	const struct layout *l;
 	struct smp_vm *vm;
-	u64 L = 0, glref = 0, cf = 0;
+	u64 L = 0, cf, s[WALK_L_CFRAME / 8 + 1] = {};
 
 	p->key.idx = i;
 	vm = bpf_map_lookup_elem(&vms, &p->key);
@@ -441,11 +441,11 @@ static long pick_cb(u32 i, void *ctx)
 	l = bpf_map_lookup_elem(&layouts, &vm->layout);
 	if (!l || peek(&L, 8, vm->g + l->G_cur_L) || !L)
 		return 0;
-	if (peek(&glref, 8, L + l->L_glref) || glref != vm->g || peek(&cf, 8, L + l->L_cframe))
+	if (peek(s, sizeof(s), L) || s[WALK_L_GLREF / 8] != vm->g)
 		return 0;
 	p->any = vm->g;
 	p->any_layout = vm->layout;
-	cf &= ~3ULL;
+	cf = s[WALK_L_CFRAME / 8] & ~3ULL;
 	if (cf >= p->sp && cf - p->sp < p->dist) {
 		p->dist = cf - p->sp;
 		p->g = vm->g;
@@ -468,9 +468,7 @@ static __always_inline void hint_vm(const struct ev_hdr *h, u64 g)
 static __always_inline void fill(struct scratch *sc, struct regs *r, const struct smp_proc *proc)
 {
 	struct ev_sample *s = sample_of(sc);
-	struct pick p = {.key.key = proc->vmkey,
-			 .sp = r->sp,
-			 .dist = stack_end(r->sp) - r->sp};
+	struct pick p = {.key.key = proc->vmkey, .sp = r->sp, .dist = stack_end(r->sp) - r->sp};
 	u32 n = proc->nvms < SMP_VMS ? proc->nvms : SMP_VMS, layout = 0;
 	u64 g = vm_by_register(proc, r->r14, &layout);
 
@@ -573,7 +571,7 @@ int sample(struct bpf_perf_event_data *ctx)
 	s->h.size = size;
 	/* The last eighth is kept for trace events: they are few, and each one counts. */
 	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
-		    bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 8 * 7 ||
+		bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 8 * 7 ||
 	    bpf_ringbuf_output(&ring, s, size, BPF_RB_NO_WAKEUP))
 		COUNT(lost_samples);
 	return 0;
@@ -597,7 +595,7 @@ static __always_inline u32 inner_pid(struct task_struct *task)
 	if (level < 32) /* MAX_PID_NS_LEVEL */
 		bpf_probe_read_kernel(&nr, sizeof(nr),
 				      (const char *)pid + bpf_core_field_offset(pid->numbers) +
-					      level * bpf_core_type_size(struct upid));
+					  level * bpf_core_type_size(struct upid));
 	return nr;
 }
 

@@ -219,7 +219,7 @@ __noinline int on_abort(const struct trace_ctx *c, struct recorder *r, u64 error
 	w.g = c->g;
 	if (e->info >> 47 == TAG_FUNC)
 		emit_function(l, &w, &r->sc, e->info & GCMASK, 0, &e->about);
-	base = enter(l, &w, L);
+	base = enter(&w, L);
 	if (base) {
 		start_at(&w, base, pc + 4);
 		tv = rd64(base - 16);

@@ -136,7 +136,7 @@ const struct ev_sample *userwalk_stack(struct userwalk *u, uint64_t L, int curre
 	u64 base, jit_base;
 
 	memset(s, 0, sizeof(*s));
-	base = enter(l, &w, L);
+	base = enter(&w, L);
 	if (!base)
 		return NULL;
 	s->h.kind = EV_SAMPLE;

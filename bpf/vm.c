@@ -260,7 +260,9 @@ static int check_row(struct check *c)
 	const struct layout *l = c->l;
 
 	/* What bpf/walk.h takes for granted of all 64-bit builds. */
-	if (l->F_ffid != 10 || l->F_pc != 32 || l->L_glref != 16 || l->PT_size > EV_PROTO_HEAD)
+	if (l->F_ffid != 10 || l->F_pc != 32 || l->L_glref != 16 || l->L_base != 32 ||
+	    l->L_maxstack != 48 || l->L_stack != 56 || l->L_cframe != 80 ||
+	    l->PT_size > EV_PROTO_HEAD)
 		return expect(c, 0, "a layout that the sampler is not made for");
 	if (l->GG_size > GG_MAX || mem_read(c->pid, c->gg, c->buf, l->GG_size))
 		return expect(c, 0, "memory not readable at %#llx", (unsigned long long)c->gg);

@@ -22,8 +22,8 @@
 #include "bytecode/layout.h"
 
 #define GCMASK ((1ULL << 47) - 1)
-#define TAG_FUNC 0x1fff7ULL	 /* LJ_TFUNC << 47, lj_obj.h */
-#define TAG_THREAD 0x1fff9ULL	 /* LJ_TTHREAD */
+#define TAG_FUNC 0x1fff7ULL   /* LJ_TFUNC << 47, lj_obj.h */
+#define TAG_THREAD 0x1fff9ULL /* LJ_TTHREAD */
 
 enum { FRAME_LUA, FRAME_C, FRAME_CONT, FRAME_VARG }; /* link type & 3, lj_frame.h */
 #define FRAME_TYPEP 7
@@ -52,9 +52,15 @@ WALK_INLINE struct ev_trace *trace_of(struct scratch *sc)
 	return (struct ev_trace *)sc->head;
 }
 
-/* A GCfunc's ffid and pc are read in one go: on 64 bit they never moved. bpf/vm.c checks that. */
+/* A GCfunc and a lua_State are read in one go: on 64 bit these never moved. bpf/vm.c checks that.
+ */
 #define WALK_FUNC_FFID 10
 #define WALK_FUNC_PC 32
+#define WALK_L_GLREF 16
+#define WALK_L_BASE 32
+#define WALK_L_MAXSTACK 48
+#define WALK_L_STACK 56
+#define WALK_L_CFRAME 80
 
 struct walk {
 	u32 layout; /* index; functions of their own look it up again, the verifier wants it so */
@@ -283,17 +289,18 @@ WALK_INLINE u64 cframe_pc(const struct layout *l, const struct walk *w)
  * Reads the coroutine at L. Sets stack bounds and C frame, returns its base, or 0 if L is no
  * lua_State of this VM.
  */
-WALK_INLINE u64 enter(const struct layout *l, struct walk *w, u64 L)
+WALK_FN u64 enter(struct walk *w, u64 L)
 {
+	u64 s[WALK_L_CFRAME / 8 + 1] = {};
 
-	if (!L || rd64(L + l->L_glref) != w->g)
+	if (!w || !L || rd(s, sizeof(s), L) || s[WALK_L_GLREF / 8] != w->g)
 		return 0;
 	w->L = L;
-	w->stack = rd64(L + l->L_stack);
-	w->maxstack = rd64(L + l->L_maxstack);
+	w->stack = s[WALK_L_STACK / 8];
+	w->maxstack = s[WALK_L_MAXSTACK / 8];
 	w->bottom = w->stack + 8;
-	w->cf = rd64(L + l->L_cframe) & ~3ULL;
-	return rd64(L + l->L_base);
+	w->cf = s[WALK_L_CFRAME / 8] & ~3ULL;
+	return s[WALK_L_BASE / 8];
 }
 
 /*
@@ -317,7 +324,7 @@ WALK_FN int resumer(struct walk *w, struct scratch *sc)
 		return 1;
 	if (rd64(L + l->L_glref) != w->g || (rd64(L + l->L_cframe) & ~3ULL) != parent)
 		return 1;
-	base = enter(l, w, L);
+	base = enter(w, L);
 	if (!base)
 		return 1;
 	w->frame = base - 8;

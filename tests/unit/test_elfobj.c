@@ -64,6 +64,22 @@ __asm__(".text\n"
 	"	.cfi_endproc\n"
 	".p2align 4\n");
 
+/* What compilers make of one function: its clones, the cold part of it, and another function. */
+__asm__(".text\n"
+	".macro eo_clone name\n"
+	".type \"\\name\", @function\n"
+	"\"\\name\": .cfi_startproc\n"
+	"	nop; ret\n"
+	"	.cfi_endproc\n"
+	".size \"\\name\", 2\n"
+	".endm\n"
+	"eo_clone eo_test_clone.isra.0\n"
+	"eo_clone eo_test_clone.constprop.1.part.0\n"
+	"eo_clone eo_test_clone.llvm.123456\n"
+	"eo_clone eo_test_clone.cold\n"
+	"eo_clone eo_test_clone.isra.0.cold\n"
+	"eo_clone eo_test_clone2\n");
+
 extern const char eo_test_root[];
 
 static struct elfobj *open_path(const char *path)
@@ -151,6 +167,65 @@ static void test_alias(void **state)
 	no_symbol(eo, root + 8);
 	assert_int_equal(elfobj_lookup(eo, "eo_test_nothing", &root, &size), -ENOENT);
 	assert_int_equal(elfobj_lookup(eo, "", &root, &size), -ENOENT);
+	elfobj_free(eo);
+}
+
+static void test_clones(void **state)
+{
+	struct elfobj *eo = open_path("/proc/self/exe");
+	uint64_t base = address_of(eo, "eo_test_clone.isra.0"), addr[4] = {0}, size;
+
+	(void)state;
+	assert_int_equal(elfobj_clones(eo, "eo_test_clone", addr, 4), 3);
+	assert_int_equal(addr[0] + addr[1] + addr[2], 3 * base + 2 + 4);
+	assert_int_equal(addr[3], 0);
+	addr[1] = 0;
+	assert_int_equal(elfobj_clones(eo, "eo_test_clone", addr, 1), 3);
+	assert_int_equal(addr[1], 0);
+	assert_int_equal(elfobj_clones(eo, "eo_test_clone2", addr, 4), 1);
+	assert_int_equal(addr[0], base + 10);
+	assert_int_equal(elfobj_clones(eo, "eo_test_nothing", addr, 4), 0);
+	assert_int_equal(elfobj_export(eo, "eo_test_clone2", &base, &size), -ENOENT);
+	elfobj_free(eo);
+
+	eo = open_path(LIBLUAJIT);
+	assert_int_equal(elfobj_export(eo, "lua_sethook", &base, &size), 0);
+	assert_int_equal(address_of(eo, "lua_sethook"), base);
+	assert_int_equal(elfobj_export(eo, "memcpy", &base, &size), -ENOENT);
+	elfobj_free(eo);
+}
+
+static void test_code(void **state)
+{
+	struct elfobj *eo = open_path("/proc/self/exe");
+	uint64_t first = address_of(eo, "eo_test_first"), bare = address_of(eo, "eo_test_bare");
+	uint64_t start, end, last = 0, at = 0;
+	unsigned char buf[8];
+	size_t n = 0;
+
+	(void)state;
+	assert_int_equal(elfobj_next_func(eo, first, &start, &end), 0);
+	assert_int_equal(start, first);
+	assert_int_equal(end, first + 8);
+	assert_int_equal(elfobj_next_func(eo, first - 1, &start, &end), 0);
+	assert_int_equal(start, first);
+	assert_int_equal(elfobj_next_func(eo, first + 1, &start, &end), 0);
+	assert_true(start > bare);
+	for (; !elfobj_next_func(eo, at, &start, &end); at = start + 1, n++) {
+		assert_true(start >= at && start > last && end > start);
+		last = start;
+	}
+	assert_true(n > 10);
+	assert_int_equal(elfobj_next_func(eo, UINT64_MAX, &start, &end), -ENOENT);
+
+	assert_int_equal(elfobj_read(eo, first, buf, 8), 8);
+	assert_memory_equal(buf, "\x90\x90\x90\x90\x90\x90\x90\xc3", 8);
+	assert_int_equal(elfobj_read(eo, UINT64_MAX, buf, 8), 0);
+	assert_int_equal(elfobj_text(eo, first, &start, &end), 0);
+	assert_true(start <= first && first < end);
+	assert_int_equal(elfobj_read(eo, end - 4, buf, 8), 4);
+	assert_int_equal(elfobj_text(eo, end, &start, &end), -ENOENT);
+	assert_int_equal(elfobj_text(eo, elfobj_first_vaddr(eo), &start, &end), -ENOENT);
 	elfobj_free(eo);
 }
 
@@ -713,6 +788,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_alias),
 	    cmocka_unit_test(test_sizeless),
+	    cmocka_unit_test(test_clones),
+	    cmocka_unit_test(test_code),
 	    cmocka_unit_test(test_mapped),
 	    cmocka_unit_test(test_debug),
 	    cmocka_unit_test(test_libluajit),
