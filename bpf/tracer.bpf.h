@@ -305,25 +305,44 @@ static __always_inline void trace_ctx_arg(struct trace_ctx *c, const struct layo
 	c->J = arg - l->GG_g + l->GG_J;
 }
 
+/*
+ * The number of a restarted trace that was compiled: trace_stop has put it into the return
+ * instruction where it starts. 0: it was not compiled.
+ */
+static __always_inline u32 restarted_trace(const struct trace_ctx *c, const struct layout *l)
+{
+	u64 pc = rd64(c->J + l->J_cur + l->T_startpc), T;
+	u32 trace = rd32(pc) >> 16;
+
+	if (!trace || trace >= rd32(c->J + l->J_sizetrace))
+		return 0;
+	T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)trace);
+	return T && rd64(T + l->T_startpc) == pc ? trace : 0;
+}
+
 /* The recorder is idle again: it compiled the trace, or gave it up. */
 static __always_inline void on_finish(const struct trace_ctx *c, struct recorder *r,
 				      const struct layout *l)
 {
 	/* trace_abort has popped the error, which still is where it was. */
 	u64 error = rd64(rd64(rd64(c->J + l->J_L) + l->L_top)), T;
-	u32 trace = r->trace ? r->trace : r->restarted;
+	u32 trace = r->trace, stopped;
 
-	T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)trace);
-	if (T == c->J + l->J_cur)
-		T = 0;
-	if (!r->trace && !T && error == DOWNREC_TV)
-		trace = 0; /* it was not restarted after all, see trace_downrec */
-	if (!r->trace && trace)
-		announce(c, r, trace);
+	if (trace) {
+		T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)trace);
+		stopped = T && T != c->J + l->J_cur;
+	} else {
+		trace = restarted_trace(c, l);
+		stopped = trace != 0;
+		if (!trace && error != DOWNREC_TV) /* that: not restarted, see trace_downrec */
+			trace = r->restarted;
+		if (trace)
+			announce(c, r, trace);
+	}
 	r->restarted = 0;
 	if (!trace)
 		return;
-	if (T)
+	if (stopped)
 		on_stop(c, r, l);
 	else
 		abort_now(c, r, error);
@@ -356,9 +375,39 @@ int probe_update(struct pt_regs *ctx)
 	return 0;
 }
 
+struct free_search {
+	u64 vec;
+	u32 trace;
+	u32 until;
+};
+
+static long free_cb(u32 i, void *ctx)
+{
+	struct free_search *f = ctx;
+
+	if (f->trace >= f->until || !rd64(f->vec + 8 * (u64)f->trace))
+		return 1;
+	f->trace++;
+	return 0;
+}
+
+/* The number that trace_findfree gives next, when trace itself is free again. */
+static __always_inline u32 free_before(const struct trace_ctx *c, const struct layout *l, u32 trace)
+{
+	struct free_search f = {
+	    .vec = rd64(c->J + l->J_trace), .trace = rd32(c->J + l->J_freetrace), .until = trace};
+
+	if (!f.trace)
+		f.trace = 1;
+	bpf_loop(1u << 16, free_cb, &f, 0);
+	return f.trace < trace ? f.trace : trace;
+}
+
 /*
  * lj_trace_err(J, e): only for down-recursion, which trace_downrec restarts at once, without a call
- * of lj_dispatch_update. The new recording gets the same trace number: it is the lowest free one.
+ * of lj_dispatch_update. The new recording gets the lowest free trace number: its own, which is
+ * free by then, or a lower one that was freed meanwhile, to which freetrace points
+ * (trace_findfree).
  */
 SEC("uprobe")
 int probe_err(struct pt_regs *ctx)
@@ -383,7 +432,7 @@ int probe_err(struct pt_regs *ctx)
 	trace = r->trace;
 	if (trace)
 		abort_now(&c, r, DOWNREC_TV);
-	r->restarted = trace;
+	r->restarted = trace ? free_before(&c, l, trace) : 0;
 	return 0;
 }
 

@@ -14,6 +14,8 @@ static int sink(void *ctx, const struct ev_hdr *h)
 	struct live *l = ctx;
 	int err = prof_add(l->prof, h);
 
+	if (!err && l->tap)
+		err = jit_tap_record(l->tap, h);
 	if (!err && l->writer)
 		err = rec_write(l->writer, h);
 	return err;
@@ -81,10 +83,14 @@ static int add_targets(struct live *l, struct why *why)
 	return 0;
 }
 
-int live_start(struct live *l, const struct options *o, struct rec_writer *writer)
+int live_start(struct live *l, const struct options *o, struct rec_writer *writer,
+	       struct jit_tap *tap)
 {
-	struct capture_opts co = {
-	    .rate = o->rate, .per_thread = o->per_thread, .nothing = o->nothing};
+	struct capture_opts co = {.rate = o->rate,
+				  .per_thread = o->per_thread,
+				  .nothing = o->nothing,
+				  .no_samples = tap != NULL,
+				  .traces = tap ? o->probe : CAPTURE_TRACES_OFF};
 	struct prof_opts po = {.lines = o->lines, .per_process = o->per_process};
 	struct why why = {.code = 0};
 	const struct capture_stats *s;
@@ -93,6 +99,7 @@ int live_start(struct live *l, const struct options *o, struct rec_writer *write
 	memset(l, 0, sizeof(*l));
 	l->o = o;
 	l->writer = writer;
+	l->tap = tap;
 	code = targets_find(o, &l->targets);
 	if (code)
 		return code;

@@ -6,6 +6,7 @@
 #include "bpf/capture.h"
 #include "bpf/event.h"
 #include "bpf/why.h"
+#include "jittrace/jt.h"
 #include "profiler/prof.h"
 
 #include <signal.h>
@@ -38,7 +39,10 @@ struct options {
 	unsigned int frames; /* top -N; 0: no end */
 	double refresh;
 	unsigned int rows;
-	int batch, lines, per_process, per_thread, json, quiet, nothing;
+	int batch, lines, per_process, per_thread, json, quiet, nothing, stacks, check;
+	const char *jv;	   /* --jv: "", "name" or "number"; NULL: not given */
+	unsigned int only; /* trace: bits 1 << EV_TRACE_* */
+	enum capture_traces probe;
 	const char *arg[8]; /* operands */
 	size_t nargs;
 };
@@ -50,6 +54,7 @@ int options_parse(struct options *o, int argc, char *const *argv, const char *ve
 /* A verb: returns the exit code. */
 typedef int verb_fn(const struct options *o);
 verb_fn verb_record, verb_report, verb_top, verb_ps, verb_bt, verb_doctor, verb_version;
+verb_fn verb_trace, verb_traces, verb_nyi;
 verb_fn verb_bc, verb_ff, verb_err, verb_ir, verb_explain;
 
 /* Set by SIGINT, SIGTERM and SIGHUP: 1 stop and write; 2 and more: quit now. */
@@ -114,6 +119,51 @@ int output_commit(struct output *out, struct why *why);
 /* Removes what was not committed. */
 void output_abort(struct output *out);
 
+/* ---- recordings (replay.c) ---- */
+
+/*
+ * Passes each record of a recording ("-": standard input) to fn until that returns non-zero. What
+ * the file lacks is told on stderr. 0, what fn returned, or -errno and why; -EBADMSG: it is
+ * corrupt, and all up to the damage was passed.
+ */
+typedef int record_fn(void *ctx, const struct ev_hdr *h);
+int replay(const char *path, record_fn *fn, void *ctx, struct why *why);
+
+/* Is this operand a recording, by its name? */
+int is_recording(const char *arg);
+
+/* ---- trace events (jitrun.c) ---- */
+
+struct jit_tap {
+	struct jt *jt;						     /* gets every record */
+	void (*event)(struct jit_tap *t, const struct ev_trace *ev); /* and then this; or NULL */
+	int done; /* set by event: it wants no more */
+	const struct options *o;
+	const char *file; /* the recording, or NULL: live */
+	uint32_t pid;	  /* only this process; 0: all */
+	unsigned int shown;
+	uint64_t now; /* time of the last record */
+};
+
+/* file: an operand that is a recording, or NULL. 0, or an exit code, printed. */
+int jit_tap_init(struct jit_tap *t, const struct options *o, const char *file);
+void jit_tap_release(struct jit_tap *t);
+
+/* Takes one record. 0 or -ENOMEM. */
+int jit_tap_record(struct jit_tap *t, const struct ev_hdr *h);
+
+/*
+ * Feeds the tap from its recording or from the live targets, until their end, the time is up or it
+ * is done. 0 or an exit code, printed; what came is in the tap.
+ */
+int jit_run(struct jit_tap *t);
+
+/* A place as the tables show it: the path without its folders, cut to width (0: not). */
+const char *short_place(const struct jt_loc *loc, size_t width);
+
+/* A place for JSON documents. */
+struct json_t *json_place(const struct jt_loc *loc);
+
 /* ---- a live run (live.c) ---- */
 
 struct live {
@@ -122,11 +172,16 @@ struct live {
 	struct capture *capture;
 	struct prof *prof;
 	struct rec_writer *writer; /* NULL: nothing is recorded */
+	struct jit_tap *tap;	   /* NULL: no trace events */
 	uint64_t start;		   /* ns */
 };
 
-/* Finds and attaches the targets and starts sampling. 0 or an exit code, printed. */
-int live_start(struct live *l, const struct options *o, struct rec_writer *writer);
+/*
+ * Finds and attaches the targets and starts sampling; with a tap, trace events instead. 0 or an
+ * exit code, printed.
+ */
+int live_start(struct live *l, const struct options *o, struct rec_writer *writer,
+	       struct jit_tap *tap);
 
 /* Samples for up to ms. 1: go on; 0: no target is left; < 0: -errno. */
 int live_poll(struct live *l, int ms);

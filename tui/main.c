@@ -57,6 +57,10 @@ static void usage(FILE *f)
 	"  -d TIME          stop after this long: 30, 30s, 5m, 1h (until ^C)\n"                 \
 	"  --per-thread     an event per thread instead of one per CPU: exact counts, but it\n" \
 	"                   costs microseconds at each context switch\n"
+#define JIT_HELP                                                               \
+	"  -d TIME          stop after this long: 30, 30s, 5m, 1h (until ^C)\n" \
+	"  --probe KIND     auto, uprobe or watch (auto)\n"                     \
+	"  -q               no messages\n"
 #define SHAPE_HELP                                                                  \
 	"  --lines          a frame for the current line above each Lua function\n" \
 	"  --per-process    keep processes apart: a root frame comm:pid\n"
@@ -97,6 +101,38 @@ static const struct verb verbs[] = {
      "  --pid PID        only this process\n"
      "  --rows N         rows printed (20)\n" SHAPE_HELP,
      "  ljx report run.ljx\n  ljx report run.ljx -o run.svg --lines\n"},
+    {"trace", verb_trace, "pgncdNoqjJOQ",
+     "ljx trace [TARGET] [--jv[=name|number]] [--only TYPES] [-N COUNT] [-d TIME]\n"
+     "       ljx trace FILE.ljx [...]",
+     "log what the JIT compiler starts, compiles, gives up and throws away",
+     TARGET_HELP "Options:\n"
+		 "  --jv             print what luajit -jv prints; =name, =number: bytecodes so\n"
+		 "  --only TYPES     of start,stop,abort,flush (stop,abort,flush)\n"
+		 "  -N N             stop after N lines\n"
+		 "  -o FILE.ljx      record, too\n"
+		 "  --json           an object per line\n" JIT_HELP,
+     "  ljx trace -p 4242\n  ljx trace --jv -- luajit script.lua\n"
+     "  ljx trace run.ljx --only abort\n"},
+    {"nyi", verb_nyi, "pgncdsoqjwQKC",
+     "ljx nyi [LOCATION] [TARGET] [-d TIME]\n       ljx nyi [LOCATION] FILE.ljx",
+     "where recordings abort and traces end, and why",
+     TARGET_HELP "LOCATION: FILE, FILE:LINE, FILE:A-B or func:NAME, of the abort or the start\n"
+		 "Options:\n"
+		 "  -s COLUMN        sort by cost, count or last\n"
+		 "  --stacks         the most frequent Lua stack of each\n"
+		 "  --check          exit with 10 if there are any\n"
+		 "  --rows N         rows printed (20)\n"
+		 "  -o FILE.ljx      record, too\n"
+		 "  --json           all of it as JSON\n" JIT_HELP,
+     "  ljx nyi -p 4242 -d 30\n  ljx nyi json.lua:40-96 run.ljx --stacks\n"},
+    {"traces", verb_traces, "pgncdoqjwQ",
+     "ljx traces [NUMBER] [TARGET] [-d TIME]\n       ljx traces [NUMBER] FILE.ljx",
+     "the traces that were compiled and live",
+     TARGET_HELP "Options:\n"
+		 "  --rows N         rows printed (20)\n"
+		 "  -o FILE.ljx      record, too\n"
+		 "  --json           all of it as JSON\n" JIT_HELP,
+     "  ljx traces -p 4242 -d 10\n  ljx traces 17 run.ljx\n"},
     {"bt", verb_bt, "pgnj", "ljx bt [TARGET]", "print every VM's and coroutine's Lua stack once",
      TARGET_HELP, "  ljx bt -p 4242\n"},
     {"ps", verb_ps, "j", "ljx ps [--json]", "list the LuaJIT processes", "", "  ljx ps\n"},

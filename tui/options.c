@@ -29,6 +29,12 @@ static const struct option longs[] = {
     {"per-process", no_argument, NULL, 'P'},
     {"json", no_argument, NULL, 'j'},
     {"quiet", no_argument, NULL, 'q'},
+    {"jv", optional_argument, NULL, 'J'},
+    {"only", required_argument, NULL, 'O'},
+    {"count", required_argument, NULL, 'N'},
+    {"probe", required_argument, NULL, 'Q'},
+    {"stacks", no_argument, NULL, 'K'},
+    {"check", no_argument, NULL, 'C'},
     {"nothing", no_argument, NULL, 'Z'}, /* for benchmarks: the events alone */
     {NULL, 0, NULL, 0},
 };
@@ -142,6 +148,56 @@ static int parse_pids(struct options *o, const char *arg)
 	return err ? err : o->npids ? 0 : -EINVAL;
 }
 
+static const char *const top_sorts[] = {"self", "total", "name", NULL};
+static const char *const nyi_sorts[] = {"cost", "count", "last", NULL};
+static const char *const jv_styles[] = {"name", "number", NULL};
+static const char *const probes[] = {"auto", "uprobe", "watch", NULL};
+static const char *const events[] = {"start", "stop", "abort", "flush", NULL};
+
+static int index_of(const char *arg, size_t len, const char *const *list)
+{
+	int i;
+
+	for (i = 0; list[i]; i++)
+		if (strlen(list[i]) == len && !memcmp(list[i], arg, len))
+			return i;
+	return -EINVAL;
+}
+
+static int one_of(const char *arg, const char *const *list)
+{
+	return index_of(arg, strlen(arg), list) < 0 ? -EINVAL : 0;
+}
+
+/* "stop,abort" */
+static int parse_only(struct options *o, const char *arg)
+{
+	o->only = 0;
+	for (;;) {
+		size_t len = strcspn(arg, ",");
+		int i = index_of(arg, len, events);
+
+		if (i < 0)
+			return i;
+		o->only |= 1u << (EV_TRACE_START + i);
+		if (!arg[len])
+			return 0;
+		arg += len + 1;
+	}
+}
+
+static int parse_probe(struct options *o, const char *arg)
+{
+	static const enum capture_traces kind[] = {CAPTURE_TRACES_AUTO, CAPTURE_TRACES_UPROBE,
+						   CAPTURE_TRACES_WATCH};
+	int i = index_of(arg, strlen(arg), probes);
+
+	if (i < 0)
+		return i;
+	o->probe = kind[i];
+	return 0;
+}
+
 static int set_flag(struct options *o, int c)
 {
 	int *flag = c == 'b'   ? &o->batch
@@ -150,6 +206,8 @@ static int set_flag(struct options *o, int c)
 		    : c == 'P' ? &o->per_process
 		    : c == 'j' ? &o->json
 		    : c == 'q' ? &o->quiet
+		    : c == 'K' ? &o->stacks
+		    : c == 'C' ? &o->check
 		    : c == 'Z' ? &o->nothing
 			       : NULL;
 
@@ -198,13 +256,19 @@ static int set_option(struct options *o, int c, const char *arg)
 		return parse_time(arg, &o->refresh) || o->refresh < 0.05 ? -EINVAL : 0;
 	case 's':
 		o->sort = arg;
-		return strcmp(arg, "self") && strcmp(arg, "total") && strcmp(arg, "name") ? -EINVAL
-											  : 0;
+		return one_of(arg, !strcmp(o->verb, "nyi") ? nyi_sorts : top_sorts);
 	case 'E':
 		o->filter = arg;
 		return 0;
 	case 'w':
 		return parse_uint(arg, 1, 100000, &o->rows);
+	case 'J':
+		o->jv = arg ? arg : "";
+		return arg ? one_of(arg, jv_styles) : 0;
+	case 'O':
+		return parse_only(o, arg);
+	case 'Q':
+		return parse_probe(o, arg);
 	default:
 		return set_flag(o, c);
 	}
@@ -222,7 +286,9 @@ int options_parse(struct options *o, int argc, char *const *argv, const char *ve
 	o->rate = 99;
 	o->refresh = 1;
 	o->rows = 20;
-	o->sort = "self";
+	o->sort = !strcmp(verb, "nyi") ? "cost" : "self";
+	o->only = 1u << EV_TRACE_STOP | 1u << EV_TRACE_ABORT | 1u << EV_TRACE_FLUSH;
+	o->probe = CAPTURE_TRACES_AUTO;
 	opterr = 0;
 	optind = 2;
 	for (;;) {

@@ -213,7 +213,7 @@ int verb_record(const struct options *opts)
 	if (open_all(&o, &os, &why))
 		return complain(&o, &why);
 	stop_on_signals();
-	code = live_start(&l, &o, os.writer);
+	code = live_start(&l, &o, os.writer, NULL);
 	if (code) {
 		abort_all(&os);
 		return o.cmd ? 125 : code;

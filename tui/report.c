@@ -1,47 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include "bpf/rec.h"
 #include "tui/ljx.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* Folds a recording. What it lacks is told on stderr, not hidden. */
-static int load(const struct options *o, const char *path, struct prof *p, struct why *why)
+static int fold(void *ctx, const struct ev_hdr *h)
 {
-	int fd = !strcmp(path, "-") ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
-	const struct rec_end *end;
-	struct rec_reader *r;
-	const struct ev_hdr *h;
-	int err;
-
-	if (fd < 0)
-		return why_set(why, WHY_INTERNAL, -errno, "cannot read '%s': %s", printable(path),
-			       strerror(errno));
-	err = rec_reader_new(fd, printable(path), &r, why);
-	while (!err && (h = rec_next(r)))
-		err = prof_add(p, h);
-	if (!err) {
-		end = rec_reader_end(r);
-		if (end->truncated)
-			fprintf(stderr, "ljx: '%s' was not finished by its writer; used %llu bytes\n",
-				printable(path), (unsigned long long)end->good_bytes);
-		if (end->bad_records)
-			fprintf(stderr, "ljx: '%s': %llu malformed records skipped\n",
-				printable(path), (unsigned long long)end->bad_records);
-		err = end->corrupt
-			  ? why_set(why, WHY_INTERNAL, -EBADMSG, "'%s' is corrupt after byte %llu",
-				    printable(path), (unsigned long long)end->good_bytes)
-			  : 0;
-		rec_reader_free(r);
-	}
-	close(fd);
-	if (err == -ENOMEM)
-		why_set(why, WHY_INTERNAL, err, "out of memory");
-	(void)o;
-	return err;
+	return prof_add(ctx, h);
 }
 
 static int convert(const struct options *o, const struct prof *p, struct why *why)
@@ -103,7 +69,7 @@ int verb_report(const struct options *o)
 	p = prof_new(&po);
 	if (!p)
 		return complain(o, (why_set(&why, WHY_INTERNAL, -ENOMEM, "out of memory"), &why));
-	err = load(o, o->arg[0], p, &why);
+	err = replay(o->arg[0], fold, p, &why);
 	/* Up to the damage all is good: show it, and then fail. */
 	corrupt = err == -EBADMSG;
 	if (!err || corrupt) {

@@ -9,14 +9,16 @@ Header = namedtuple("Header", "kind cpu size time pid tid")
 Sample = namedtuple("Sample", "h ip g L trace flags state why frames")
 Frame = namedtuple("Frame", "addr line kind ffid")
 Record = namedtuple("Record", "h fields strings")
+Event = namedtuple("Event", "h g mcode info trace parent exitno link root szmcode nins error nsnap "
+                            "type kind linktype cause flags start end about text frames")
 
-SAMPLE, META = 1, 15
+SAMPLE, META, EVENT = 1, 15, 17
 # kind -> (name, format of the fields, number of strings)
 KINDS = {
     4: ("proc", "QII", 3), 5: ("build", "II", 4), 6: ("vm", "QII", 0), 7: ("func", "IIQQiiII", 1),
     8: ("name", "IIII", 1), 9: ("sym", "QQQII", 2), 10: ("fork", "II", 0), 11: ("exec", "", 0),
     12: ("exit", "iI", 0), 13: ("lost", "QQ", 0), 14: ("clock", "Q", 0), 15: ("meta", "II", 4),
-    16: ("ff", "II", 1),
+    16: ("ff", "II", 1), 18: ("spot", "QQIBB2xIHHBB6x", 0), 19: ("jit", "QQIIII24i", 0),
 }
 NUMBER = {name: kind for kind, (name, _, _) in KINDS.items()}
 
@@ -25,6 +27,11 @@ TRACE, INTERP, C, OUTSIDE = 1, 2, 3, 9
 WHY_NO_VM = 2
 KERNEL, TRUNCATED, REPAIRED = 1, 2, 16
 LUA, CFUNC, FAST, COROUTINE, TRACE_FRAME = 1, 2, 3, 4, 5
+# enum ev_trace_type, ev_trace_kind, ev_flush_cause; LJ_TRLINK_*
+START, STOP, ABORT, FLUSH = 1, 2, 3, 4
+ROOT_TRACE, SIDE_TRACE, STITCHED_TRACE = 1, 2, 3
+EXPLICIT, TABLE, MCODE = 1, 2, 3
+LINK_ROOT, LINK_LOOP, LINK_INTERP, LINK_RETURN, LINK_STITCH = 1, 2, 6, 7, 8
 
 
 def strings(data, n):
@@ -44,6 +51,20 @@ def sample(h, data):
         assert pad == 0
         frames.append(Frame(addr, line, kind, ffid))
     return Sample(h, ip, g, lstate, trace, flags, state, why, frames)
+
+
+def frame(data, at):
+    addr, line, kind, ffid, pad = struct.unpack_from("<QIBBH", data, at)
+    assert pad == 0
+    return Frame(addr, line, kind, ffid)
+
+
+def event(h, data):
+    *fields, n = struct.unpack_from("<QQQIIIIIIIIHBBBBBB", data, 24)
+    assert h.size == 200 + 16 * n
+    ends = [frame(data, 88 + 16 * i) for i in range(3)]
+    frames = [frame(data, 200 + 16 * i) for i in range(n)]
+    return Event(h, *fields, *ends, data[136:200].split(b"\0")[0], frames)
 
 
 def records(path):
@@ -71,6 +92,8 @@ def block_records(block):
         data = block[at:at + h.size]
         if h.kind == SAMPLE:
             found.append(sample(h, data))
+        elif h.kind == EVENT:
+            found.append(event(h, data))
         else:
             assert h.kind in KINDS, f"a recording must not hold kind {h.kind}"
             _, fmt, n = KINDS[h.kind]
@@ -83,6 +106,10 @@ def block_records(block):
 
 def samples(recs):
     return [r for r in recs if r.h.kind == SAMPLE]
+
+
+def events(recs):
+    return [r for r in recs if r.h.kind == EVENT]
 
 
 def of(recs, name):
@@ -115,6 +142,25 @@ class Writer:
         for kind, addr, line, ffid in frames:
             body += struct.pack("<QIBBH", addr, line, kind, ffid, 0)
         self.put(SAMPLE, body, pid)
+
+    def event(self, type, trace=0, start=None, end=None, about=None, frames=(), kind=ROOT_TRACE,
+              g=0x1000, text=b"", pid=None, **rest):
+        """A trace event; frames as those of a sample."""
+        value = dict.fromkeys(("mcode", "info", "parent", "exitno", "link", "root", "szmcode", "nins",
+                               "error", "nsnap", "linktype", "cause", "flags"), 0)
+        assert set(rest) <= set(value)
+        v = {**value, **rest}
+        body = struct.pack("<QQQIIIIIIIIHBBBBBB", g, v["mcode"], v["info"], trace, v["parent"],
+                           v["exitno"], v["link"], v["root"], v["szmcode"], v["nins"], v["error"],
+                           v["nsnap"], type, kind if type != FLUSH else 0, v["linktype"],
+                           v["cause"], v["flags"], len(frames))
+        for f in (start, end, about):
+            k, addr, line, ffid = f or (0, 0, 0, 0)
+            body += struct.pack("<QIBBH", addr, line, k, ffid, 0)
+        body += struct.pack("64s", text)
+        for k, addr, line, ffid in frames:
+            body += struct.pack("<QIBBH", addr, line, k, ffid, 0)
+        self.put(EVENT, body, pid)
 
     def flush(self):
         if self.block:

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Folds the trace recorder's events into a log, a table of the live traces of each VM and a table
+ * of the places where recordings fail.
+ *
+ * Pure: no I/O, no clock. It owns all it remembers and bounds it; what it had to let go of is
+ * counted in jt_stats. Records must have passed rec_check. Functions are keyed by identity (build,
+ * chunkname, linedefined, last line, content), a place by that and the bytecode position; names are
+ * labels. What was never defined is "[undefined]".
+ */
+#ifndef JITTRACE_JT_H
+#define JITTRACE_JT_H
+
+#include "bpf/event.h"
+#include "bytecode/traceerr.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct jt_opts {
+	uint32_t pid; /* only this process's events; 0: all */
+};
+
+#define JT_FLUSH_CAUSES 4u /* enum ev_flush_cause; [0]: not known */
+
+struct jt_stats {
+	uint64_t starts, stops, aborts, flushes;
+	uint64_t flush_by[JT_FLUSH_CAUSES];
+	uint64_t undefined;	    /* events with a part that was never defined */
+	uint64_t missed;	    /* events that cannot follow the one before: some are missing */
+	uint64_t stitches, returns; /* of stops */
+	uint64_t first_time, last_time;			     /* ns, of events; 0: none */
+	uint64_t lost;					     /* records, told by LOST */
+	uint64_t dropped_funcs, dropped_names, dropped_syms; /* definitions: limits reached */
+	uint64_t dropped_starts; /* starts whose attempts were forgotten */
+	uint64_t dropped_sites,
+	    dropped_site_events; /* sites forgotten, and what they had counted */
+	uint64_t dropped_stacks; /* stacks that were not kept with their site */
+	uint64_t dropped_traces; /* traces not entered into the table */
+};
+
+struct jt;
+
+/* opts is copied. NULL if out of memory. */
+struct jt *jt_new(const struct jt_opts *opts);
+void jt_free(struct jt *jt);
+
+/* Takes one record. 0 or -ENOMEM. Kinds that are of no use here are ignored. */
+int jt_add(struct jt *jt, const struct ev_hdr *h);
+
+const struct jt_stats *jt_stats(const struct jt *jt);
+
+/* Wall clock of a time of the stream, ns since 1970; 0: the stream has told none so far. */
+uint64_t jt_realtime(const struct jt *jt, uint64_t time);
+
+/* ---- places ---- */
+
+enum jt_loc_kind { JT_LOC_NONE, JT_LOC_LUA, JT_LOC_FUNCTION };
+
+/* Where something is. Strings are cleaned and live as long as what they came with. */
+struct jt_loc {
+	enum jt_loc_kind kind;
+	uint32_t line;		     /* LUA; 0: not known */
+	uint32_t pos;		     /* LUA: bytecode position, EV_NO_PC: not known */
+	int32_t firstline, lastline; /* LUA: of the function */
+	int main;		     /* LUA: the function is a main chunk */
+	const char *file;	     /* LUA: path, name, [string "..."], [builtin:name]; else "" */
+	const char *name; /* LUA: what it is called by, "" if not known; FUNCTION: its name */
+	const void *key;  /* LUA: the same for the same function; else NULL */
+};
+
+/* "file:line", or the function's name; as snprintf. */
+int jt_loc_format(const struct jt_loc *loc, char *buf, size_t size);
+
+/*
+ * Does a user's LOCATION mean this place: "file", "file:line", "file:a-b" or "func:NAME"? A file
+ * matches as a whole, or where it ends in LOCATION at a slash.
+ */
+int jt_loc_match(const struct jt_loc *loc, const char *location);
+
+/* ---- the log ---- */
+
+enum jt_style {
+	JT_PLAIN,     /* ours: trace numbers on aborts too, full paths, C functions by symbol */
+	JT_JV,	      /* byte for byte what -jv of that build prints (LuaJIT src/jit/v.lua) */
+	JT_JV_NAME,   /* the same, bytecodes by name */
+	JT_JV_NUMBER, /* the same, bytecodes by number */
+};
+
+#define JT_LINE 4096u /* no line is longer */
+
+/*
+ * Writes an event as a line without its end, as snprintf does; 0: this style has no line for it
+ * (JV has none for starts). JV copies names raw, PLAIN cleans them. PLAIN is
+ *
+ *   PID[/VM] TYPE TRACE [(PARENT/EXIT) ]START WHAT
+ *   4242 abort 24 (23/3) /srv/radix.lua:241 -- NYI: bytecode FNEW at /srv/radix.lua:262 [3/11]
+ *
+ * To be called after jt_add, which the definitions came through; right after it also tells how
+ * often the start was tried and what a flush threw away.
+ */
+int jt_format(const struct jt *jt, const struct ev_trace *ev, enum jt_style style, char *buf,
+	      size_t size);
+
+#define JT_TEXT 640u
+
+/* The parts of an event, as PLAIN shows them; cleaned, valid UTF-8. */
+struct jt_event {
+	uint32_t vm; /* number within the process; 0: not known */
+	uint32_t epoch;
+	char start[JT_TEXT];  /* "" if it has none */
+	char end[JT_TEXT];    /* ABORT: where, in Lua if that is known; STOP: where it stopped */
+	char in[JT_TEXT];     /* ABORT, STOP: the C or fast function that it stopped in; "" */
+	char reason[JT_TEXT]; /* ABORT */
+	struct jt_loc start_at, end_at; /* valid as long as this, and until the next jt_add */
+	enum err_id err;		/* ABORT; ERR_MAX: none of the trace errors */
+	const char *link;		/* STOP: name of the link type, "" if not known */
+	int undefined;			/* a definition is missing */
+	/* Known right after jt_add of this event only: */
+	uint32_t attempts; /* ABORT: of this start since it last compiled; 0: not known */
+	uint32_t limit;	   /* after so many it is given up; 0: no limit */
+	uint32_t dropped;  /* FLUSH: traces thrown away that were known */
+};
+void jt_describe(const struct jt *jt, const struct ev_trace *ev, struct jt_event *out);
+
+/* ---- live traces ---- */
+
+struct jt_trace {
+	uint32_t pid, vm;
+	const char *comm;
+	uint32_t trace;
+	uint32_t epoch; /* flushes of the VM that came before */
+	uint32_t parent, exitno, root, link;
+	uint32_t nins, nsnap, szmcode;
+	uint32_t children; /* side and stitched traces that start here */
+	uint32_t aborts;   /* attempts that failed before this one */
+	uint8_t kind;	   /* enum ev_trace_kind */
+	uint8_t linktype;  /* enum trace_link */
+	uint8_t at_return; /* a root trace that starts at a return: down-recursion */
+	uint64_t mcode, time;
+	struct jt_loc start;
+	struct jt_loc end; /* where it stopped: a function, or a place in one */
+};
+
+/*
+ * The traces that were compiled and not flushed, by process, VM and number. An array of *n, valid
+ * until the next jt_add or jt_traces; NULL if out of memory.
+ */
+const struct jt_trace *jt_traces(struct jt *jt, size_t *n);
+
+/* ---- sites: where recordings fail ---- */
+
+enum jt_site_kind {
+	JT_SITE_ABORT,
+	JT_SITE_STITCH, /* a trace ends before a call that cannot be compiled, another resumes */
+	JT_SITE_RETURN, /* a trace ends and the interpreter goes on; harmless unless callee is set
+			 */
+};
+
+/* What became of the start of a site's traces. The worst of all VMs counts. */
+#define JT_STATES(_)                                                                          \
+	_(NONE, "-")		/* flushed since, or the VM is no more */                     \
+	_(COMPILED, "compiled") /* since the last abort */                                    \
+	_(STITCH, "stitch")                                                                   \
+	_(RETURN, "return")                                                                   \
+	_(RETRYING, "retrying")	      /* attempts of limit so far */                          \
+	_(INTERP, "interpreter")      /* a side exit that was given up: always interpreted */ \
+	_(BLACKLISTED, "BLACKLISTED") /* never recorded again */
+enum jt_state {
+#define JT_ENUM(name, text) JT_STATE_##name,
+	JT_STATES(JT_ENUM)
+#undef JT_ENUM
+};
+const char *jt_state_name(enum jt_state state);
+
+#define JT_SITE_PROCS 8u
+
+struct jt_site {
+	enum jt_site_kind kind;
+	struct jt_loc start;
+	struct jt_loc at;	 /* where it stopped, in Lua if that is known */
+	uint8_t trace_kind;	 /* enum ev_trace_kind */
+	uint8_t at_return;	 /* as of the last event, see jt_trace */
+	uint32_t parent, exitno; /* as of the last event */
+	uint32_t trace, link;	 /* STITCH, RETURN: as of the last event; link 0: none yet */
+	const char *reason;	 /* ABORT: in words, without the place; else the callee */
+	/* What the reason is about: bytecode, IR instruction, function; else the function it was
+	 * in. */
+	const char *subject;
+	enum err_id err; /* ABORT; ERR_MAX: an error's text */
+	uint64_t count;
+	uint32_t recent;      /* of the 60 s before now */
+	uint64_t first, last; /* ns */
+	enum jt_state state;
+	uint32_t attempts, limit; /* RETRYING: of the VM with most; limit 0: none */
+	uint32_t vms, vms_black;  /* VMs that know the start; those that gave it up */
+	uint32_t nprocs, others;  /* processes in proc[]; events of further ones */
+	struct {
+		uint32_t pid, count;
+	} proc[JT_SITE_PROCS];
+	/* The most frequent stack of ABORT events, leaf first. */
+	const struct jt_loc *stack;
+	uint32_t nstack;
+	uint64_t stack_count; /* how many of count had it, at least */
+};
+
+/*
+ * All sites, in order of the last event, the latest first. now: for what is recent; 0: the time of
+ * the last event. An array of *n, valid until the next jt_add or jt_sites; NULL if out of memory.
+ */
+const struct jt_site *jt_sites(struct jt *jt, uint64_t now, size_t *n);
+
+#endif

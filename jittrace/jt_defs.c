@@ -1,0 +1,576 @@
+// SPDX-License-Identifier: MIT
+/* The definitions of the stream: processes, builds, VMs, functions, names. */
+#include "jittrace/jt_int.h"
+
+#include "bytecode/layout.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* String idx of a record whose structure has size fixed; "" if there is none. */
+static const char *string(const struct ev_hdr *h, size_t fixed, unsigned int idx)
+{
+	const char *s = (const char *)h + fixed, *end = (const char *)h + h->size;
+
+	for (; s < end; idx--) {
+		size_t len = strnlen(s, (size_t)(end - s));
+
+		if (len == (size_t)(end - s))
+			break;
+		if (!idx)
+			return s;
+		s += len + 1;
+	}
+	return "";
+}
+
+struct jt_proc *jt_proc_find(const struct jt *jt, uint32_t pid)
+{
+	struct jt_proc *p;
+
+	HASH_FIND(hh, jt->procs, &pid, sizeof(pid), p);
+	return p;
+}
+
+static struct jt_proc *proc_get(struct jt *jt, uint32_t pid)
+{
+	struct jt_proc *p = jt_proc_find(jt, pid);
+
+	if (p)
+		return p;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->pid = pid;
+	HASH_ADD(hh, jt->procs, pid, sizeof(p->pid), p);
+	if (p->hh.tbl)
+		return p;
+	free(p);
+	return NULL;
+}
+
+static void vm_clear(struct jt *jt, struct jt_vm *vm)
+{
+	jt_traces_drop(jt, vm);
+	jt_starts_drop(jt, vm);
+	vm->epoch = 0;
+	vm->recording = 0;
+	vm->seen = vm->downrec = vm->at_return = 0;
+}
+
+static void vm_free(struct jt *jt, struct jt_vm *vm)
+{
+	vm_clear(jt, vm);
+	HASH_DEL(jt->vms, vm);
+	free(vm);
+}
+
+/* A process begins anew: nothing at its addresses is what it was. */
+static int new_generation(struct jt *jt, uint32_t pid, const char *comm)
+{
+	struct jt_proc *p = proc_get(jt, pid);
+	struct jt_vm *vm, *tmp;
+
+	if (!p)
+		return -ENOMEM;
+	jt_syms_drop(p);
+	HASH_ITER(hh, jt->vms, vm, tmp)
+	{
+		if (vm->key.pid == pid)
+			vm_free(jt, vm);
+	}
+	if (comm)
+		jt_clean(p->comm, sizeof(p->comm), comm);
+	return 0;
+}
+
+/* From "openresty v2.1-20211210 .. openresty v2.1-20230911": the first and the last date. */
+static int openresty_dates(const char *where, unsigned long *first, unsigned long *last)
+{
+	static const char tag[] = "openresty v2.1-";
+	const char *p = strstr(where, tag);
+
+	if (!p)
+		return 0;
+	*first = *last = strtoul(p + sizeof(tag) - 1, NULL, 10);
+	p = strstr(p + 1, tag);
+	if (p)
+		*last = strtoul(p + sizeof(tag) - 1, NULL, 10);
+	return 1;
+}
+
+static struct jt_build *build_find(const struct jt *jt, uint32_t id)
+{
+	struct jt_build *b;
+
+	HASH_FIND(hh, jt->builds, &id, sizeof(id), b);
+	return b;
+}
+
+static int add_build(struct jt *jt, const struct ev_build *ev)
+{
+	const char *version = string(&ev->h, sizeof(*ev), 0), *why;
+	const struct layout_row *row = layout_by_name(string(&ev->h, sizeof(*ev), 1));
+	struct jt_build *b = build_find(jt, ev->id);
+	unsigned long first, last;
+
+	if (!b) {
+		b = calloc(1, sizeof(*b));
+		if (!b)
+			return -ENOMEM;
+		b->id = ev->id;
+		HASH_ADD(hh, jt->builds, id, sizeof(b->id), b);
+		if (!b->hh.tbl) {
+			free(b);
+			return -ENOMEM;
+		}
+	}
+	b->bc = row ? bc_gen_by_count(row->l.bc_max) : NULL;
+	b->ir = row ? ir_by_count(row->l.ir_max) : NULL;
+	b->err = err_choose(version, b->bc, NULL, b->ir, &why);
+	/* Upstream 7a58a8fb, of 2016-11-13. */
+	b->bare_stitch = strstr(version, "2.1.0-beta1") || strstr(version, "2.1.0-beta2");
+	/* OpenResty's branch from 059ee78e of 2019-02-19 until it took b138ccfa of 2023-09-21. */
+	b->top_function = row && openresty_dates(row->where, &first, &last) && first >= 20190115 &&
+			  last <= 20230911;
+	return 0;
+}
+
+struct jt_vm *jt_vm_find(const struct jt *jt, uint32_t pid, uint64_t g)
+{
+	struct jt_vm_key key = {.g = g, .pid = pid};
+	struct jt_vm *vm;
+
+	HASH_FIND(hh, jt->vms, &key, sizeof(key), vm);
+	return vm;
+}
+
+struct jt_vm *jt_vm_get(struct jt *jt, uint32_t pid, uint64_t g)
+{
+	struct jt_vm *vm = jt_vm_find(jt, pid, g);
+
+	if (vm)
+		return vm;
+	vm = calloc(1, sizeof(*vm));
+	if (!vm)
+		return NULL;
+	vm->key.g = g;
+	vm->key.pid = pid;
+	HASH_ADD(hh, jt->vms, key, sizeof(vm->key), vm);
+	if (vm->hh.tbl)
+		return vm;
+	free(vm);
+	return NULL;
+}
+
+static int add_vm(struct jt *jt, const struct ev_vm *ev)
+{
+	struct jt_vm *vm = jt_vm_get(jt, ev->h.pid, ev->g);
+
+	if (!vm)
+		return -ENOMEM;
+	vm_clear(jt, vm);
+	vm->number = ev->number;
+	vm->build = ev->build;
+	return 0;
+}
+
+const struct jt_build *jt_build_of(const struct jt *jt, const struct jt_vm *vm)
+{
+	static const struct jt_build unknown;
+	const struct jt_build *b = vm ? build_find(jt, vm->build) : NULL;
+
+	return b ? b : &unknown;
+}
+
+void jt_ident_put(struct jt *jt, struct jt_ident *i)
+{
+	if (!i || --i->refs)
+		return;
+	HASH_DEL(jt->idents, i);
+	free(i->file);
+	free(i->name);
+	free(i);
+}
+
+/* The function, entered if new, with one reference more. NULL if out of memory. */
+static struct jt_ident *ident_get(struct jt *jt, const struct jt_ident_key *k, const char *chunk)
+{
+	size_t len = strlen(chunk), size = sizeof(*k) + len;
+	struct jt_ident *i = calloc(1, sizeof(*i) + len + 1), *old;
+
+	if (!i)
+		return NULL;
+	i->k = *k;
+	memcpy(i->chunk, chunk, len);
+	HASH_FIND(hh, jt->idents, &i->k, size, old);
+	if (old) {
+		free(i);
+		old->refs++;
+		return old;
+	}
+	i->file = jt_chunk(chunk, k->flags);
+	if (i->file)
+		HASH_ADD(hh, jt->idents, k, size, i);
+	if (!i->file || !i->hh.tbl) {
+		free(i->file);
+		free(i);
+		return NULL;
+	}
+	i->refs = 1;
+	return i;
+}
+
+struct jt_func *jt_func_find(const struct jt *jt, uint32_t id)
+{
+	struct jt_func *f;
+
+	HASH_FIND(hh, jt->funcs, &id, sizeof(id), f);
+	return f;
+}
+
+static void func_free(struct jt *jt, struct jt_func *f)
+{
+	HASH_DEL(jt->funcs, f);
+	jt_ident_put(jt, f->ident);
+	free(f);
+}
+
+static int add_func(struct jt *jt, const struct ev_func *ev)
+{
+	const struct jt_vm *vm = jt_vm_find(jt, ev->h.pid, ev->g);
+	struct jt_ident_key k = {.build = vm ? vm->build : 0,
+				 .firstline = ev->firstline,
+				 .numline = ev->numline,
+				 .content = ev->content,
+				 .flags = ev->flags};
+	struct jt_func *f = jt_func_find(jt, ev->id);
+
+	if (ev->id == EV_NO_PROTO)
+		return 0;
+	if (f)
+		func_free(jt, f);
+	while (HASH_COUNT(jt->funcs) >= JT_FUNCS_MAX) {
+		jt->stats.dropped_funcs++;
+		func_free(jt, jt->funcs);
+	}
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return -ENOMEM;
+	f->id = ev->id;
+	f->pt = ev->pt;
+	f->ident = ident_get(jt, &k, string(&ev->h, sizeof(*ev), 0));
+	if (f->ident)
+		HASH_ADD(hh, jt->funcs, id, sizeof(f->id), f);
+	if (f->ident && f->hh.tbl)
+		return 0;
+	jt_ident_put(jt, f->ident);
+	free(f);
+	return -ENOMEM;
+}
+
+static struct jt_callname *name_find(const struct jt *jt, uint64_t addr)
+{
+	struct jt_callname *n;
+
+	HASH_FIND(hh, jt->names, &addr, sizeof(addr), n);
+	return n;
+}
+
+static void name_free(struct jt *jt, struct jt_callname *n)
+{
+	HASH_DEL(jt->names, n);
+	free(n);
+}
+
+static int add_name(struct jt *jt, const struct ev_name *ev)
+{
+	uint64_t addr = EV_FRAME_ADDR(ev->proto, ev->pc);
+	struct jt_callname *n = name_find(jt, addr);
+	char clean[JT_TEXT / 4];
+
+	jt_clean(clean, sizeof(clean), string(&ev->h, sizeof(*ev), 0));
+	if (n)
+		name_free(jt, n);
+	if (!ev->what || !*clean)
+		return 0;
+	while (HASH_COUNT(jt->names) >= JT_NAMES_MAX) {
+		jt->stats.dropped_names++;
+		name_free(jt, jt->names);
+	}
+	n = calloc(1, sizeof(*n) + strlen(clean) + 1);
+	if (!n)
+		return -ENOMEM;
+	n->addr = addr;
+	strcpy(n->name, clean);
+	HASH_ADD(hh, jt->names, addr, sizeof(n->addr), n);
+	if (n->hh.tbl)
+		return 0;
+	free(n);
+	return -ENOMEM;
+}
+
+static int add_ff(struct jt *jt, const struct ev_ff *ev)
+{
+	uint64_t key = (uint64_t)ev->build << 32 | ev->ffid;
+	const char *name = string(&ev->h, sizeof(*ev), 0);
+	char clean[JT_TEXT / 4];
+	struct jt_ff *f;
+
+	HASH_FIND(hh, jt->ffs, &key, sizeof(key), f);
+	if (f || !*name || ev->ffid > 255)
+		return 0;
+	jt_clean(clean, sizeof(clean), name);
+	f = calloc(1, sizeof(*f) + strlen(clean) + 1);
+	if (!f)
+		return -ENOMEM;
+	f->key = key;
+	strcpy(f->name, clean);
+	HASH_ADD(hh, jt->ffs, key, sizeof(f->key), f);
+	if (f->hh.tbl)
+		return 0;
+	free(f);
+	return -ENOMEM;
+}
+
+const char *jt_ff_name(const struct jt *jt, uint32_t build, uint32_t ffid)
+{
+	uint64_t key = (uint64_t)build << 32 | ffid;
+	struct jt_ff *f;
+
+	HASH_FIND(hh, jt->ffs, &key, sizeof(key), f);
+	return f ? f->name : NULL;
+}
+
+static int add_sym(struct jt *jt, const struct ev_sym *ev)
+{
+	struct jt_proc *p = proc_get(jt, ev->h.pid);
+
+	return !p ? -ENOMEM
+		  : jt_syms_add(jt, p, ev, string(&ev->h, sizeof(*ev), 0),
+				string(&ev->h, sizeof(*ev), 1));
+}
+
+int jt_defs_add(struct jt *jt, const struct ev_hdr *h)
+{
+	switch (h->kind) {
+	case EV_PROC:
+		return new_generation(jt, h->pid, string(h, sizeof(struct ev_proc), 0));
+	case EV_EXEC:
+		return new_generation(jt, h->pid, NULL);
+	case EV_BUILD:
+		return add_build(jt, (const struct ev_build *)h);
+	case EV_VM:
+		return add_vm(jt, (const struct ev_vm *)h);
+	case EV_FUNC:
+		return add_func(jt, (const struct ev_func *)h);
+	case EV_NAME:
+		return add_name(jt, (const struct ev_name *)h);
+	case EV_FF:
+		return add_ff(jt, (const struct ev_ff *)h);
+	case EV_SYM:
+		return add_sym(jt, (const struct ev_sym *)h);
+	default:
+		return 0;
+	}
+}
+
+void jt_defs_free(struct jt *jt)
+{
+	struct jt_build *b, *btmp;
+	struct jt_proc *p, *ptmp;
+	struct jt_ff *f, *ftmp;
+
+	while (jt->vms)
+		vm_free(jt, jt->vms);
+	while (jt->funcs)
+		func_free(jt, jt->funcs);
+	while (jt->names)
+		name_free(jt, jt->names);
+	HASH_ITER(hh, jt->builds, b, btmp)
+	{
+		HASH_DEL(jt->builds, b);
+		free(b);
+	}
+	HASH_ITER(hh, jt->procs, p, ptmp)
+	{
+		jt_syms_drop(p);
+		HASH_DEL(jt->procs, p);
+		free(p);
+	}
+	HASH_ITER(hh, jt->ffs, f, ftmp)
+	{
+		HASH_DEL(jt->ffs, f);
+		free(f);
+	}
+}
+
+/* The name by which the caller calls, if it is known. */
+static const char *callname(const struct jt *jt, const struct ev_frame *caller)
+{
+	const struct jt_callname *n;
+
+	if (!caller || caller->kind != EV_FRAME_LUA || EV_FRAME_PC(caller->addr) == EV_NO_PC)
+		return NULL;
+	n = name_find(jt, caller->addr);
+	return n ? n->name : NULL;
+}
+
+static void place_c(const struct jt *jt, uint32_t pid, const struct ev_frame *f,
+		    const struct ev_frame *caller, struct jt_place *out)
+{
+	const struct jt_proc *p = jt_proc_find(jt, pid);
+	const struct jt_sym *s = p ? jt_syms_find(p, f->addr) : NULL;
+	const char *called = callname(jt, caller);
+
+	called = called ? called : "?";
+	if (!s) {
+		snprintf(out->text, sizeof(out->text), "C:0x%" PRIx64, f->addr);
+		out->undefined = 1;
+	} else if (s->kind == EV_SYM_ANON) {
+		snprintf(out->text, sizeof(out->text), "C:%s@%s", called,
+			 *s->name ? s->name : "[anon]");
+	} else if (*s->name) {
+		snprintf(out->text, sizeof(out->text), "C:%s", s->name);
+	} else {
+		snprintf(out->text, sizeof(out->text), "C:%s@%s+0x%" PRIx64, called,
+			 s->name + strlen(s->name) + 1, s->offset);
+	}
+}
+
+void jt_place(const struct jt *jt, uint32_t pid, const struct jt_vm *vm, const struct ev_frame *f,
+	      const struct ev_frame *caller, struct jt_place *out)
+{
+	const struct jt_func *func;
+	const char *name;
+
+	*out = (struct jt_place){.kind = JT_LOC_FUNCTION, .line = f->line};
+	switch (f->kind) {
+	case EV_FRAME_LUA:
+	case EV_FRAME_TRACE:
+		func = jt_func_find(jt, EV_FRAME_PROTO(f->addr));
+		out->kind = func ? JT_LOC_LUA : JT_LOC_NONE;
+		out->ident = func ? func->ident : NULL;
+		out->pos = EV_FRAME_PC(f->addr);
+		out->undefined = !func;
+		return;
+	case EV_FRAME_C:
+		place_c(jt, pid, f, caller, out);
+		return;
+	case EV_FRAME_FF:
+		name = jt_ff_name(jt, vm ? vm->build : 0, f->ffid);
+		out->undefined = !name;
+		if (name)
+			snprintf(out->text, sizeof(out->text), "%s", name);
+		else
+			snprintf(out->text, sizeof(out->text), "fastfunc#%u", f->ffid);
+		return;
+	default:
+		out->kind = JT_LOC_NONE;
+		out->undefined = 1;
+	}
+}
+
+int jt_keep(const struct jt_place *p, struct jt_kept *out)
+{
+	*out = (struct jt_kept){.kind = p->kind, .ident = p->ident, .pos = p->pos, .line = p->line};
+	if (p->kind == JT_LOC_FUNCTION) {
+		out->text = strdup(p->text);
+		if (!out->text) {
+			out->kind = JT_LOC_NONE;
+			return -ENOMEM;
+		}
+	}
+	if (out->ident)
+		out->ident->refs++;
+	return 0;
+}
+
+void jt_kept_release(struct jt *jt, struct jt_kept *k)
+{
+	jt_ident_put(jt, k->ident);
+	free(k->text);
+	*k = (struct jt_kept){.kind = JT_LOC_NONE};
+}
+
+void jt_kept_loc(const struct jt_kept *k, struct jt_loc *out)
+{
+	const struct jt_ident *i = k->ident;
+
+	*out = (struct jt_loc){.kind = k->kind, .file = "", .name = k->text ? k->text : ""};
+	if (!i)
+		return;
+	out->line = k->line;
+	out->pos = k->pos;
+	out->firstline = i->k.firstline;
+	out->lastline = (int32_t)((uint32_t)i->k.firstline + (uint32_t)i->k.numline);
+	out->main = !!(i->k.flags & EV_FUNC_MAIN);
+	out->file = i->file;
+	out->name = i->name ? i->name : "";
+	out->key = i;
+}
+
+void jt_place_loc(const struct jt_place *p, struct jt_loc *out)
+{
+	struct jt_kept k = {.kind = p->kind, .ident = p->ident, .pos = p->pos, .line = p->line};
+
+	jt_kept_loc(&k, out);
+	if (p->kind == JT_LOC_FUNCTION)
+		out->name = p->text;
+}
+
+/* Moves a prototype that is in use away from the end where the limit takes its toll. */
+static int touch(struct jt *jt, const struct ev_frame *f)
+{
+	struct jt_func *func = f->kind == EV_FRAME_LUA || f->kind == EV_FRAME_TRACE
+				   ? jt_func_find(jt, EV_FRAME_PROTO(f->addr))
+				   : NULL;
+
+	if (!func || !func->hh.next)
+		return 0;
+	HASH_DEL(jt->funcs, func);
+	HASH_ADD(hh, jt->funcs, id, sizeof(func->id), func);
+	if (func->hh.tbl)
+		return 0;
+	jt_ident_put(jt, func->ident);
+	free(func);
+	return -ENOMEM;
+}
+
+int jt_defs_used(struct jt *jt, const struct ev_frame *f, uint32_t n)
+{
+	uint32_t i;
+	int err = 0;
+
+	if (HASH_COUNT(jt->funcs) < JT_FUNCS_MAX / 2) /* far from the limit */
+		return 0;
+	for (i = 0; i < n && !err; i++)
+		err = touch(jt, &f[i]);
+	return err;
+}
+
+int jt_learn_names(struct jt *jt, const struct ev_frame *f, uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i + 1 < n; i++) {
+		const struct jt_func *func;
+		const char *name;
+
+		if (f[i].kind != EV_FRAME_LUA)
+			continue;
+		func = jt_func_find(jt, EV_FRAME_PROTO(f[i].addr));
+		if (!func || func->ident->name || func->ident->k.flags & EV_FUNC_MAIN)
+			continue;
+		name = callname(jt, &f[i + 1]);
+		if (!name)
+			continue;
+		func->ident->name = strdup(name);
+		if (!func->ident->name)
+			return -ENOMEM;
+	}
+	return 0;
+}

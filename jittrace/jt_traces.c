@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+/* The live traces of each VM. */
+#include "jittrace/jt_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct jt_live *jt_traces_find(const struct jt_vm *vm, uint32_t trace)
+{
+	struct jt_live *t;
+
+	HASH_FIND(hh, vm->traces, &trace, sizeof(trace), t);
+	return t;
+}
+
+static void drop(struct jt *jt, struct jt_vm *vm, struct jt_live *t)
+{
+	HASH_DEL(vm->traces, t);
+	jt->ntraces--;
+	jt_kept_release(jt, &t->start);
+	jt_kept_release(jt, &t->end);
+	free(t);
+}
+
+uint32_t jt_traces_drop(struct jt *jt, struct jt_vm *vm)
+{
+	uint32_t n = HASH_COUNT(vm->traces);
+
+	while (vm->traces)
+		drop(jt, vm, vm->traces);
+	return n;
+}
+
+int jt_traces_stop(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
+		   const struct jt_place *start, uint32_t aborts, struct jt_live **out)
+{
+	struct jt_live *t = jt_traces_find(vm, ev->trace);
+	struct jt_place end;
+
+	*out = NULL;
+	if (t) /* flushed alone, and its number given away again */
+		drop(jt, vm, t);
+	if (jt->ntraces >= JT_TRACES_MAX) {
+		jt->stats.dropped_traces++;
+		return 0;
+	}
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->pub = (struct jt_trace){.pid = ev->h.pid,
+				   .trace = ev->trace,
+				   .epoch = vm->epoch,
+				   .parent = ev->parent,
+				   .exitno = ev->exitno,
+				   .root = ev->root,
+				   .link = ev->link,
+				   .nins = ev->nins,
+				   .nsnap = ev->nsnap,
+				   .szmcode = ev->szmcode,
+				   .aborts = aborts,
+				   .kind = ev->kind,
+				   .linktype = ev->linktype,
+				   .at_return = vm->at_return != 0,
+				   .mcode = ev->mcode,
+				   .time = ev->h.time};
+	jt_place(jt, ev->h.pid, vm, &ev->end, jt_nframes(ev) > 1 ? &ev->f[1] : NULL, &end);
+	if (!jt_keep(start, &t->start) && !jt_keep(&end, &t->end))
+		HASH_ADD(hh, vm->traces, pub.trace, sizeof(t->pub.trace), t);
+	if (t->hh.tbl) {
+		jt->ntraces++;
+		*out = t;
+		return 0;
+	}
+	jt_kept_release(jt, &t->start);
+	jt_kept_release(jt, &t->end);
+	free(t);
+	return -ENOMEM;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct jt_trace *x = a, *y = b;
+
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	if (x->vm != y->vm)
+		return x->vm < y->vm ? -1 : 1;
+	return x->trace < y->trace ? -1 : x->trace > y->trace;
+}
+
+static void fill(const struct jt *jt, const struct jt_vm *vm, const struct jt_live *t,
+		 struct jt_trace *out)
+{
+	const struct jt_proc *p = jt_proc_find(jt, vm->key.pid);
+
+	*out = t->pub;
+	out->vm = vm->number;
+	out->comm = p ? p->comm : "";
+	jt_kept_loc(&t->start, &out->start);
+	jt_kept_loc(&t->end, &out->end);
+}
+
+/* Those that start at each trace's exits and after its end. */
+static void count_children(struct jt_vm *vm)
+{
+	struct jt_live *t, *parent;
+
+	for (t = vm->traces; t; t = t->hh.next)
+		t->pub.children = 0;
+	for (t = vm->traces; t; t = t->hh.next) {
+		parent = t->pub.parent ? jt_traces_find(vm, t->pub.parent) : NULL;
+		if (parent)
+			parent->pub.children++;
+	}
+}
+
+const struct jt_trace *jt_traces(struct jt *jt, size_t *n)
+{
+	struct jt_trace *rows = calloc((size_t)jt->ntraces + 1, sizeof(*rows));
+	struct jt_live *t;
+	struct jt_vm *vm;
+
+	*n = 0;
+	free(jt->trace_rows);
+	jt->trace_rows = rows;
+	if (!rows)
+		return NULL;
+	for (vm = jt->vms; vm; vm = vm->hh.next) {
+		count_children(vm);
+		for (t = vm->traces; t; t = t->hh.next)
+			fill(jt, vm, t, &rows[(*n)++]);
+	}
+	qsort(rows, *n, sizeof(*rows), by_number);
+	return rows;
+}

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""Trace events of live processes, against what jit.v says of itself in the same process."""
+import json
+import re
+import signal
+
+import pytest
+
+from harness import OK, Ljx, ljx, luajit
+
+pytestmark = pytest.mark.privileged
+
+RECORDER = "tests/lua/recorder.lua"
+FOUND_ANY = 10
+PROBES = {"uprobe": "uprobes", "watch": "watchpoints"}
+
+# Form of a line -> how many of it a comparison must have had at least.
+FORMS = {
+    r"^\[TRACE +\d+ \S+:\d+ loop\]$": 300,
+    r"^\[TRACE +\d+ \(\d+/\d+\) \S+:\d+ -> \d+\]$": 300,
+    r"^\[TRACE +\d+ \(\d+/\d+\) \S+:\d+ -> \d+ loop\]$": 2,
+    r" return\]$": 100,
+    r" tail-recursion\]$": 5,
+    r" up-recursion\]$": 20,
+    r" down-recursion\]$": 5,
+    r" -- fallback to interpreter\]$": 30,
+    r"^\[TRACE +\d+ \S+:\d+ stitch [a-z]+\.[a-z_]+\]$": 20,
+    r" stitch C:[0-9a-f]+\]$": 2,
+    r"^\[TRACE +\d+ \(\d+/stitch\) ": 10,
+    r"^\[TRACE flush\]$": 15,
+    r"^\[TRACE +(\d+|---) 0x[0-9a-f]{8,}:\d+ ": 4,
+    r'^\[TRACE +\d+ "short":\d+ ': 2,
+    r"^\[TRACE +(\d+|---) (\(\d+/\d+\) )?builtin:": 4,
+    r"^\[TRACE +\d+ stripped.lua:0 ": 2,
+    r"-- NYI: bytecode 51": 100,   # FNEW
+    r"-- NYI: bytecode 50": 30,    # UCLO
+    r"-- NYI: bytecode 71": 20,    # VARG
+    r"-- NYI: return to lower frame": 30,
+    r"-- NYI: unsupported variant of FastFunc ffi.typeof": 5,
+    r"-- NYI: unsupported C function type": 4,
+    r"-- blacklisted": 50,
+    r"-- JIT compilation disabled for function": 2,
+    r"-- bad argument type": 50,
+    r"-- missing metamethod": 50,
+    r"-- error thrown or hook called during recording": 30,
+    r"-- leaving loop in root trace": 30,
+    r"-- inner loop in root trace": 20,
+    r"-- loop unroll limit reached": 2,
+    r"-- call unroll limit reached": 40,
+    r"-- down-recursion, restarting": 30,
+    r"-- store with nil or NaN key": 30,
+    r"-- looping index lookup": 5,
+    r"-- guard would always fail": 10,
+    r"-- trace too long": 20,
+    r"-- too many snapshots": 1,
+    r"-- too many PHIs": 1,
+    r"-- failed to allocate mcode memory": 2,
+    r" at string\.[a-z]+\]$": 2,
+}
+
+
+def attach(target, *args, probe="auto"):
+    """ljx trace on the target, once it is attached."""
+    p = Ljx("trace", "-p", target.pid, f"--probe={probe}", *args)
+    p.expect(r"uprobes|watchpoints", "err")
+    return p
+
+
+def missing_forms(text):
+    """Forms that came too seldom."""
+    lines = text.splitlines()
+    counts = {form: sum(1 for line in lines if re.search(form, line)) for form in FORMS}
+    return {form: n for form, n in counts.items() if n < FORMS[form]}
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_jv_identity(tmp_path, probe):
+    """What ljx prints is what jit.v printed, byte for byte, thousands of lines."""
+    mine, theirs = tmp_path / "ljx.ljx", tmp_path / "jit.v"
+    with luajit(f"-jv={theirs}", RECORDER, "2") as target:
+        target.expect("^ready$")
+        with attach(target, "--jv", "-o", mine, probe=probe) as p:
+            assert PROBES[probe] in p.err
+            target.say("go")
+            target.expect("^done$", seconds=120)
+            assert target.finish() == 0
+            assert p.finish() == OK, p.err
+            assert "lost" not in p.err and "undefined" not in p.err and "missing" not in p.err
+            got = p.text["out"]
+    want = theirs.read_bytes()
+    text = want.decode("latin-1")
+    for i, (a, b) in enumerate(zip(got.splitlines(), want.splitlines())):
+        assert a == b, f"line {i + 1}"
+    assert got == want
+    assert want.count(b"\n") > 7000, "too few lines to tell"
+    assert not missing_forms(text)
+    # The recording says the same.
+    assert ljx("trace", "--jv", mine).text["out"] == want
+
+
+def test_json_counts(tmp_path):
+    theirs = tmp_path / "jit.v"
+    with luajit(f"-jv={theirs}", RECORDER) as target:
+        target.expect("^ready$")
+        with attach(target, "--json") as p:
+            target.say("go")
+            target.finish()
+            assert p.finish() == OK, p.err
+            rows = [json.loads(line) for line in p.out.splitlines()]
+    lines = theirs.read_text(encoding="latin-1")
+    types = [r["type"] for r in rows]
+    assert types.count("flush") == lines.count("[TRACE flush]")
+    assert types.count("abort") == lines.count("[TRACE --- ")
+    assert types.count("stop") == len(re.findall(r"^\[TRACE +\d", lines, re.M))
+    causes = [r["cause"] for r in rows if r["type"] == "flush"]
+    assert causes.count("table") >= 2 and causes.count("mcode") >= 1 and causes.count("explicit") >= 10
+    assert {r["pid"] for r in rows} == {target.pid}
+    assert len([r for r in rows if r["type"] == "stop" and r["mcode_bytes"] > 0 and r["ir"] > 0]) \
+        == types.count("stop")
+
+
+# A loop that can never be compiled, and one that can.
+NEVER = """
+print("ready") io.stdout:flush() io.read()
+local t = {}
+for i = 1, 100000 do
+  t[1] = function() return i end
+end
+local s = 0
+for i = 1, 1000 do s = s + i end
+print("done") io.stdout:flush() io.read()
+"""
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_eleven_aborts(tmp_path, probe):
+    """A loop that can never compile aborts exactly eleven times, and then is blacklisted."""
+    script = tmp_path / "never.lua"
+    script.write_text(NEVER)
+    with luajit(script) as target:
+        target.expect("^ready$")
+        path = tmp_path / "never.ljx"
+        with attach(target, "-o", path, probe=probe) as p:
+            target.say("go")
+            target.expect("^done$")
+            p.expect(rf"stop \d+ {script}:8 loop")
+            p.kill(signal.SIGINT)
+            assert p.finish() == OK, p.err
+        assert len(re.findall(rf" abort \d+ {script}:4 -- NYI: bytecode FNEW at {script}:5 \[\d+/11",
+                              p.out)) == 11
+        assert p.out.count("[11/11: blacklisted]") == 1
+        got = json.loads(ljx("nyi", "never.lua:5", path, "--json", "--stacks").out)
+        site, = got["sites"]
+        assert site["count"] == 11 and site["state"] == "BLACKLISTED"
+        assert site["stack"][0]["line"] == 5
+        ljx("nyi", path, "--check", status=FOUND_ANY)
+        traces = json.loads(ljx("traces", path, "--json").out)["traces"]
+        assert [t["start"]["line"] for t in traces] == [8]
+        # The target goes on as if nothing had been.
+        target.say("end")
+        assert target.finish() == 0
+
+
+def test_count_and_interrupt(tmp_path):
+    script = tmp_path / "never.lua"
+    script.write_text(NEVER)
+    with luajit(script) as target:
+        target.expect("^ready$")
+        with attach(target, "-N", 3) as p:
+            target.say("go")
+            assert p.finish() == OK
+            assert p.out.count("\n") == 3
+        target.expect("^done$")
+        target.say("end")
+        assert target.finish() == 0
+
+
+def test_nyi_live(tmp_path):
+    script = tmp_path / "never.lua"
+    script.write_text(NEVER)
+    with luajit(script) as target:
+        target.expect("^ready$")
+        with Ljx("nyi", "-p", target.pid, "-d", "60", "--check") as p:
+            p.expect(r"uprobes|watchpoints", "err")
+            target.say("go")
+            target.expect("^done$")
+            p.kill(signal.SIGINT)
+            assert p.finish() == FOUND_ANY
+            assert re.search(r"11 .*BLACKLISTED +never.lua:5 +NYI: bytecode FNEW", p.out), p.out

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The fold of a hostile recording's trace events: records whose sizes and strings are right, as
+ * rec_check has it, and whose content is anything. Most numbers are small, so that records refer to
+ * each other.
+ */
+#include "bpf/rec.h"
+#include "jittrace/jt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct input {
+	const uint8_t *p;
+	size_t left;
+};
+
+static uint8_t take(struct input *in)
+{
+	if (!in->left)
+		return 0;
+	in->left--;
+	return *in->p++;
+}
+
+/* Mostly 0 to 15, sometimes anything. */
+static uint64_t number(struct input *in)
+{
+	uint8_t b = take(in);
+	uint64_t v = b & 15;
+
+	if (b < 0xf0)
+		return v;
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | take(in);
+	return v;
+}
+
+/* A string of the input, or one that something is made of. */
+static const char *text(struct input *in, char *buf, size_t size)
+{
+	static const char *const known[] = {
+	    "LuaJIT 2.1.0-beta3",
+	    "LuaJIT 2.1.1720049189",
+	    "LuaJIT 2.0.5",
+	    "luajit2-20230119",
+	    "801f2670f6",
+	    "@/srv/a.lua",
+	    "=name",
+	    "@",
+	    "0123456789012345678901234567890123456789+",
+	};
+	uint8_t how = take(in);
+	size_t len = how & 15;
+
+	if (how >= 0xc0)
+		return known[how % (sizeof(known) / sizeof(*known))];
+	if (how >= 0xb0) /* long */
+		len = size - 1;
+	for (size_t i = 0; i < len; i++) {
+		buf[i] = (char)take(in);
+		if (!buf[i])
+			buf[i] = '\n';
+	}
+	buf[len] = '\0';
+	return buf;
+}
+
+static void fill_frame(struct input *in, struct ev_frame *f)
+{
+	uint64_t pc = number(in);
+
+	f->kind = take(in) % 7;
+	f->addr = EV_FRAME_ADDR(number(in), pc == 15 ? EV_NO_PC : pc);
+	f->line = (ev_u32)number(in);
+	f->ffid = (ev_u8)number(in);
+}
+
+static struct ev_hdr *trace(struct input *in)
+{
+	unsigned int n = take(in) % 20;
+	size_t size = sizeof(struct ev_trace) + n * sizeof(struct ev_frame);
+	struct ev_trace *e = calloc(1, size);
+
+	if (!e)
+		abort();
+	e->h.kind = EV_TRACE;
+	e->h.size = (ev_u32)size;
+	e->h.time = number(in) << (take(in) & 31);
+	e->g = number(in) & 3;
+	e->type = take(in) % 7;
+	e->kind = take(in) % 5;
+	e->trace = (ev_u32)number(in);
+	e->parent = (ev_u32)number(in);
+	e->exitno = (ev_u32)number(in);
+	e->link = (ev_u32)number(in);
+	e->linktype = take(in) % 12;
+	e->cause = take(in) & 7;
+	e->error = (ev_u32)number(in);
+	if (e->error == 15)
+		e->error = EV_ERROR_STRING;
+	e->info = number(in) << (take(in) & 63);
+	for (size_t i = 0; i < sizeof(e->text) && e->error == EV_ERROR_STRING; i++)
+		e->text[i] = (char)take(in);
+	fill_frame(in, &e->start);
+	fill_frame(in, &e->end);
+	fill_frame(in, &e->about);
+	for (unsigned int i = 0; i < n; i++)
+		fill_frame(in, &e->f[i]);
+	e->nframes = (ev_u8)n;
+	return &e->h;
+}
+
+static struct ev_hdr *sample(struct input *in)
+{
+	unsigned int n = take(in) % 20;
+	size_t size = sizeof(struct ev_sample) + n * sizeof(struct ev_frame);
+	struct ev_sample *s = calloc(1, size);
+
+	if (!s)
+		abort();
+	s->h.kind = EV_SAMPLE;
+	s->h.size = (ev_u32)size;
+	s->nframes = (ev_u16)n;
+	for (unsigned int i = 0; i < n; i++)
+		fill_frame(in, &s->f[i]);
+	return &s->h;
+}
+
+static size_t fixed_size(unsigned int kind)
+{
+	switch (kind) {
+#define FIXED_SIZE(num, name, type) \
+	case num:                   \
+		return sizeof(struct type);
+		EV_KINDS(FIXED_SIZE)
+#undef FIXED_SIZE
+	default:
+		return sizeof(struct ev_hdr);
+	}
+}
+
+/* A definition: its structure is 32-bit numbers, but for the first of some, which are addresses. */
+static struct ev_hdr *definition(struct input *in, unsigned int kind)
+{
+	_Alignas(8) unsigned char fixed[512] = {0}, buf[4096];
+	char strs[4][300];
+	const char *list[4];
+	size_t size = fixed_size(kind);
+	struct ev_hdr h, *built;
+
+	for (size_t at = sizeof(h); at < size; at += 4) {
+		ev_u32 v = (ev_u32)number(in);
+
+		memcpy(fixed + at, &v, 4);
+		if (kind == EV_SYM && at < 48) /* the high half of an address */
+			at += 4;
+		if (kind == EV_PROTO_RAW)
+			break;
+	}
+	for (int i = 0; i < 4; i++)
+		list[i] = text(in, strs[i], sizeof(strs[i]));
+	memset(&h, 0, sizeof(h));
+	h.kind = (ev_u16)kind;
+	memcpy(fixed, &h, sizeof(h));
+	built = rec_build(buf, sizeof(buf), (struct ev_hdr *)fixed, size, list, 4);
+	if (!built)
+		return NULL;
+	h = *built;
+	built = malloc(h.size);
+	if (!built)
+		abort();
+	memcpy(built, buf, h.size);
+	return built;
+}
+
+/* All styles, into room that may be too small. */
+static void format(const struct jt *jt, const struct ev_trace *ev, size_t room)
+{
+	char *line = malloc(JT_LINE);
+	struct jt_event e;
+	int len;
+
+	if (!line)
+		abort();
+	for (int style = JT_PLAIN; style <= JT_JV_NUMBER; style++) {
+		len = jt_format(jt, ev, (enum jt_style)style, line, JT_LINE);
+		if (len < 0 || (size_t)len >= JT_LINE || strlen(line) != (size_t)len)
+			abort();
+		jt_format(jt, ev, (enum jt_style)style, line, room);
+		if (room && memchr(line, 0, room) == NULL)
+			abort();
+	}
+	jt_describe(jt, ev, &e);
+	free(line);
+}
+
+static void read_tables(struct jt *jt, uint64_t now)
+{
+	const struct jt_site *s;
+	const struct jt_trace *t;
+	uint64_t events = 0;
+	size_t n, i;
+	uint32_t f;
+
+	s = jt_sites(jt, now, &n);
+	for (i = 0; s && i < n; i++) {
+		events += s[i].count;
+		jt_loc_match(&s[i].at, s[i].start.file);
+		for (f = 0; f < s[i].nstack; f++)
+			if (!s[i].stack[f].file || !s[i].stack[f].name)
+				abort();
+	}
+	/* Each is in one row. */
+	if (events + jt_stats(jt)->dropped_site_events !=
+	    jt_stats(jt)->aborts + jt_stats(jt)->stitches + jt_stats(jt)->returns)
+		abort();
+	t = jt_traces(jt, &n);
+	for (i = 1; t && i < n; i++)
+		if (t[i].pid == t[i - 1].pid && t[i].trace < t[i - 1].trace &&
+		    t[i].vm == t[i - 1].vm)
+			abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = {data, size};
+	uint8_t how = take(&in);
+	struct jt_opts opts = {.pid = how & 1};
+	struct jt *jt = jt_new(&opts);
+
+	if (!jt)
+		abort();
+	while (in.left) {
+		unsigned int kind = take(&in) % 28;
+		struct ev_hdr *h;
+
+		if (kind >= 20 || kind == EV_TRACE)
+			h = trace(&in);
+		else if (kind == EV_SAMPLE)
+			h = sample(&in);
+		else
+			h = definition(&in, kind);
+		if (!h)
+			continue;
+		h->pid = take(&in) & 3;
+		if (rec_check(h, h->size)) {
+			if (jt_add(jt, h))
+				abort();
+			if (h->kind == EV_TRACE)
+				format(jt, (const struct ev_trace *)h, take(&in) & 63);
+		}
+		free(h);
+		if (how & 2 && !(take(&in) & 31))
+			read_tables(jt, number(&in));
+	}
+	read_tables(jt, 0);
+	jt_free(jt);
+	return 0;
+}

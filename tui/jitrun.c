@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+/* Runs trace events through a tap, from a recording or live. */
+#include "bpf/rec.h"
+#include "tui/ljx.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+int jit_tap_init(struct jit_tap *t, const struct options *o, const char *file)
+{
+	struct why why = {.code = 0};
+	struct jt_opts jo;
+
+	memset(t, 0, sizeof(*t));
+	t->o = o;
+	t->file = file;
+	t->pid = file && o->npids ? (uint32_t)o->pid[0] : 0;
+	jo.pid = t->pid;
+	t->jt = jt_new(&jo);
+	if (t->jt)
+		return 0;
+	why_set(&why, WHY_INTERNAL, -ENOMEM, "out of memory");
+	return complain(o, &why);
+}
+
+void jit_tap_release(struct jit_tap *t)
+{
+	const struct jt_stats *s = jt_stats(t->jt);
+
+	if (!t->o->quiet && s->undefined)
+		fprintf(stderr, "ljx: %llu events with an undefined part\n",
+			(unsigned long long)s->undefined);
+	if (!t->o->quiet && s->missed)
+		fprintf(stderr,
+			"ljx: %llu events do not follow from those before: some are missing\n",
+			(unsigned long long)s->missed);
+	jt_free(t->jt);
+}
+
+int jit_tap_record(struct jit_tap *t, const struct ev_hdr *h)
+{
+	int err = jt_add(t->jt, h);
+
+	if (h->time > t->now)
+		t->now = h->time;
+	if (!err && h->kind == EV_TRACE && t->event && !t->done && (!t->pid || t->pid == h->pid))
+		t->event(t, (const struct ev_trace *)(const void *)h);
+	return err;
+}
+
+static int replayed(void *ctx, const struct ev_hdr *h)
+{
+	struct jit_tap *t = ctx;
+	int err = jit_tap_record(t, h);
+
+	return err ? err : t->done;
+}
+
+static int from_file(const struct options *o, const char *file, struct jit_tap *t)
+{
+	struct why why = {.code = 0};
+	int err = replay(file, replayed, t, &why);
+
+	if (err < 0 && !why.code)
+		why_set(&why, WHY_INTERNAL, err, "%s", strerror(-err));
+	return why.code ? complain(o, &why) : 0;
+}
+
+/* The recording that -o names. */
+static int open_output(const struct options *o, struct output *out, struct rec_writer **w,
+		       struct why *why)
+{
+	int err;
+
+	if (!o->nouts)
+		return 0;
+	err = output_open(o, o->out[0], out, why);
+	if (!err && (out->format != OUT_LJX || o->nouts > 1)) {
+		output_abort(out);
+		why_set(why, WHY_USAGE, -EINVAL, "%s takes one -o FILE.ljx", o->verb);
+		return -EINVAL;
+	}
+	if (!err)
+		err = rec_writer_new(out->fd, w);
+	return err ? err : output_publish(out, why);
+}
+
+static void tell_probes(const struct live *l, char told[256])
+{
+	const char *now = capture_stats(l->capture)->probes;
+
+	if (l->o->quiet || !now || !strcmp(told, now))
+		return;
+	snprintf(told, 256, "%s", now);
+	fprintf(stderr, "ljx: %s\n", printable(now));
+}
+
+static int loop(struct live *l, struct jit_tap *t, struct rec_writer *w)
+{
+	double now, end = l->o->duration, flushed = 0;
+	int more = 1, err = 0;
+	char told[256] = "";
+
+	while (more > 0 && !stop_requested && !err && !t->done) {
+		now = live_seconds(l);
+		if (end > 0 && now >= end)
+			break;
+		more = live_poll(l, 50);
+		tell_probes(l, told);
+		if (fflush(stdout)) /* a reader that had enough, like head */
+			t->done = 1;
+		if (w && now - flushed >= 1) {
+			err = rec_flush(w);
+			flushed = now;
+		}
+	}
+	if (more < 0)
+		err = more;
+	if (!err)
+		err = live_stop(l);
+	if (!more && !l->o->quiet)
+		fprintf(stderr, "ljx: the target exited after %.1f s\n", live_seconds(l));
+	return err;
+}
+
+static void tell_losses(const struct live *l)
+{
+	const struct capture_stats *s = capture_stats(l->capture);
+
+	if (s->lost_traces)
+		fprintf(stderr, "ljx: lost %llu of %llu trace events: the ring buffer was full\n",
+			(unsigned long long)s->lost_traces, (unsigned long long)s->traces);
+}
+
+static int from_live(const struct options *o, struct jit_tap *t)
+{
+	struct output out = {.fd = -1};
+	struct rec_writer *w = NULL;
+	struct why why = {.code = 0};
+	struct live l;
+	int code, err, child;
+
+	if (open_output(o, &out, &w, &why)) {
+		output_abort(&out);
+		return complain(o, &why);
+	}
+	stop_on_signals();
+	code = live_start(&l, o, w, t);
+	if (code) {
+		rec_writer_free(w);
+		output_abort(&out);
+		return o->cmd ? 125 : code;
+	}
+	err = loop(&l, t, w);
+	if (rec_writer_free(w) && !err)
+		why_set(&why, WHY_INTERNAL, -EIO, "cannot write '%s'", printable(o->out[0]));
+	if (err)
+		why_set(&why, WHY_INTERNAL, err, "cannot go on: %s", strerror(-err));
+	output_abort(&out);
+	tell_losses(&l);
+	child = targets_wait(&l.targets);
+	if (why.code)
+		code = complain(o, &why);
+	live_free(&l);
+	return o->cmd && !code ? child : code;
+}
+
+int jit_run(struct jit_tap *t)
+{
+	return t->file ? from_file(t->o, t->file, t) : from_live(t->o, t);
+}
+
+const char *short_place(const struct jt_loc *loc, size_t width)
+{
+	static char buf[4][JT_TEXT];
+	static unsigned int turn;
+	char text[JT_TEXT], *d = buf[turn++ % 4];
+	const char *s = text, *slash;
+
+	jt_loc_format(loc, text, sizeof(text));
+	slash = loc->kind == JT_LOC_LUA && text[0] != '[' ? strrchr(text, '/') : NULL;
+	if (slash)
+		s = slash + 1;
+	if (width && strlen(s) > width)
+		snprintf(d, JT_TEXT, "%.*s>", (int)width - 1, s);
+	else
+		snprintf(d, JT_TEXT, "%s", s);
+	return d;
+}
+
+struct json_t *json_place(const struct jt_loc *loc)
+{
+	json_t *j;
+
+	if (loc->kind == JT_LOC_NONE)
+		return json_null();
+	if (loc->kind == JT_LOC_FUNCTION)
+		return json_pack("{s:s}", "function", loc->name);
+	j = json_pack("{s:s,s:I,s:i,s:i}", "file", loc->file, "line", (json_int_t)loc->line,
+		      "linedefined", (int)loc->firstline, "lastlinedefined", (int)loc->lastline);
+	if (j && *loc->name)
+		json_object_set_new(j, "name", json_string(loc->name));
+	return j;
+}

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: MIT
+/* ljx nyi: where recordings abort and traces end, and why. */
+#include "bytecode/explain.h"
+#include "tui/ljx.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FOUND_ANY 10 /* exit code of --check */
+
+/*
+ * A row of the list. cost: the share of CPU samples that were interpreted because of this site, in
+ * percent. To be set here, where the join of samples with sites has its place.
+ */
+struct row {
+	const struct jt_site *s;
+	double cost; /* < 0: not known */
+};
+
+/* ---- which rows, in which order ---- */
+
+/* The explanation of what a row is about; NULL: none. */
+static const struct explain *explain_row(const struct jt_site *s)
+{
+	const struct explain *e = NULL;
+
+	if (s->kind == JT_SITE_STITCH)
+		return *s->subject && (e = explain_function(s->subject)) ? e
+									 : explain_link("stitch");
+	if (s->kind == JT_SITE_RETURN)
+		return *s->subject && (e = explain_function(s->subject)) ? e
+									 : explain_link("return");
+	if (s->err == ERR_NYIBC && *s->subject)
+		e = explain_bytecode(s->subject);
+	else if (*s->subject)
+		e = s->err == ERR_NYIFF || s->err == ERR_NYIFFU ? explain_function(s->subject)
+								: NULL;
+	return e ? e : s->err < ERR_MAX ? explain_err(s->err) : NULL;
+}
+
+/* Does it go away by itself, unless it ends in blacklisting? */
+static int is_low(const struct jt_site *s)
+{
+	return s->kind == JT_SITE_ABORT && s->err < ERR_MAX &&
+	       explain_err(s->err)->class == EXPLAIN_LOW && s->state != JT_STATE_BLACKLISTED;
+}
+
+/* A function that ends and returns to the interpreter: nothing failed. */
+static int is_harmless(const struct jt_site *s)
+{
+	return s->kind == JT_SITE_RETURN && !*s->subject;
+}
+
+static int by_last(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	if (x->s->last != y->s->last)
+		return x->s->last > y->s->last ? -1 : 1;
+	return strcmp(x->s->reason, y->s->reason);
+}
+
+static int by_count(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	if (x->s->count != y->s->count)
+		return x->s->count > y->s->count ? -1 : 1;
+	return by_last(a, b);
+}
+
+/* Aborts, then stitches, then returns; in each what passes by itself comes last. */
+static int by_cost(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	if (x->s->kind != y->s->kind)
+		return x->s->kind < y->s->kind ? -1 : 1;
+	if (x->cost > y->cost || x->cost < y->cost)
+		return x->cost > y->cost ? -1 : 1;
+	if (is_low(x->s) != is_low(y->s))
+		return is_low(x->s) ? 1 : -1;
+	return by_count(a, b);
+}
+
+/* The rows that the user means. NULL if out of memory. */
+static struct row *choose(const struct options *o, struct jt *jt, uint64_t now,
+			  const char *location, size_t *n, size_t *hidden)
+{
+	const struct jt_site *s;
+	struct row *row;
+	size_t all, i;
+
+	*n = *hidden = 0;
+	s = jt_sites(jt, now, &all);
+	row = s ? calloc(all + 1, sizeof(*row)) : NULL;
+	for (i = 0; row && i < all; i++) {
+		if (location && !jt_loc_match(&s[i].start, location) &&
+		    !jt_loc_match(&s[i].at, location))
+			continue;
+		if (is_harmless(&s[i]))
+			(*hidden)++;
+		else
+			row[(*n)++] = (struct row){&s[i], -1};
+	}
+	if (row)
+		qsort(row, *n, sizeof(*row),
+		      !strcmp(o->sort, "count")	 ? by_count
+		      : !strcmp(o->sort, "last") ? by_last
+						 : by_cost);
+	return row;
+}
+
+/* ---- text ---- */
+
+static void state_text(const struct jt_site *s, char buf[24])
+{
+	if (s->state == JT_STATE_RETRYING && s->limit)
+		snprintf(buf, 24, "retrying %u/%u", s->attempts, s->limit);
+	else
+		snprintf(buf, 24, "%s", jt_state_name(s->state));
+}
+
+static void last_text(uint64_t last, uint64_t now, char buf[16])
+{
+	uint64_t s = now > last ? (now - last) / 1000000000u : 0;
+
+	if (s < 100)
+		snprintf(buf, 16, "%us", (unsigned int)s);
+	else if (s < 6000)
+		snprintf(buf, 16, "%um", (unsigned int)(s / 60));
+	else
+		snprintf(buf, 16, "%uh", (unsigned int)(s / 3600 % 100000));
+}
+
+/* "json.lua:58 loop", "json.lua:40 func", "json.lua:74 17/5", for a stitch "trace#17 -> 23". */
+static void started_text(const struct jt_site *s, char buf[128])
+{
+	const char *at = short_place(&s->start, 40);
+
+	if (s->kind != JT_SITE_ABORT && s->link)
+		snprintf(buf, 128, "%s trace#%u -> %u", at, s->trace, s->link);
+	else if (s->kind != JT_SITE_ABORT)
+		snprintf(buf, 128, "%s trace#%u", at, s->trace);
+	else if (s->trace_kind == EV_TRACE_SIDE)
+		snprintf(buf, 128, "%s %u/%u", at, s->parent, s->exitno);
+	else if (s->trace_kind == EV_TRACE_STITCHED)
+		snprintf(buf, 128, "%s %u/stitch", at, s->parent);
+	else
+		snprintf(buf, 128, "%s %s", at,
+			 s->at_return	? "return"
+			 : s->start.pos ? "loop"
+					: "func");
+}
+
+static void print_stack(const struct jt_site *s)
+{
+	uint32_t i;
+
+	if (!s->nstack)
+		return;
+	printf("         Lua stack (%llu of %llu):\n", (unsigned long long)s->stack_count,
+	       (unsigned long long)s->count);
+	for (i = 0; i < s->nstack; i++) {
+		char at[JT_TEXT];
+
+		jt_loc_format(&s->stack[i], at, sizeof(at));
+		if (s->stack[i].kind == JT_LOC_LUA)
+			printf("           %s (%s)\n",
+			       *s->stack[i].name  ? s->stack[i].name
+			       : s->stack[i].main ? "main chunk"
+						  : "?",
+			       at);
+		else
+			printf("           %s\n", at);
+	}
+}
+
+static void print_row(const struct options *o, const struct row *r, uint64_t now, int width)
+{
+	const struct jt_site *s = r->s;
+	char cost[16] = "-", state[24], last[16], started[128];
+
+	if (r->cost >= 0)
+		snprintf(cost, sizeof(cost), "%.1f", r->cost);
+	state_text(s, state);
+	last_text(s->last, now, last);
+	started_text(s, started);
+	printf("%6s %6llu %5u %4s %-14s %-*s %-38s %s\n", cost, (unsigned long long)s->count,
+	       s->recent, last, state, width, short_place(&s->at, (size_t)width), s->reason,
+	       started);
+	if (o->stacks)
+		print_stack(s);
+}
+
+/* Why and what helps, once for each kind of row shown. */
+static void print_explanations(const struct row *row, size_t n)
+{
+	const struct explain *seen[16], *e;
+	size_t nseen = 0, i, j;
+
+	for (i = 0; i < n && nseen < 16; i++) {
+		e = explain_row(row[i].s);
+		for (j = 0; j < nseen && seen[j] != e; j++)
+			;
+		if (!e || j < nseen)
+			continue;
+		seen[nseen++] = e;
+		printf("\n%s\n  Why        %s\n  Effect     %s\n  Usual fix  %s\n", e->words,
+		       e->why, e->effect, e->fix);
+	}
+}
+
+static void print_list(const struct options *o, const struct jt *jt, const char *location,
+		       const struct row *row, size_t n, size_t hidden, uint64_t now)
+{
+	const struct jt_stats *st = jt_stats(jt);
+	size_t shown = n < o->rows ? n : o->rows, i, len;
+	int width = 8;
+
+	printf("%llu aborts, %llu stitches, %llu returns, %llu traces compiled, %llu flushes\n",
+	       (unsigned long long)st->aborts, (unsigned long long)st->stitches,
+	       (unsigned long long)st->returns, (unsigned long long)st->stops,
+	       (unsigned long long)st->flushes);
+	for (i = 0; i < shown; i++) {
+		len = strlen(short_place(&row[i].s->at, 30));
+		width = (int)len > width ? (int)len : width;
+	}
+	if (n)
+		printf("%6s %6s %5s %4s %-14s %-*s %-38s %s\n", "COST%", "COUNT", "60S", "LAST",
+		       "STATE", width, "ABORT AT", "REASON", "TRACE STARTED AT");
+	for (i = 0; i < shown; i++) {
+		if (i && row[i].s->kind == JT_SITE_STITCH && row[i - 1].s->kind == JT_SITE_ABORT &&
+		    !strcmp(o->sort, "cost"))
+			printf(
+			    "-- stitched calls: the trace ends, a C function runs, another trace "
+			    "resumes --\n");
+		print_row(o, &row[i], now, width);
+	}
+	if (n > shown)
+		printf("  ... %zu more\n", n - shown);
+	if (!n)
+		printf("nothing%s%s\n", location ? " at " : "",
+		       location ? printable(location) : "");
+	if (hidden)
+		printf("%zu functions that end in 'return' are not shown: they are no failures\n",
+		       hidden);
+	if (location)
+		print_explanations(row, shown);
+}
+
+/* ---- JSON ---- */
+
+static json_t *json_stack(const struct jt_site *s)
+{
+	json_t *list = json_array();
+	uint32_t i;
+
+	for (i = 0; i < s->nstack; i++)
+		json_array_append_new(list, json_place(&s->stack[i]));
+	return list;
+}
+
+static json_t *json_processes(const struct jt_site *s)
+{
+	json_t *list = json_array();
+	uint32_t i;
+
+	for (i = 0; i < s->nprocs; i++)
+		json_array_append_new(list,
+				      json_pack("{s:I,s:I}", "pid", (json_int_t)s->proc[i].pid,
+						"count", (json_int_t)s->proc[i].count));
+	return list;
+}
+
+static double seconds(const struct jt *jt, uint64_t time)
+{
+	uint64_t real = jt_realtime(jt, time);
+
+	return (double)(real ? real : time) / 1e9;
+}
+
+static json_t *json_row(const struct options *o, const struct jt *jt, const struct row *r)
+{
+	static const char *const kinds[] = {"abort", "stitch", "return"};
+	static const char *const trace_kinds[] = {"", "root", "side", "stitch"};
+	const struct jt_site *s = r->s;
+	json_t *j =
+	    json_pack("{s:s,s:s,s:s,s:I,s:I,s:f,s:f,s:s,s:I,s:I}", "kind", kinds[s->kind], "reason",
+		      s->reason, "subject", s->subject, "count", (json_int_t)s->count, "last_60_s",
+		      (json_int_t)s->recent, "first", seconds(jt, s->first), "last",
+		      seconds(jt, s->last), "state", jt_state_name(s->state), "attempts",
+		      (json_int_t)s->attempts, "limit", (json_int_t)s->limit);
+
+	if (!j)
+		return NULL;
+	json_object_set_new(j, "cost_percent", r->cost >= 0 ? json_real(r->cost) : json_null());
+	json_object_set_new(j, "error",
+			    s->err < ERR_MAX ? json_string(err_id_name(s->err)) : json_null());
+	json_object_set_new(j, "at", json_place(&s->at));
+	json_object_set_new(j, "start", json_place(&s->start));
+	json_object_set_new(j, "trace_kind", json_string(trace_kinds[s->trace_kind & 3]));
+	json_object_set_new(j, "parent", json_integer(s->parent));
+	json_object_set_new(j, "exit", json_integer(s->exitno));
+	json_object_set_new(j, "trace", json_integer(s->trace));
+	json_object_set_new(j, "link", json_integer(s->link));
+	json_object_set_new(j, "vms", json_integer(s->vms));
+	json_object_set_new(j, "vms_given_up", json_integer(s->vms_black));
+	json_object_set_new(j, "processes", json_processes(s));
+	json_object_set_new(j, "low", json_boolean(is_low(s)));
+	if (o->stacks) {
+		json_object_set_new(j, "stack", json_stack(s));
+		json_object_set_new(j, "stack_count", json_integer((json_int_t)s->stack_count));
+	}
+	return j;
+}
+
+static void print_json_list(const struct options *o, const struct jt *jt, const struct row *row,
+			    size_t n, size_t hidden)
+{
+	const struct jt_stats *s = jt_stats(jt);
+	json_t *list = json_array(), *j;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		json_array_append_new(list, json_row(o, jt, &row[i]));
+	j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "schema", "ljx.nyi/1",
+		      "aborts", (json_int_t)s->aborts, "stops", (json_int_t)s->stops, "stitches",
+		      (json_int_t)s->stitches, "returns", (json_int_t)s->returns, "flushes",
+		      (json_int_t)s->flushes, "undefined", (json_int_t)s->undefined, "missed",
+		      (json_int_t)s->missed, "dropped_sites", (json_int_t)s->dropped_sites,
+		      "hidden", (json_int_t)hidden, "sites", list);
+	if (!j)
+		return;
+	json_dumpf(j, stdout, JSON_INDENT(1));
+	putchar('\n');
+	json_decref(j);
+}
+
+/* [LOCATION] [FILE.ljx], in any order. 0, or an exit code, printed. */
+static int operands(const struct options *o, const char **location, const char **file)
+{
+	struct why why = {.code = 0};
+	size_t i;
+
+	*location = *file = NULL;
+	for (i = 0; i < o->nargs; i++) {
+		const char **to = is_recording(o->arg[i]) ? file : location;
+
+		if (*to) {
+			why_set(&why, WHY_USAGE, -EINVAL, "nyi takes one %s, not also '%s'",
+				to == file ? "recording" : "location", printable(o->arg[i]));
+			return complain(o, &why);
+		}
+		*to = o->arg[i];
+	}
+	return 0;
+}
+
+int verb_nyi(const struct options *o)
+{
+	const char *location, *file;
+	struct row *row = NULL;
+	struct jit_tap t;
+	size_t n = 0, hidden;
+	int code = operands(o, &location, &file);
+
+	if (!code)
+		code = jit_tap_init(&t, o, file);
+	if (code)
+		return code;
+	code = jit_run(&t);
+	row = choose(o, t.jt, t.now, location, &n, &hidden);
+	if (row && (!code || o->cmd)) {
+		if (o->json)
+			print_json_list(o, t.jt, row, n, hidden);
+		else
+			print_list(o, t.jt, location, row, n, hidden, t.now);
+	}
+	free(row);
+	jit_tap_release(&t);
+	return !code && o->check && n ? FOUND_ANY : code;
+}
