@@ -22,6 +22,7 @@ void jt_free(struct jt *jt)
 	jt_sites_free(jt);
 	jt_defs_free(jt);
 	free(jt->trace_rows);
+	free(jt->vm_rows);
 	free(jt->site_rows);
 	free(jt->stack_rows);
 	free(jt);
@@ -153,12 +154,13 @@ static void penalty(struct jt *jt, const struct jt_vm *vm, const struct ev_trace
 {
 	s->state = JT_STATE_RETRYING;
 	s->time = ev->h.time;
+	s->live = 1;
 	if (vm->at_return || (ev->kind == EV_TRACE_ROOT && err == ERR_RETRY))
 		return;
 	s->attempts++;
 	jt->last.attempts = s->attempts;
 	jt->last.limit = ev->kind == EV_TRACE_ROOT   ? JT_PENALTIES
-			 : ev->kind == EV_TRACE_SIDE ? JT_TRYSIDE
+			 : ev->kind == EV_TRACE_SIDE ? vm->tryside
 						     : 1;
 	if (ev->kind != EV_TRACE_SIDE && s->attempts >= jt->last.limit)
 		s->state = JT_STATE_BLACKLISTED;
@@ -222,6 +224,10 @@ static int on_event(struct jt *jt, const struct ev_trace *ev)
 
 	if (!vm)
 		return -ENOMEM;
+	if (ev->type == EV_TRACE_LIVE) {
+		jt_place(jt, ev->h.pid, vm, &ev->start, NULL, &start);
+		return jt_scan_trace(jt, vm, ev, &start);
+	}
 	jt->stats.first_time = jt->stats.first_time ? jt->stats.first_time : ev->h.time;
 	jt->stats.last_time = ev->h.time;
 	jt->last =
@@ -269,6 +275,12 @@ int jt_add(struct jt *jt, const struct ev_hdr *h)
 	case EV_SAMPLE:
 		room = (h->size - sizeof(*s)) / sizeof(s->f[0]);
 		return learn(jt, s->f, s->nframes < room ? s->nframes : (uint32_t)room);
+	case EV_SPOT:
+	case EV_JIT:
+		if (jt->opts.pid && jt->opts.pid != h->pid)
+			return 0;
+		return h->kind == EV_SPOT ? jt_scan_spot(jt, (const struct ev_spot *)h)
+					  : jt_scan_jit(jt, (const struct ev_jit *)h);
 	case EV_CLOCK:
 		jt->clock_time = h->time;
 		jt->clock_real = clock->realtime;

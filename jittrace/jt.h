@@ -148,6 +148,26 @@ struct jt_trace {
  */
 const struct jt_trace *jt_traces(struct jt *jt, size_t *n);
 
+/* ---- VMs ---- */
+
+struct jt_vm_info {
+	uint32_t pid, vm;
+	uint64_t g;
+	const char *comm;
+	uint32_t epoch;	  /* flushes seen */
+	uint32_t traces;  /* known to live */
+	uint64_t szmcode; /* bytes of their machine code */
+	/* As of the last look at the VM's memory; time 0: there was none. */
+	uint64_t time;
+	uint64_t szallmcarea;
+	int on;
+	uint32_t sizetrace, nparams;
+	const int32_t *param; /* in the order of jit_param_name() */
+};
+
+/* All VMs, by process and number. An array of *n, valid as that of jt_traces. */
+const struct jt_vm_info *jt_vms(struct jt *jt, size_t *n);
+
 /* ---- sites: where recordings fail ---- */
 
 enum jt_site_kind {
@@ -182,13 +202,14 @@ struct jt_site {
 	uint8_t trace_kind;	 /* enum ev_trace_kind */
 	uint8_t at_return;	 /* as of the last event, see jt_trace */
 	uint32_t parent, exitno; /* as of the last event */
+	int scanned;		 /* read from the VM's memory: where it stopped may not be known */
 	uint32_t trace, link;	 /* STITCH, RETURN: as of the last event; link 0: none yet */
 	const char *reason;	 /* ABORT: in words, without the place; else the callee */
 	/* What the reason is about: bytecode, IR instruction, function; else the function it was
 	 * in. */
 	const char *subject;
-	enum err_id err; /* ABORT; ERR_MAX: an error's text */
-	uint64_t count;
+	enum err_id err;      /* ABORT; ERR_MAX: an error's text */
+	uint64_t count;	      /* of events; 0: only the VM's memory tells of it */
 	uint32_t recent;      /* of the 60 s before now */
 	uint64_t first, last; /* ns */
 	enum jt_state state;

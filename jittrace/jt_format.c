@@ -210,14 +210,15 @@ static int plain_stop(const struct ev_trace *ev, const struct jt_event *e, char 
 	return snprintf(buf, size, "%s, %u IR, %u bytes", link, ev->nins, ev->szmcode);
 }
 
-static int plain_abort(const struct jt_event *e, char *buf, size_t size)
+static int plain_abort(const struct ev_trace *ev, const struct jt_event *e, char *buf, size_t size)
 {
 	int in = e->in[0] && strcmp(e->in, e->end) != 0;
 	char tries[48] = "";
 
 	if (e->attempts && e->limit)
 		snprintf(tries, sizeof(tries), " [%u/%u%s]", e->attempts, e->limit,
-			 e->attempts < e->limit || e->limit == JT_TRYSIDE ? "" : ": blacklisted");
+			 ev->kind == EV_TRACE_SIDE || e->attempts < e->limit ? ""
+									     : ": blacklisted");
 	return snprintf(buf, size, "-- %s at %s%s%s%s", e->reason, e->end, in ? " in " : "",
 			in ? e->in : "", tries);
 }
@@ -255,7 +256,7 @@ static int plain(const struct jt *jt, const struct ev_trace *ev, char *buf, size
 	if (ev->type == EV_TRACE_STOP)
 		plain_stop(ev, &e, what, sizeof(what));
 	else if (ev->type == EV_TRACE_ABORT)
-		plain_abort(&e, what, sizeof(what));
+		plain_abort(ev, &e, what, sizeof(what));
 	return snprintf(buf, size, "%s %u %s%s%s%s", head, ev->trace, parent, e.start,
 			*what ? " " : "", what);
 }

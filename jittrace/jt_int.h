@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the parts of the fold share; not for other folders. jt.c takes the events, jt_defs.c
- * remembers definitions, jt_syms.c C code addresses, jt_traces.c and jt_sites.c keep the two
- * tables, jt_format.c writes lines, jt_text.c cleans and matches text.
+ * remembers definitions, jt_syms.c C code addresses, jt_place.c looks frames up in both,
+ * jt_traces.c and jt_sites.c keep the two tables, jt_scan.c adds what VMs remember, jt_format.c
+ * writes lines, jt_text.c cleans and matches.
  *
- * Tables are uthash, in order of entry or, where things are moved to the end when used, of use:
- * where a limit is reached the head goes.
+ * Tables are uthash, in order of entry or, where things move to the end when used, of use: where a
+ * limit is reached the head goes.
  */
 #ifndef JITTRACE_JT_INT_H
 #define JITTRACE_JT_INT_H
@@ -135,12 +136,14 @@ struct jt_start {
 	uint32_t attempts; /* aborts since it compiled, or since a flush */
 	uint32_t state;	   /* enum jt_state */
 	uint64_t time;	   /* of the last event */
+	int live;	   /* aborts were seen, not only read from memory */
 };
 
 struct jt_live {
 	UT_hash_handle hh;
 	struct jt_trace pub; /* places and comm are filled in by jt_traces */
 	struct jt_kept start, end;
+	int given_up;  /* STITCH: what would go on is blacklisted */
 	uint64_t site; /* STITCH, RETURN: serial number of the row that counts it; 0: none */
 };
 
@@ -159,7 +162,9 @@ struct jt_vm {
 	int seen;	    /* an event: what is under way is known */
 	int downrec;	    /* the last event was an abort that may restart where it ended */
 	uint64_t downrec_at;
-	int at_return; /* the recording is such a restart: no penalties */
+	uint32_t tryside;  /* JIT parameter, or its default */
+	struct ev_jit jit; /* kind 0: none came */
+	int at_return;	   /* the recording is such a restart: no penalties */
 };
 
 struct jt_stack {
@@ -205,6 +210,7 @@ struct jt {
 	uint64_t serial; /* of the newest site */
 	uint32_t ntraces, nstacks;
 	struct jt_trace *trace_rows; /* for jt_traces() */
+	struct jt_vm_info *vm_rows;  /* for jt_vms() */
 	struct jt_site *site_rows;   /* for jt_sites() */
 	struct jt_loc *stack_rows;
 };
@@ -232,10 +238,13 @@ struct jt_vm *jt_vm_find(const struct jt *jt, uint32_t pid, uint64_t g);
 const struct jt_build *jt_build_of(const struct jt *jt, const struct jt_vm *vm);
 struct jt_proc *jt_proc_find(const struct jt *jt, uint32_t pid);
 struct jt_func *jt_func_find(const struct jt *jt, uint32_t id);
+struct jt_callname *jt_name_find(const struct jt *jt, uint64_t addr);
 const char *jt_ff_name(const struct jt *jt, uint32_t build, uint32_t ffid);
 
 /* Gives a reference back; NULL is allowed. */
 void jt_ident_put(struct jt *jt, struct jt_ident *i);
+
+/* jt_place.c */
 
 /* Looks a frame of pid up. caller: the frame that called it, which may know its name; or NULL. */
 void jt_place(const struct jt *jt, uint32_t pid, const struct jt_vm *vm, const struct ev_frame *f,
@@ -283,6 +292,7 @@ struct jt_found {
 	const struct jt_place *start, *at;
 	const char *reason, *subject;
 	enum err_id err;
+	int scanned; /* it is no event: nothing is counted */
 };
 /* Counts it. *out: its row. 0 or -ENOMEM. */
 int jt_site_count(struct jt *jt, const struct ev_trace *ev, const struct jt_found *found,
@@ -292,6 +302,12 @@ int jt_site_stack(struct jt *jt, const struct jt_vm *vm, struct jt_site_int *s,
 		  const struct ev_trace *ev, uint32_t nframes);
 struct jt_site_int *jt_site_find(const struct jt *jt, uint64_t serial);
 void jt_sites_free(struct jt *jt);
+
+/* jt_scan.c: what was read from a VM's memory. 0 or -ENOMEM. */
+int jt_scan_trace(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
+		  const struct jt_place *start);
+int jt_scan_spot(struct jt *jt, const struct ev_spot *ev);
+int jt_scan_jit(struct jt *jt, const struct ev_jit *ev);
 
 /* jt_format.c */
 

@@ -246,11 +246,8 @@ int jt_site_count(struct jt *jt, const struct ev_trace *ev, const struct jt_foun
 
 	if (!s)
 		return -ENOMEM;
+	*out = s;
 	p = &s->pub;
-	if (!p->count)
-		p->first = ev->h.time;
-	p->count++;
-	p->last = ev->h.time > p->last ? ev->h.time : p->last;
 	p->trace_kind = ev->kind;
 	p->parent = ev->parent;
 	p->exitno = ev->exitno;
@@ -258,11 +255,17 @@ int jt_site_count(struct jt *jt, const struct ev_trace *ev, const struct jt_foun
 		p->trace = ev->trace;
 		p->link = ev->link;
 	}
+	p->scanned |= found->scanned;
+	if (found->scanned)
+		return 0;
+	if (!p->count)
+		p->first = ev->h.time;
+	p->count++;
+	p->last = ev->h.time > p->last ? ev->h.time : p->last;
 	advance(s, sec);
 	if (s->newest - sec < 60)
 		s->second[sec % 60]++;
 	count_proc(p, ev->h.pid);
-	*out = s;
 	return 0;
 }
 
@@ -342,8 +345,29 @@ int jt_site_stack(struct jt *jt, const struct jt_vm *vm, struct jt_site_int *s,
 
 /* ---- reading ---- */
 
-/* How the starts of a row fared, over all VMs. */
-static void judge(struct jt *jt, const struct jt_site_int *s, struct jt_site *out)
+/* Has the VM a trace that ends in this stitch? If so: is it given up, and where is the call. */
+static int judge_stitch(const struct jt_site_int *s, const struct jt_vm *vm, struct jt_site *out)
+{
+	const struct jt_live *t = jt_traces_find(vm, s->pub.trace), *next;
+
+	if (!t || t->site != s->serial)
+		return 0;
+	out->vms++;
+	if (t->given_up) {
+		out->state = JT_STATE_BLACKLISTED;
+		out->vms_black++;
+	}
+	next = out->at.kind == JT_LOC_LUA ? NULL : jt_traces_find(vm, t->pub.link);
+	if (next && next != t)
+		jt_kept_loc(&next->start, &out->at);
+	return 1;
+}
+
+/*
+ * How the starts of a row fared, over all VMs. *known: aborts of them were seen, or, of a stitch, a
+ * trace that has it.
+ */
+static void judge(struct jt *jt, const struct jt_site_int *s, struct jt_site *out, int *known)
 {
 	int stitch = s->pub.kind == JT_SITE_STITCH;
 	const struct jt_kept *at = stitch ? &s->at : &s->start;
@@ -354,17 +378,22 @@ static void judge(struct jt *jt, const struct jt_site_int *s, struct jt_site *ou
 	out->state = stitch			     ? JT_STATE_STITCH
 		     : s->pub.kind == JT_SITE_RETURN ? JT_STATE_RETURN
 						     : JT_STATE_NONE;
-	out->limit = kind == EV_TRACE_ROOT ? JT_PENALTIES : kind == EV_TRACE_SIDE ? JT_TRYSIDE : 1;
+	out->limit = kind == EV_TRACE_ROOT ? JT_PENALTIES : kind == EV_TRACE_STITCHED;
 	if (s->pub.kind == JT_SITE_RETURN)
 		return;
 	for (vm = jt->vms; vm; vm = vm->hh.next) {
+		if (stitch)
+			*known |= judge_stitch(s, vm, out);
 		st = jt_start_get(jt, vm, at->ident, at->pos, kind, 0);
 		if (!st || (stitch && at->kind != JT_LOC_LUA))
 			continue;
 		out->vms++;
+		*known |= !stitch && st->live;
 		out->vms_black += st->state == JT_STATE_BLACKLISTED || st->state == JT_STATE_INTERP;
 		if (st->attempts > out->attempts)
 			out->attempts = st->attempts;
+		if (kind == EV_TRACE_SIDE && vm->tryside > out->limit)
+			out->limit = vm->tryside;
 		if (st->state > out->state && (!stitch || st->state == JT_STATE_BLACKLISTED))
 			out->state = (enum jt_state)st->state;
 	}
@@ -404,9 +433,10 @@ static int latest_first(const void *a, const void *b)
 }
 
 static size_t fill_row(struct jt *jt, struct jt_site_int *s, uint64_t now, struct jt_site *out,
-		       struct jt_loc *frames)
+		       struct jt_loc *frames, int *shown)
 {
 	const struct jt_stack *st = best_stack(s);
+	int known = 0;
 	uint32_t i;
 
 	*out = s->pub;
@@ -415,7 +445,10 @@ static size_t fill_row(struct jt *jt, struct jt_site_int *s, uint64_t now, struc
 	out->reason = s->reason;
 	out->subject = s->subject;
 	out->recent = recent(s, now);
-	judge(jt, s, out);
+	judge(jt, s, out, &known);
+	/* What memory told counts for less than events of the same start, and goes with its trace.
+	 */
+	*shown = !s->pub.scanned || s->pub.count || known == (s->pub.kind == JT_SITE_STITCH);
 	if (!st)
 		return 0;
 	for (i = 0; i < st->n; i++)
@@ -441,9 +474,13 @@ const struct jt_site *jt_sites(struct jt *jt, uint64_t now, size_t *n)
 	if (!jt->site_rows || !jt->stack_rows)
 		return NULL;
 	frames = 0;
-	for (s = jt->sites; s; s = s->hh.next)
-		frames += fill_row(jt, s, now ? now : jt->stats.last_time, &jt->site_rows[(*n)++],
-				   jt->stack_rows + frames);
+	for (s = jt->sites; s; s = s->hh.next) {
+		int shown;
+
+		frames += fill_row(jt, s, now ? now : jt->stats.last_time, &jt->site_rows[*n],
+				   jt->stack_rows + frames, &shown);
+		*n += shown != 0;
+	}
 	qsort(jt->site_rows, *n, sizeof(*jt->site_rows), latest_first);
 	return jt->site_rows;
 }

@@ -2,6 +2,8 @@
 /* The live traces of each VM. */
 #include "jittrace/jt_int.h"
 
+#include "bytecode/jitnames.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -103,10 +105,18 @@ static void fill(const struct jt *jt, const struct jt_vm *vm, const struct jt_li
 /* Those that start at each trace's exits and after its end. */
 static void count_children(struct jt_vm *vm)
 {
-	struct jt_live *t, *parent;
+	struct jt_live *t, *parent, *next;
 
 	for (t = vm->traces; t; t = t->hh.next)
 		t->pub.children = 0;
+	/* What was read from memory does not tell; but a stitch links to what goes on after it. */
+	for (t = vm->traces; t; t = t->hh.next) {
+		next = t->pub.linktype == LINK_STITCH ? jt_traces_find(vm, t->pub.link) : NULL;
+		if (next && next != t && next->pub.kind == EV_TRACE_ROOT) {
+			next->pub.kind = EV_TRACE_STITCHED;
+			next->pub.parent = t->pub.trace;
+		}
+	}
 	for (t = vm->traces; t; t = t->hh.next) {
 		parent = t->pub.parent ? jt_traces_find(vm, t->pub.parent) : NULL;
 		if (parent)
@@ -131,5 +141,53 @@ const struct jt_trace *jt_traces(struct jt *jt, size_t *n)
 			fill(jt, vm, t, &rows[(*n)++]);
 	}
 	qsort(rows, *n, sizeof(*rows), by_number);
+	return rows;
+}
+
+static int by_vm(const void *a, const void *b)
+{
+	const struct jt_vm_info *x = a, *y = b;
+
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	return x->vm < y->vm ? -1 : x->vm > y->vm;
+}
+
+static void fill_vm(const struct jt *jt, const struct jt_vm *vm, struct jt_vm_info *out)
+{
+	const struct jt_proc *p = jt_proc_find(jt, vm->key.pid);
+	const struct jt_live *t;
+
+	*out = (struct jt_vm_info){.pid = vm->key.pid,
+				   .vm = vm->number,
+				   .g = vm->key.g,
+				   .comm = p ? p->comm : "",
+				   .epoch = vm->epoch,
+				   .traces = HASH_COUNT(vm->traces)};
+	for (t = vm->traces; t; t = t->hh.next)
+		out->szmcode += t->pub.szmcode;
+	if (!vm->jit.h.kind)
+		return;
+	out->time = vm->jit.h.time;
+	out->szallmcarea = vm->jit.szallmcarea;
+	out->on = vm->jit.on != 0;
+	out->sizetrace = vm->jit.sizetrace;
+	out->nparams = vm->jit.nparams < EV_JIT_PARAMS ? vm->jit.nparams : EV_JIT_PARAMS;
+	out->param = vm->jit.param;
+}
+
+const struct jt_vm_info *jt_vms(struct jt *jt, size_t *n)
+{
+	struct jt_vm_info *rows = calloc((size_t)HASH_COUNT(jt->vms) + 1, sizeof(*rows));
+	struct jt_vm *vm;
+
+	*n = 0;
+	free(jt->vm_rows);
+	jt->vm_rows = rows;
+	if (!rows)
+		return NULL;
+	for (vm = jt->vms; vm; vm = vm->hh.next)
+		fill_vm(jt, vm, &rows[(*n)++]);
+	qsort(rows, *n, sizeof(*rows), by_vm);
 	return rows;
 }

@@ -127,12 +127,20 @@ static void last_text(uint64_t last, uint64_t now, char buf[16])
 {
 	uint64_t s = now > last ? (now - last) / 1000000000u : 0;
 
-	if (s < 100)
+	if (!last) /* before we came */
+		snprintf(buf, 16, "-");
+	else if (s < 100)
 		snprintf(buf, 16, "%us", (unsigned int)s);
 	else if (s < 6000)
 		snprintf(buf, 16, "%um", (unsigned int)(s / 60));
 	else
 		snprintf(buf, 16, "%uh", (unsigned int)(s / 3600 % 100000));
+}
+
+/* Where it stopped; what only the VM's memory tells of has no place. */
+static const char *at_text(const struct jt_site *s, int width)
+{
+	return s->scanned && s->at.kind == JT_LOC_NONE ? "?" : short_place(&s->at, (size_t)width);
 }
 
 /* "json.lua:58 loop", "json.lua:40 func", "json.lua:74 17/5", for a stitch "trace#17 -> 23". */
@@ -178,10 +186,24 @@ static void print_stack(const struct jt_site *s)
 	}
 }
 
+/* Cut to the column's width. */
+static const char *cut(const char *text, size_t width, char *buf)
+{
+	size_t len = strlen(text);
+
+	if (len <= width)
+		return text;
+	while (width > 1 && ((unsigned char)text[width - 1] & 0xc0) == 0x80)
+		width--; /* between characters */
+	memcpy(buf, text, width - 1);
+	strcpy(buf + width - 1, ">");
+	return buf;
+}
+
 static void print_row(const struct options *o, const struct row *r, uint64_t now, int width)
 {
 	const struct jt_site *s = r->s;
-	char cost[16] = "-", state[24], last[16], started[128];
+	char cost[16] = "-", state[24], last[16], started[128], reason[64];
 
 	if (r->cost >= 0)
 		snprintf(cost, sizeof(cost), "%.1f", r->cost);
@@ -189,7 +211,7 @@ static void print_row(const struct options *o, const struct row *r, uint64_t now
 	last_text(s->last, now, last);
 	started_text(s, started);
 	printf("%6s %6llu %5u %4s %-14s %-*s %-38s %s\n", cost, (unsigned long long)s->count,
-	       s->recent, last, state, width, short_place(&s->at, (size_t)width), s->reason,
+	       s->recent, last, state, width, at_text(s, width), cut(s->reason, 38, reason),
 	       started);
 	if (o->stacks)
 		print_stack(s);
@@ -225,7 +247,7 @@ static void print_list(const struct options *o, const struct jt *jt, const char 
 	       (unsigned long long)st->returns, (unsigned long long)st->stops,
 	       (unsigned long long)st->flushes);
 	for (i = 0; i < shown; i++) {
-		len = strlen(short_place(&row[i].s->at, 30));
+		len = strlen(at_text(row[i].s, 30));
 		width = (int)len > width ? (int)len : width;
 	}
 	if (n)
@@ -301,6 +323,7 @@ static json_t *json_row(const struct options *o, const struct jt *jt, const stru
 			    s->err < ERR_MAX ? json_string(err_id_name(s->err)) : json_null());
 	json_object_set_new(j, "at", json_place(&s->at));
 	json_object_set_new(j, "start", json_place(&s->start));
+	json_object_set_new(j, "from_memory", json_boolean(s->scanned));
 	json_object_set_new(j, "trace_kind", json_string(trace_kinds[s->trace_kind & 3]));
 	json_object_set_new(j, "parent", json_integer(s->parent));
 	json_object_set_new(j, "exit", json_integer(s->exitno));

@@ -60,7 +60,9 @@ static void link_text(const struct jt_trace *t, char buf[48])
 /* "(17/5)", "(17/stitch)", "loop", "func". */
 static void from_text(const struct jt_trace *t, char buf[48])
 {
-	if (t->kind == EV_TRACE_SIDE)
+	if (t->kind == EV_TRACE_SIDE && !t->parent) /* read from memory */
+		snprintf(buf, 48, "(of %u)", t->root);
+	else if (t->kind == EV_TRACE_SIDE)
 		snprintf(buf, 48, "(%u/%u)", t->parent, t->exitno);
 	else if (t->kind == EV_TRACE_STITCHED)
 		snprintf(buf, 48, "(%u/stitch)", t->parent);
@@ -84,21 +86,27 @@ static void print_trace(struct view *v, const struct jt_trace *t, unsigned int d
 	       from, *t->start.name ? t->start.name : "");
 }
 
+/* Below which trace it is shown. */
+static uint32_t parent_of(const struct jt_trace *t)
+{
+	return t->parent ? t->parent : t->root;
+}
+
 static void print_tree(struct view *v, const struct jt_trace *t, unsigned int depth)
 {
 	const struct jt_trace *c;
 
 	print_trace(v, t, depth);
-	if (!t->children || depth >= DEPTH_MAX)
+	if (depth >= DEPTH_MAX || v->shown >= v->o->rows)
 		return;
 	for (c = v->t; c < v->t + v->n; c++)
-		if (c->parent == t->trace && c != t && same_vm(c, t))
+		if (parent_of(c) == t->trace && c != t && same_vm(c, t))
 			print_tree(v, c, depth + 1);
 }
 
 static int is_root(const struct view *v, const struct jt_trace *t)
 {
-	return !t->parent || !find(v, t, t->parent);
+	return !parent_of(t) || parent_of(t) == t->trace || !find(v, t, parent_of(t));
 }
 
 static void print_vm_head(const struct view *v, const struct jt_trace *t)
@@ -157,7 +165,7 @@ static void print_one(const struct view *v, const struct jt_trace *t)
 	       t->nins, t->szmcode, (unsigned long long)t->mcode, t->nsnap);
 	printf("  History   %u attempts failed before it compiled\n", t->aborts);
 	for (c = v->t; c < v->t + v->n; c++)
-		if (c->parent == t->trace && same_vm(c, t)) {
+		if (parent_of(c) == t->trace && c != t && same_vm(c, t)) {
 			link_text(c, link);
 			from_text(c, from);
 			printf("  Child     %u %s %s, %s\n", c->trace, from,

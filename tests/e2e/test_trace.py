@@ -27,6 +27,7 @@ FORMS = {
     r"^\[TRACE +\d+ \S+:\d+ stitch [a-z]+\.[a-z_]+\]$": 20,
     r" stitch C:[0-9a-f]+\]$": 2,
     r"^\[TRACE +\d+ \(\d+/stitch\) ": 10,
+    r"^\[TRACE --- \(\d+/stitch\) ": 5,
     r"^\[TRACE flush\]$": 15,
     r"^\[TRACE +(\d+|---) 0x[0-9a-f]{8,}:\d+ ": 4,
     r'^\[TRACE +\d+ "short":\d+ ': 2,

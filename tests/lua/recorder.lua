@@ -209,6 +209,7 @@ for i = 1, 100 do table.sort(t) s = s + table.concat(t):len() end
 for i = 1, 100 do s = s + (pcall(string.rep, "x", 2) and 1 or 0) end
 for i = 1, 100 do s = s + select("#", unpack(t)) end
 for i = 1, 100 do local f = string.gmatch("a b", "%a") s = s + #f() end
+for i = 1, 100 do s = s + #string.gsub("a", "a", "b") t[4] = function() return i end end
 for i = 1, 60 do local ok = pcall(function() string.gsub("x", "x", function() end) end) end
 ]])
 -- What starts at a side exit and is never compiled: given up after some attempts.
