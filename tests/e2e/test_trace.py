@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Trace events of live processes, against what jit.v says of itself in the same process."""
 import json
+import os
 import re
 import signal
+import subprocess
 
 import pytest
 
-from harness import OK, Ljx, ljx, luajit
+from harness import OK, Ljx, alive, ljx, luajit
 
 pytestmark = pytest.mark.privileged
 
@@ -160,6 +162,67 @@ def test_eleven_aborts(tmp_path, probe):
         # The target goes on as if nothing had been.
         target.say("end")
         assert target.finish() == 0
+
+
+# What failed long before ljx comes: line numbers are those below.
+EARLIER = """
+local t = {}
+for i = 1, 100000 do t[i % 4] = function() return i end end
+local function off() local s = 0 for i = 1, 1e5 do s = s + i end return s end
+jit.off(off) off()
+local function f(a) local g = function() return a end return g end
+for i = 1, 200000 do f(i) end
+for i = 1, 1000 do t[i % 3] = function() return i end end
+print("ready") io.stdout:flush() io.read()
+jit.flush()
+print("flushed") io.stdout:flush() io.read()
+"""
+
+
+def test_what_was_before(tmp_path):
+    """A late attach finds what is blacklisted, and why, in the target's memory."""
+    script = tmp_path / "earlier.lua"
+    script.write_text(EARLIER)
+    with luajit(script) as target:
+        def states():
+            got = json.loads(ljx("nyi", "-p", target.pid, "-d", "0.2", "--json", "-q").out)
+            return {row["start"]["line"]: row for row in got["sites"]}
+
+        target.expect("^ready$")
+        before = states()
+        assert {line: row["state"] for line, row in before.items()} == {
+            3: "BLACKLISTED", 6: "BLACKLISTED", 7: "BLACKLISTED", 8: "retrying"}
+        assert before[8]["attempts"] == 5
+        assert all(row["reason"].startswith("NYI: bytecode") for row in before.values())
+        # A flush forgets the penalties, but does not take the blacklisting back.
+        target.say("go")
+        target.expect("^flushed$")
+        after = states()
+        assert {line: row["state"] for line, row in after.items()} == {
+            3: "BLACKLISTED", 6: "BLACKLISTED", 7: "BLACKLISTED"}
+        assert not any(row["reason"].startswith("NYI: bytecode") for row in after.values())
+        target.say("end")
+        assert target.finish() == 0
+
+
+def test_survives_ljx(tmp_path):
+    """Killing ljx while its probes are hit harms nobody and leaves nothing behind."""
+    script = tmp_path / "storm.lua"
+    script.write_text("print('ready') io.stdout:flush() local t = {} while true do "
+                      "for i = 1, 300 do t[i % 4] = function() return i end end jit.flush() "
+                      "pcall(function() for i = 1, 100 do error('x') end end) end")
+    with luajit(script) as target:
+        target.expect("^ready$")
+        for _ in range(20):
+            for probe in PROBES:
+                with Ljx("nyi", "-p", target.pid, f"--probe={probe}") as p:
+                    p.expect(PROBES[probe], "err")
+                    p.kill(signal.SIGKILL)
+                    p.finish()
+        assert alive(target.pid)
+    progs = subprocess.run(["bpftool", "prog", "show"], stdout=subprocess.PIPE, text=True,
+                           env=dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin")).stdout
+    assert "probe_update" not in progs
 
 
 def test_count_and_interrupt(tmp_path):
