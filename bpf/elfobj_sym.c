@@ -310,7 +310,7 @@ int elfobj_export(const struct elfobj *eo, const char *name, uint64_t *vaddr, ui
 	return 0;
 }
 
-/* s follows a function's name: is it nothing, or what gcc or clang append to the name of a clone? */
+/* s follows a function's name: is it nothing, or what gcc or clang append to a clone's? */
 static int is_clone_suffix(const char *s)
 {
 	static const char *const kinds[] = {".isra", ".constprop", ".part", ".llvm"};

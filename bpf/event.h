@@ -204,7 +204,7 @@ struct ev_build {
 	struct ev_hdr h;
 	ev_u32 id; /* 1, 2, ... within the stream */
 	ev_u32 flags;
-	/* strings: version ("LuaJIT 2.1.0-beta3"), layout name, path in the target, build-id in hex */
+	/* strings: version ("LuaJIT 2.1.0-beta3"), layout name, path in the target, build-id */
 };
 
 /* A VM was found and its layout verified. (pid, g) names it until the next record for them. */
@@ -230,7 +230,7 @@ struct ev_func {
 	ev_s32 firstline; /* linedefined */
 	ev_s32 numline;
 	ev_u32 sizebc;
-	ev_u32 content; /* hash of the code, JIT patches left out: tells functions of one line apart */
+	ev_u32 content; /* hash of the code without JIT patches: tells apart functions of a line */
 	/* strings: chunkname as LuaJIT holds it ("@/a/b.lua", "=name", or source text) */
 };
 
@@ -267,7 +267,7 @@ enum ev_sym_kind {
 	EV_SYM_VM = 4,	   /* other assembly of the VM: name is a symbol, or lj_vm */
 	EV_SYM_ANON = 5,   /* code in no file: name is where ("[anon]", "[vdso]") */
 };
-/* The file holds a VM: code without a name that the interpreter calls there is one of its helpers. */
+/* The file holds a VM: nameless code there that the interpreter calls is one of its helpers. */
 #define EV_SYM_LUAJIT 1u
 /* Code addresses [start, end) of a process; the newest definition of an address counts. */
 struct ev_sym {
@@ -376,7 +376,7 @@ struct ev_trace {
 };
 
 enum ev_spot_kind {
-	EV_SPOT_PENALTY = 1, /* a start whose recordings were aborted, as the penalty table has it */
+	EV_SPOT_PENALTY = 1, /* a start whose recordings were aborted: the penalty table */
 	EV_SPOT_LOOP = 2,    /* a blacklisted loop */
 	EV_SPOT_FUNC = 3,    /* a function that is blacklisted as a start */
 	EV_SPOT_STITCH = 4,  /* trace whose continuation is blacklisted: it links to itself */

@@ -101,8 +101,8 @@ static struct ev_sample **running_at(struct bt *b, uint64_t g)
 }
 
 /*
- * The stack of a coroutine that runs Lua code at this moment is in registers: only a sample has it. Keeps
- * the latest whole one of each VM, and all definitions.
+ * The stack of a coroutine that runs Lua code at this moment is in registers: only a sample has it.
+ * Keeps the latest whole one of each VM, and all definitions.
  */
 static int keep_running(void *ctx, const struct ev_hdr *h)
 {

@@ -2,8 +2,8 @@
 /*
  * A target that measures what is taken from it: gap SECONDS DEPTH
  *
- * Calls through DEPTH Lua functions into a C function that reads the clock without pause for SECONDS
- * and adds up every step longer than a microsecond: interrupts, and whatever runs in them. Prints
+ * Calls through DEPTH Lua functions into a C function that reads the clock without pause for
+ * SECONDS and adds up every step longer than a microsecond: interrupts, and whatever runs in them. Prints
  * "ready", and at the end "LOST_NS TOTAL_NS GAPS".
  */
 #include <lauxlib.h>
