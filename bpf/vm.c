@@ -479,14 +479,6 @@ void vm_list_release(struct vm_list *list)
 	memset(list, 0, sizeof(*list));
 }
 
-int vm_alive(int pid, const struct vm *vm)
-{
-	uint64_t main = vm_main(vm);
-
-	return mem_u64(pid, main + vm->row->l.L_glref) == vm->g &&
-	       mem_u64(pid, vm->g + vm->row->l.G_mainthref) == main;
-}
-
 /* JIT_F_ON is the lowest flag in all 2.1 builds (lj_jit.h). */
 int vm_jit_on(int pid, const struct vm *vm)
 {

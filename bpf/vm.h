@@ -54,9 +54,6 @@ void vm_list_release(struct vm_list *list);
 int vm_find_row(int pid, const struct proc_maps *maps, uint64_t g, struct vm *out,
 		struct vm_evidence *ev);
 
-/* Is there still a VM at vm->g? A cheap test of the pattern only. */
-int vm_alive(int pid, const struct vm *vm);
-
 /*
  * Addresses of the coroutines of a VM, the main thread among them, found by the same scan. A
  * malloc'd array of *n, at most max; NULL if out of memory.

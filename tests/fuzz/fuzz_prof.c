@@ -6,37 +6,12 @@
 #include "bpf/rec.h"
 #include "profiler/prof.h"
 #include "profiler/write.h"
+#include "tests/fuzz/input.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *p;
-	size_t left;
-};
-
-static uint8_t take(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->p++;
-}
-
-/* Mostly 0 to 15, sometimes anything. */
-static uint64_t number(struct input *in)
-{
-	uint8_t b = take(in);
-	uint64_t v = b & 15;
-
-	if (b < 0xf0)
-		return v;
-	for (int i = 0; i < 8; i++)
-		v = v << 8 | take(in);
-	return v;
-}
 
 /* A string of the input: up to 15 bytes, often not UTF-8. */
 static const char *text(struct input *in, char *buf)
