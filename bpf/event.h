@@ -55,7 +55,8 @@ typedef uint64_t ev_u64;
 	_(16, FF, ev_ff)                                                                           \
 	_(17, TRACE, ev_trace)                                                                     \
 	_(18, SPOT, ev_spot)                                                                       \
-	_(19, JIT, ev_jit)
+	_(19, JIT, ev_jit)                                                                         \
+	_(20, LOOPS, ev_loops)
 
 enum ev_kind {
 #define EV_ENUM(num, name, type) EV_##name = num,
@@ -232,6 +233,21 @@ struct ev_func {
 	ev_u32 sizebc;
 	ev_u32 content; /* hash of the code without JIT patches: tells apart functions of a line */
 	/* strings: chunkname as LuaJIT holds it ("@/a/b.lua", "=name", or source text) */
+};
+
+/* A loop of a prototype, by bytecode positions. */
+struct ev_loop {
+	ev_u32 pos;	    /* its counted instruction: where its traces start */
+	ev_u32 first, last; /* condition and body, both included */
+	ev_u32 pad;
+};
+#define EV_LOOPS_MAX 512u
+/* The loops of a prototype, maybe none; follows its FUNC if its code could be read. */
+struct ev_loops {
+	struct ev_hdr h;
+	ev_u32 id; /* of the prototype */
+	ev_u32 n;
+	struct ev_loop loop[];
 };
 
 enum ev_name_what {
@@ -431,5 +447,7 @@ EV_ASSERT(ev_trace, 200);
 EV_ASSERT(ev_spot, 64);
 EV_ASSERT(ev_jit, 152);
 EV_ASSERT(ev_ff, 32);
+EV_ASSERT(ev_loop, 16);
+EV_ASSERT(ev_loops, 32);
 
 #endif

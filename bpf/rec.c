@@ -33,6 +33,7 @@ _Static_assert(sizeof(REC_MAGIC) - 1 == sizeof(((struct rec_head *)0)->magic), "
 #define REC_STRS_TRACE 0
 #define REC_STRS_SPOT 0
 #define REC_STRS_JIT 0
+#define REC_STRS_LOOPS 0
 
 static const struct shape {
 	uint32_t size;
@@ -81,6 +82,7 @@ int rec_check(const struct ev_hdr *h, size_t avail)
 	const struct shape *s;
 	const struct ev_sample *sample;
 	const struct ev_trace *trace;
+	const struct ev_loops *loops;
 
 	if (!head_ok(h, avail))
 		return 0;
@@ -98,6 +100,11 @@ int rec_check(const struct ev_hdr *h, size_t avail)
 		trace = (const struct ev_trace *)h;
 		return h->size == sizeof(*trace) + trace->nframes * sizeof(trace->f[0]) &&
 		       memchr(trace->text, '\0', sizeof(trace->text));
+	}
+	if (h->kind == EV_LOOPS) {
+		loops = (const struct ev_loops *)h;
+		return loops->n <= EV_LOOPS_MAX &&
+		       h->size == sizeof(*loops) + loops->n * sizeof(loops->loop[0]);
 	}
 	if (!s->nstrs)
 		return 1;

@@ -267,12 +267,33 @@ static int emit_func(struct resolve *r, const struct ev_proto_raw *raw, struct r
 	return resolve_emit(r, &e.h, sizeof(e), strs, 1);
 }
 
+static int emit_loops(struct resolve *r, const struct ev_hdr *h, struct rproto *p)
+{
+	uint64_t buf[(sizeof(struct ev_loops) + EV_LOOPS_MAX * sizeof(struct ev_loop)) / 8];
+	struct ev_loops *e = (void *)buf;
+	struct proto_loop loop[EV_LOOPS_MAX];
+	struct kstr_ctx c;
+	struct proto pt;
+	size_t n, i;
+
+	if (load_body(r, p) || view(p, &c, &pt))
+		return 0;
+	n = proto_loops(&pt, loop, EV_LOOPS_MAX);
+	*e = (struct ev_loops){.h = *h, .id = p->id, .n = (ev_u32)n};
+	e->h.kind = EV_LOOPS;
+	e->h.size = (ev_u32)(sizeof(*e) + n * sizeof(e->loop[0]));
+	for (i = 0; i < n; i++)
+		e->loop[i] = (struct ev_loop){loop[i].pos, loop[i].first, loop[i].last, 0};
+	return r->sink(r->ctx, &e->h);
+}
+
 int resolve_proto_raw(struct resolve *r, const struct ev_proto_raw *raw)
 {
 	struct rproc *proc = resolve_proc(r, (int)raw->h.pid);
 	const struct vm *vm = proc ? resolve_vm_at(proc, raw->g) : NULL;
 	struct rproto *p;
 	struct proto_head h;
+	int err;
 
 	if (!vm || proto_decode_head(&vm->row->l, raw->head, sizeof(raw->head), &h)) {
 		r->stats.protos_bad++;
@@ -291,7 +312,8 @@ int resolve_proto_raw(struct resolve *r, const struct ev_proto_raw *raw)
 	memcpy(p->head, raw->head, sizeof(p->head));
 	memcpy(p->chunk, raw->chunk, sizeof(p->chunk));
 	HASH_ADD(hh, r->protos, id, sizeof(p->id), p);
-	return emit_func(r, raw, p);
+	err = emit_func(r, raw, p);
+	return err ? err : emit_loops(r, &raw->h, p);
 }
 
 /* Names the call at a site. What was read counts only if the prototype is still the same after. */

@@ -36,7 +36,7 @@ struct bc_gen {
 #define BC_IDS(_)                                                                                  \
 	_(MOV) _(KNIL) _(UGET) _(GGET) _(TGETS) _(CALL) _(CALLM) _(CALLT) _(CALLMT) _(ITERC)       \
 	_(ITERN) _(ISNEXT) _(RETM) _(RET) _(RET0) _(RET1) _(FORI) _(JFORI) _(FORL) _(IFORL)        \
-	_(JFORL) _(ITERL) _(IITERL) _(JITERL) _(LOOP) _(ILOOP) _(JLOOP) _(JMP) _(FUNCF)            \
+	_(JFORL) _(ITERL) _(IITERL) _(JITERL) _(LOOP) _(ILOOP) _(JLOOP) _(JMP) _(UCLO) _(FUNCF)    \
 	_(IFUNCF) _(JFUNCF) _(FUNCV) _(IFUNCV) _(JFUNCV) _(FUNCC) _(FUNCCW)
 enum bc_id {
 #define BC_ENUM(name) BC_ID_##name,

@@ -66,6 +66,21 @@ int32_t proto_line(const struct proto *pt, uint32_t pos);
  */
 int proto_callname(const struct proto *pt, uint32_t pos, const char **name);
 
+/* A loop: its counted instruction (FORL, ITERL, ITERN, LOOP or what the JIT made of it). */
+struct proto_loop {
+	uint32_t pos;
+	uint32_t first, last; /* bytecode positions of condition and body, both included */
+};
+
+#define PROTO_LOOPS_MAX 512u
+
+/*
+ * Finds the loops, in order of pos; those of one ITERN and ITERL count twice. Returns how many,
+ * never more than max. Where the JIT has overwritten a jump, the jumps around it tell: a loop that
+ * they do not tell of is left out.
+ */
+size_t proto_loops(const struct proto *pt, struct proto_loop *out, size_t max);
+
 /*
  * Hash of the code with everything left out that the interpreter and the JIT patch at run time:
  * equal for a prototype before and after it was compiled or blacklisted, and in each process that

@@ -21,6 +21,7 @@ void jt_free(struct jt *jt)
 		return;
 	jt_sites_free(jt);
 	jt_defs_free(jt);
+	jt_cost_free(jt);
 	free(jt->trace_rows);
 	free(jt->vm_rows);
 	free(jt->site_rows);
@@ -85,7 +86,7 @@ static int on_start(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 /* The row of a trace that ends because what comes cannot be compiled. */
 static int count_stop(struct jt *jt, const struct jt_vm *vm, const struct ev_trace *ev,
 		      const struct jt_place *start, const struct jt_place *at, const char *in,
-		      struct jt_live *live)
+		      struct jt_region *region, struct jt_live *live)
 {
 	int stitch = ev->linktype == LINK_STITCH;
 	struct jt_found found = {.kind = stitch ? JT_SITE_STITCH : JT_SITE_RETURN,
@@ -93,7 +94,8 @@ static int count_stop(struct jt *jt, const struct jt_vm *vm, const struct ev_tra
 				 .at = at,
 				 .reason = in,
 				 .subject = in,
-				 .err = ERR_MAX};
+				 .err = ERR_MAX,
+				 .region = region};
 	struct jt_site_int *s;
 	int err;
 
@@ -122,7 +124,7 @@ static void link_parent(struct jt *jt, const struct jt_vm *vm, const struct ev_t
 }
 
 static int on_stop(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
-		   const struct jt_place *start)
+		   const struct jt_place *start, struct jt_region *region)
 {
 	struct jt_start *s = jt_start_get(jt, vm, start->ident, start->pos, ev->kind, 1);
 	struct jt_live *live;
@@ -141,8 +143,10 @@ static int on_stop(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 	s->time = ev->h.time;
 	jt_end(jt, vm, ev, &at, in);
 	err = jt_traces_stop(jt, vm, ev, start, aborts, &live);
+	if (live)
+		live->region = region;
 	if (!err && (ev->linktype == LINK_STITCH || ev->linktype == LINK_RETURN))
-		err = count_stop(jt, vm, ev, start, &at, in, live);
+		err = count_stop(jt, vm, ev, start, &at, in, region, live);
 	if (!err && ev->kind == EV_TRACE_STITCHED)
 		link_parent(jt, vm, ev);
 	return err;
@@ -167,7 +171,7 @@ static void penalty(struct jt *jt, const struct jt_vm *vm, const struct ev_trace
 }
 
 static int on_abort(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
-		    const struct jt_place *start)
+		    const struct jt_place *start, struct jt_region *region)
 {
 	struct jt_start *s = jt_start_get(jt, vm, start->ident, start->pos, ev->kind, 1);
 	char reason[JT_TEXT], subject[JT_TEXT], in[JT_TEXT];
@@ -175,7 +179,8 @@ static int on_abort(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 				 .start = start,
 				 .reason = reason,
 				 .subject = subject,
-				 .err = jt_err_id(jt_build_of(jt, vm), ev)};
+				 .err = jt_err_id(jt_build_of(jt, vm), ev),
+				 .region = region};
 	struct jt_site_int *site;
 	struct jt_place at;
 	int err;
@@ -218,6 +223,7 @@ static int learn(struct jt *jt, const struct ev_frame *f, uint32_t n)
 static int on_event(struct jt *jt, const struct ev_trace *ev)
 {
 	struct jt_vm *vm = jt_vm_get(jt, ev->h.pid, ev->g);
+	struct jt_region *region = NULL;
 	struct jt_event text;
 	struct jt_place start;
 	int err = 0;
@@ -238,15 +244,19 @@ static int on_event(struct jt *jt, const struct ev_trace *ev)
 	if (err)
 		return err;
 	jt_place(jt, ev->h.pid, vm, &ev->start, NULL, &start);
+	if (ev->type != EV_TRACE_FLUSH)
+		err = jt_cost_start(jt, vm, ev, &start, &region);
+	if (err)
+		return err;
 	switch (ev->type) {
 	case EV_TRACE_START:
 		err = on_start(jt, vm, ev, &start);
 		break;
 	case EV_TRACE_STOP:
-		err = on_stop(jt, vm, ev, &start);
+		err = on_stop(jt, vm, ev, &start, region);
 		break;
 	case EV_TRACE_ABORT:
-		err = on_abort(jt, vm, ev, &start);
+		err = on_abort(jt, vm, ev, &start, region);
 		break;
 	case EV_TRACE_FLUSH:
 		on_flush(jt, vm, ev);
@@ -266,6 +276,7 @@ int jt_add(struct jt *jt, const struct ev_hdr *h)
 	const struct ev_clock *clock = (const struct ev_clock *)h;
 	const struct ev_lost *lost = (const struct ev_lost *)h;
 	size_t room;
+	int err;
 
 	switch (h->kind) {
 	case EV_TRACE:
@@ -273,8 +284,12 @@ int jt_add(struct jt *jt, const struct ev_hdr *h)
 			return 0;
 		return on_event(jt, (const struct ev_trace *)h);
 	case EV_SAMPLE:
+		if (jt->opts.pid && jt->opts.pid != h->pid)
+			return 0;
 		room = (h->size - sizeof(*s)) / sizeof(s->f[0]);
-		return learn(jt, s->f, s->nframes < room ? s->nframes : (uint32_t)room);
+		room = s->nframes < room ? s->nframes : room;
+		err = learn(jt, s->f, (uint32_t)room);
+		return err ? err : jt_cost_sample(jt, s, (uint32_t)room);
 	case EV_SPOT:
 	case EV_JIT:
 		if (jt->opts.pid && jt->opts.pid != h->pid)

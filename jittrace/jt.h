@@ -123,6 +123,32 @@ struct jt_event {
 };
 void jt_describe(const struct jt *jt, const struct ev_trace *ev, struct jt_event *out);
 
+/* ---- CPU samples ---- */
+
+#define JT_COST_SECONDS 5u /* what "recent" means for samples */
+
+struct jt_share {
+	uint64_t samples;
+	uint64_t recent; /* of the last seconds */
+};
+
+/*
+ * Where the target's CPU time went, by its samples. A sample is charged to a start of traces if the
+ * VM interprets, runs C, or records, optimises or assembles, and if its innermost Lua frame lies in
+ * that start's region, or in a function called from there in which no trace starts; and to the
+ * innermost such start only. The region of a loop is its bytecode, of a function the prototype, of
+ * a side exit or a stitch that of its parent's start.
+ */
+struct jt_costs {
+	struct jt_share all, charged;
+	struct jt_share by_state[EV_STATE_MAX];
+	uint64_t other_traces; /* samples in traces that are not in the table (any more) */
+	uint64_t dropped;      /* starts without a region: limit reached */
+};
+
+/* now: for what is recent; 0: the time of the last sample. Valid until the next jt_costs. */
+const struct jt_costs *jt_costs(struct jt *jt, uint64_t now);
+
 /* ---- live traces ---- */
 
 struct jt_trace {
@@ -138,6 +164,7 @@ struct jt_trace {
 	uint8_t linktype;  /* enum trace_link */
 	uint8_t at_return; /* a root trace that starts at a return: down-recursion */
 	uint64_t mcode, time;
+	struct jt_share samples;
 	struct jt_loc start;
 	struct jt_loc end; /* where it stopped: a function, or a place in one */
 };
@@ -223,6 +250,12 @@ struct jt_site {
 	const struct jt_loc *stack;
 	uint32_t nstack;
 	uint64_t stack_count; /* how many of count had it, at least */
+	/*
+	 * Percent of all samples that are charged to the start; -1: not known. What is charged at
+	 * the call of a stitch is the stitch's; several reasons of a start share the rest by their
+	 * counts of the last 60 s, or if there are none, by all.
+	 */
+	double cost, cost_recent;
 };
 
 /*

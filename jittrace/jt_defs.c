@@ -54,6 +54,7 @@ static void vm_clear(struct jt *jt, struct jt_vm *vm)
 {
 	jt_traces_drop(jt, vm);
 	jt_starts_drop(jt, vm);
+	jt_cost_drop(jt, vm);
 	vm->epoch = 0;
 	vm->recording = 0;
 	vm->seen = vm->downrec = vm->at_return = 0;
@@ -194,6 +195,7 @@ void jt_ident_put(struct jt *jt, struct jt_ident *i)
 	HASH_DEL(jt->idents, i);
 	free(i->file);
 	free(i->name);
+	free(i->loop);
 	free(i);
 }
 
@@ -271,6 +273,22 @@ static int add_func(struct jt *jt, const struct ev_func *ev)
 	jt_ident_put(jt, f->ident);
 	free(f);
 	return -ENOMEM;
+}
+
+static int add_loops(struct jt *jt, const struct ev_loops *ev)
+{
+	const struct jt_func *f = jt_func_find(jt, ev->id);
+	struct jt_ident *i = f ? f->ident : NULL;
+
+	if (!i || i->loops_known)
+		return 0;
+	i->loop = malloc((ev->n + 1) * sizeof(*i->loop));
+	if (!i->loop)
+		return -ENOMEM;
+	memcpy(i->loop, ev->loop, ev->n * sizeof(*i->loop));
+	i->nloops = ev->n;
+	i->loops_known = 1;
+	return 0;
 }
 
 struct jt_callname *jt_name_find(const struct jt *jt, uint64_t addr)
@@ -368,6 +386,8 @@ int jt_defs_add(struct jt *jt, const struct ev_hdr *h)
 		return add_vm(jt, (const struct ev_vm *)h);
 	case EV_FUNC:
 		return add_func(jt, (const struct ev_func *)h);
+	case EV_LOOPS:
+		return add_loops(jt, (const struct ev_loops *)h);
 	case EV_NAME:
 		return add_name(jt, (const struct ev_name *)h);
 	case EV_FF:

@@ -2,8 +2,8 @@
 /*
  * What the parts of the fold share; not for other folders. jt.c takes the events, jt_defs.c
  * remembers definitions, jt_syms.c C code addresses, jt_place.c looks frames up in both,
- * jt_traces.c and jt_sites.c keep the two tables, jt_scan.c adds what VMs remember, jt_format.c
- * writes lines, jt_text.c cleans and matches.
+ * jt_traces.c and jt_sites.c keep the two tables, jt_cost.c charges samples to them, jt_scan.c adds
+ * what VMs remember, jt_format.c writes lines, jt_text.c cleans and matches.
  *
  * Tables are uthash, in order of entry or, where things move to the end when used, of use: where a
  * limit is reached the head goes.
@@ -29,6 +29,7 @@
 #define JT_TRACES_MAX 262144u
 #define JT_STACK_FRAMES 32u /* kept of a stack */
 #define JT_SITE_STACKS 4u   /* different ones kept of a site */
+#define JT_REGIONS_MAX 65536u
 
 /* lj_trace.c:penalty_pc doubles 72 until it is over 60000. */
 #define JT_PENALTIES 11u
@@ -58,6 +59,9 @@ struct jt_ident {
 	uint32_t refs;
 	char *file; /* as shown */
 	char *name; /* what it was called by first; NULL */
+	struct ev_loop *loop;
+	uint32_t nloops;
+	int loops_known;
 	struct jt_ident_key k;
 	char chunk[];
 };
@@ -123,6 +127,51 @@ struct jt_kept {
 	char *text;
 };
 
+/* A number of samples: all, and by second for the last ones. */
+struct jt_sum {
+	uint64_t all, newest;
+	uint32_t second[JT_COST_SECONDS];
+};
+
+/* Samples charged to a region while it was at one bytecode position. */
+struct jt_charge {
+	UT_hash_handle hh;
+	uint32_t pos;
+	struct jt_sum sum;
+};
+
+/* Bytecode of a function that a start of traces stands for. */
+struct jt_region_key {
+	struct jt_ident *ident; /* a reference */
+	uint32_t first, last;
+};
+struct jt_region {
+	UT_hash_handle hh;
+	struct jt_region_key key;
+	struct jt_charge *charges;
+	uint32_t head; /* within jt_cost_rows: the first of its rows */
+};
+
+/* The regions of a function in which traces of a VM start, the narrowest first. */
+struct jt_scope_key {
+	const struct jt_vm *vm;
+	const struct jt_ident *ident;
+};
+struct jt_scope {
+	UT_hash_handle hh;
+	struct jt_scope_key key;
+	uint32_t n;
+	struct jt_region **region;
+};
+
+/* A row while its region's cost is divided. */
+#define JT_NO_ROW UINT32_MAX
+struct jt_cost_row {
+	const struct jt_site *site;
+	uint32_t next; /* of the same region */
+	double weight, samples, recent;
+};
+
 /* A place where recordings of a VM begin, and how they went. */
 struct jt_start_key {
 	const struct jt_vm *vm;
@@ -143,6 +192,8 @@ struct jt_live {
 	UT_hash_handle hh;
 	struct jt_trace pub; /* places and comm are filled in by jt_traces */
 	struct jt_kept start, end;
+	struct jt_region *region; /* NULL: not known */
+	struct jt_sum sum;	  /* samples in it */
 	int given_up;  /* STITCH: what would go on is blacklisted */
 	uint64_t site; /* STITCH, RETURN: serial number of the row that counts it; 0: none */
 };
@@ -179,6 +230,7 @@ struct jt_site_int {
 	char *key;	 /* owned */
 	struct jt_site pub;
 	struct jt_kept start, at;
+	struct jt_region *region; /* as of the last event; NULL: not known */
 	char *reason, *subject;
 	uint32_t nstacks;
 	struct jt_stack stack[JT_SITE_STACKS];
@@ -208,6 +260,11 @@ struct jt {
 	struct jt_start *starts;
 	struct jt_site_int *sites, *sites_by_serial;
 	uint64_t serial; /* of the newest site */
+	struct jt_region *regions;
+	struct jt_scope *scopes;
+	struct jt_costs costs;
+	struct jt_sum samples, charged, by_state[EV_STATE_MAX];
+	uint64_t sample_time; /* of the last one */
 	uint32_t ntraces, nstacks;
 	struct jt_trace *trace_rows; /* for jt_traces() */
 	struct jt_vm_info *vm_rows;  /* for jt_vms() */
@@ -276,6 +333,20 @@ struct jt_live *jt_traces_find(const struct jt_vm *vm, uint32_t trace);
 /* Forgets the traces of a VM. Returns how many there were. */
 uint32_t jt_traces_drop(struct jt *jt, struct jt_vm *vm);
 
+/* jt_cost.c. All that return int: 0 or -ENOMEM. */
+
+/* Traces start here: *out takes samples from now on; NULL: its region is not known. */
+int jt_cost_start(struct jt *jt, const struct jt_vm *vm, const struct ev_trace *ev,
+		  const struct jt_place *start, struct jt_region **out);
+/* Forgets where traces of a VM start. */
+void jt_cost_drop(struct jt *jt, const struct jt_vm *vm);
+void jt_cost_free(struct jt *jt);
+int jt_cost_sample(struct jt *jt, const struct ev_sample *ev, uint32_t nframes);
+/* Fills in what n rows cost; region[i]: that of site[i]. */
+int jt_cost_rows(struct jt *jt, struct jt_site *site, struct jt_region *const *region, size_t n,
+		 uint64_t now);
+struct jt_share jt_sum_share(struct jt_sum *s, uint64_t now);
+
 /* jt_sites.c */
 
 /* The entry of a start; NULL: there is none, or, with create, out of memory. */
@@ -292,6 +363,7 @@ struct jt_found {
 	const struct jt_place *start, *at;
 	const char *reason, *subject;
 	enum err_id err;
+	struct jt_region *region; /* of start; NULL: not known */
 	int scanned; /* it is no event: nothing is counted */
 };
 /* Counts it. *out: its row. 0 or -ENOMEM. */

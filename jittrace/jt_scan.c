@@ -35,7 +35,11 @@ int jt_scan_trace(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 		t->pub.link = ev->link;
 		return 0;
 	}
-	err = jt_traces_stop(jt, vm, ev, start, 0, &t);
+	err = jt_cost_start(jt, vm, ev, start, &found.region);
+	if (!err)
+		err = jt_traces_stop(jt, vm, ev, start, 0, &t);
+	if (t)
+		t->region = found.region;
 	if (err || !t || ev->linktype != LINK_STITCH)
 		return err;
 	err = add_row(jt, ev, &found, &row);
@@ -55,6 +59,7 @@ static int add_failure(struct jt *jt, const struct jt_vm *vm, const struct ev_sp
 	struct jt_found found = {
 	    .kind = JT_SITE_ABORT, .start = start, .reason = reason, .subject = "", .err = ERR_MAX};
 	struct jt_site_int *row;
+	int err;
 
 	if (ev->reason != EV_REASON_UNKNOWN) {
 		found.err = jt_err_id(b, &as);
@@ -64,8 +69,10 @@ static int add_failure(struct jt *jt, const struct jt_vm *vm, const struct ev_sp
 	if (t && ev->trace) {
 		as.parent = t->pub.parent;
 		as.exitno = t->pub.exitno;
+		as.root = t->pub.root;
 	}
-	return add_row(jt, &as, &found, &row);
+	err = jt_cost_start(jt, vm, &as, start, &found.region);
+	return err ? err : add_row(jt, &as, &found, &row);
 }
 
 static int add_start(struct jt *jt, struct jt_vm *vm, const struct ev_spot *ev,

@@ -255,6 +255,7 @@ int jt_site_count(struct jt *jt, const struct ev_trace *ev, const struct jt_foun
 		p->trace = ev->trace;
 		p->link = ev->link;
 	}
+	s->region = found->region;
 	p->scanned |= found->scanned;
 	if (found->scanned)
 		return 0;
@@ -462,25 +463,35 @@ static size_t fill_row(struct jt *jt, struct jt_site_int *s, uint64_t now, struc
 const struct jt_site *jt_sites(struct jt *jt, uint64_t now, size_t *n)
 {
 	size_t count = HASH_COUNT(jt->sites), frames = 0;
+	struct jt_region **region;
 	struct jt_site_int *s;
+	int err;
 
 	*n = 0;
+	now = now ? now : jt->stats.last_time;
 	for (s = jt->sites; s; s = s->hh.next)
 		frames += s->nstacks ? best_stack(s)->n : 0;
 	free(jt->site_rows);
 	free(jt->stack_rows);
 	jt->site_rows = calloc(count + 1, sizeof(*jt->site_rows));
 	jt->stack_rows = calloc(frames + 1, sizeof(*jt->stack_rows));
-	if (!jt->site_rows || !jt->stack_rows)
+	region = calloc(count + 1, sizeof(*region));
+	if (!jt->site_rows || !jt->stack_rows || !region) {
+		free(region);
 		return NULL;
+	}
 	frames = 0;
 	for (s = jt->sites; s; s = s->hh.next) {
 		int shown;
 
-		frames += fill_row(jt, s, now ? now : jt->stats.last_time, &jt->site_rows[*n],
-				   jt->stack_rows + frames, &shown);
+		region[*n] = s->region;
+		frames += fill_row(jt, s, now, &jt->site_rows[*n], jt->stack_rows + frames, &shown);
 		*n += shown != 0;
 	}
+	err = jt_cost_rows(jt, jt->site_rows, region, *n, now);
+	free(region);
+	if (err)
+		return NULL;
 	qsort(jt->site_rows, *n, sizeof(*jt->site_rows), latest_first);
 	return jt->site_rows;
 }

@@ -90,7 +90,7 @@ static int by_number(const void *a, const void *b)
 	return x->trace < y->trace ? -1 : x->trace > y->trace;
 }
 
-static void fill(const struct jt *jt, const struct jt_vm *vm, const struct jt_live *t,
+static void fill(const struct jt *jt, const struct jt_vm *vm, struct jt_live *t,
 		 struct jt_trace *out)
 {
 	const struct jt_proc *p = jt_proc_find(jt, vm->key.pid);
@@ -98,6 +98,7 @@ static void fill(const struct jt *jt, const struct jt_vm *vm, const struct jt_li
 	*out = t->pub;
 	out->vm = vm->number;
 	out->comm = p ? p->comm : "";
+	out->samples = jt_sum_share(&t->sum, jt->sample_time);
 	jt_kept_loc(&t->start, &out->start);
 	jt_kept_loc(&t->end, &out->end);
 }

@@ -23,17 +23,6 @@ struct bt {
 	size_t nrunning;
 };
 
-static const char *state_text(const struct ev_sample *s)
-{
-	static const char *const text[] = {
-#define TEXT(num, name, t) [num] = t,
-	    EV_STATES(TEXT)
-#undef TEXT
-	};
-
-	return s->state < EV_STATE_MAX ? text[s->state] : "?";
-}
-
 /* The stack of a profile that holds one sample, from the leaf to the root. */
 static size_t path(const struct prof *p, const struct prof_frame **f, size_t max)
 {
@@ -63,7 +52,7 @@ static void print_stack(const struct ev_sample *s, const struct prof_frame **f, 
 	}
 	printf("  coroutine %#" PRIx64 "  %s%s\n", s->L,
 	       s->state != EV_STATE_UNKNOWN ? "current, " : "suspended",
-	       s->state != EV_STATE_UNKNOWN ? state_text(s) : "");
+	       s->state != EV_STATE_UNKNOWN ? state_name(s->state) : "");
 	for (i = 0; i < n; i++) {
 		if (f[i]->kind == PROF_LINE && i + 1 < n) { /* the line of the function below it */
 			printf("    %-50s at line %s\n", f[i + 1]->label,
@@ -87,7 +76,7 @@ static void add_json(struct bt *b, const struct ev_sample *s, const struct prof_
 	json_array_append_new(b->stacks, json_pack("{s:i,s:i,s:s,s:b,s:s,s:o}", "pid",
 						   (int)s->h.pid, "vm", (int)b->vm, "coroutine", L,
 						   "current", s->state != EV_STATE_UNKNOWN, "state",
-						   state_text(s), "frames", frames));
+						   state_name(s->state), "frames", frames));
 }
 
 static struct ev_sample **running_at(struct bt *b, uint64_t g)

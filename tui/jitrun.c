@@ -86,19 +86,9 @@ static int open_output(const struct options *o, struct output *out, struct rec_w
 	return err ? err : output_publish(out, why);
 }
 
-static void tell_probes(const struct live *l, char told[256])
-{
-	const char *now = capture_stats(l->capture)->probes;
-
-	if (l->o->quiet || !now || !strcmp(told, now))
-		return;
-	snprintf(told, 256, "%s", now);
-	fprintf(stderr, "ljx: %s\n", printable(now));
-}
-
 static int loop(struct live *l, struct jit_tap *t, struct rec_writer *w)
 {
-	double now, end = l->o->duration, flushed = 0;
+	double now, end = l->o->duration, flushed = 0, ticked = 0;
 	int more = 1, err = 0;
 	char told[256] = "";
 
@@ -107,9 +97,13 @@ static int loop(struct live *l, struct jit_tap *t, struct rec_writer *w)
 		if (end > 0 && now >= end)
 			break;
 		more = live_poll(l, 50);
-		tell_probes(l, told);
+		live_tell_probes(l, told);
 		if (fflush(stdout)) /* a reader that had enough, like head */
 			t->done = 1;
+		if (t->tick && now - ticked >= l->o->refresh) {
+			t->tick(t);
+			ticked = now;
+		}
 		if (w && now - flushed >= 1) {
 			err = rec_flush(w);
 			flushed = now;
@@ -122,15 +116,6 @@ static int loop(struct live *l, struct jit_tap *t, struct rec_writer *w)
 	if (!more && !l->o->quiet)
 		fprintf(stderr, "ljx: the target exited after %.1f s\n", live_seconds(l));
 	return err;
-}
-
-static void tell_losses(const struct live *l)
-{
-	const struct capture_stats *s = capture_stats(l->capture);
-
-	if (s->lost_traces)
-		fprintf(stderr, "ljx: lost %llu of %llu trace events: the ring buffer was full\n",
-			(unsigned long long)s->lost_traces, (unsigned long long)s->traces);
 }
 
 static int from_live(const struct options *o, struct jit_tap *t)
@@ -146,7 +131,7 @@ static int from_live(const struct options *o, struct jit_tap *t)
 		return complain(o, &why);
 	}
 	stop_on_signals();
-	code = live_start(&l, o, w, t);
+	code = live_start(&l, o, LIVE_TRACES | (t->samples ? LIVE_SAMPLES : 0), w, t);
 	if (code) {
 		rec_writer_free(w);
 		output_abort(&out);
@@ -158,7 +143,7 @@ static int from_live(const struct options *o, struct jit_tap *t)
 	if (err)
 		why_set(&why, WHY_INTERNAL, err, "cannot go on: %s", strerror(-err));
 	output_abort(&out);
-	tell_losses(&l);
+	live_tell_losses(&l);
 	child = targets_wait(&l.targets);
 	if (why.code)
 		code = complain(o, &why);

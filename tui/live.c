@@ -83,14 +83,14 @@ static int add_targets(struct live *l, struct why *why)
 	return 0;
 }
 
-int live_start(struct live *l, const struct options *o, struct rec_writer *writer,
-	       struct jit_tap *tap)
+int live_start(struct live *l, const struct options *o, unsigned int what,
+	       struct rec_writer *writer, struct jit_tap *tap)
 {
 	struct capture_opts co = {.rate = o->rate,
 				  .per_thread = o->per_thread,
 				  .nothing = o->nothing,
-				  .no_samples = tap != NULL,
-				  .traces = tap ? o->probe : CAPTURE_TRACES_OFF};
+				  .no_samples = !(what & LIVE_SAMPLES),
+				  .traces = what & LIVE_TRACES ? o->probe : CAPTURE_TRACES_OFF};
 	struct prof_opts po = {.lines = o->lines, .per_process = o->per_process};
 	struct why why = {.code = 0};
 	const struct capture_stats *s;
@@ -139,6 +139,25 @@ int live_poll(struct live *l, int ms)
 		return err < 0 ? err : -EIO;
 	s = capture_stats(l->capture);
 	return s->targets + s->watched > 0;
+}
+
+void live_tell_probes(const struct live *l, char told[256])
+{
+	const char *now = capture_stats(l->capture)->probes;
+
+	if (l->o->quiet || !now || !strcmp(told, now))
+		return;
+	snprintf(told, 256, "%s", now);
+	fprintf(stderr, "ljx: %s\n", printable(now));
+}
+
+void live_tell_losses(const struct live *l)
+{
+	const struct capture_stats *s = capture_stats(l->capture);
+
+	if (s->lost_traces)
+		fprintf(stderr, "ljx: lost %llu of %llu trace events: the ring buffer was full\n",
+			(unsigned long long)s->lost_traces, (unsigned long long)s->traces);
 }
 
 int live_stop(struct live *l)

@@ -39,7 +39,8 @@ struct options {
 	unsigned int frames; /* top -N; 0: no end */
 	double refresh;
 	unsigned int rows;
-	int batch, lines, per_process, per_thread, json, quiet, nothing, stacks, check;
+	int batch, lines, per_process, per_thread, json, quiet, nothing, stacks, check, watch;
+	double min_cost; /* percent */
 	const char *jv;	   /* --jv: "", "name" or "number"; NULL: not given */
 	unsigned int only; /* trace: bits 1 << EV_TRACE_* */
 	enum capture_traces probe;
@@ -137,8 +138,10 @@ int is_recording(const char *arg);
 struct jit_tap {
 	struct jt *jt;						     /* gets every record */
 	void (*event)(struct jit_tap *t, const struct ev_trace *ev); /* and then this; or NULL */
+	void (*tick)(struct jit_tap *t); /* live: each o->refresh seconds; or NULL */
 	int done; /* set by event: it wants no more */
 	const struct options *o;
+	int samples;	  /* CPU samples are wanted too */
 	const char *file; /* the recording, or NULL: live */
 	uint32_t pid;	  /* only this process; 0: all */
 	unsigned int shown;
@@ -172,16 +175,23 @@ struct live {
 	struct capture *capture;
 	struct prof *prof;
 	struct rec_writer *writer; /* NULL: nothing is recorded */
-	struct jit_tap *tap;	   /* NULL: no trace events */
+	struct jit_tap *tap;	   /* NULL: none */
 	uint64_t start;		   /* ns */
 };
 
+#define LIVE_SAMPLES 1u
+#define LIVE_TRACES 2u
+
 /*
- * Finds and attaches the targets and starts sampling; with a tap, trace events instead. 0 or an
- * exit code, printed.
+ * Finds and attaches the targets and starts what is wanted, LIVE_*. tap, writer: they get all
+ * records, or NULL. 0 or an exit code, printed.
  */
-int live_start(struct live *l, const struct options *o, struct rec_writer *writer,
-	       struct jit_tap *tap);
+int live_start(struct live *l, const struct options *o, unsigned int what,
+	       struct rec_writer *writer, struct jit_tap *tap);
+
+/* Says on stderr which probes the target got, once each; told: what was said last. */
+void live_tell_probes(const struct live *l, char told[256]);
+void live_tell_losses(const struct live *l);
 
 /* Samples for up to ms. 1: go on; 0: no target is left; < 0: -errno. */
 int live_poll(struct live *l, int ms);
@@ -200,6 +210,9 @@ void print_quality(FILE *f, const struct prof *p);
 
 /* The report as JSON, schema ljx.report/1. */
 int print_json(FILE *f, const struct prof *p);
+
+/* Name of an enum ev_state. */
+const char *state_name(unsigned int state);
 
 /* Text from outside for a terminal: control bytes become '?'. Returns a static rotating buffer. */
 const char *printable(const char *s);

@@ -57,7 +57,7 @@ static void usage(FILE *f)
 	"  -d TIME          stop after this long: 30, 30s, 5m, 1h (until ^C)\n"                 \
 	"  --per-thread     an event per thread instead of one per CPU: exact counts, but it\n" \
 	"                   costs microseconds at each context switch\n"
-#define JIT_HELP                                                               \
+#define JIT_HELP                                                                \
 	"  -d TIME          stop after this long: 30, 30s, 5m, 1h (until ^C)\n" \
 	"  --probe KIND     auto, uprobe or watch (auto)\n"                     \
 	"  -q               no messages\n"
@@ -85,12 +85,14 @@ static const struct verb verbs[] = {
 		 "  --filter RE      only functions that match\n"
 		 "  --rows N         rows per table (20)\n" SAMPLE_HELP,
      "  ljx top -b -p 4242\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
-    {"record", verb_record, "pgncrdTofLPqj", "ljx record [TARGET] [-d TIME] [-o FILE]...",
+    {"record", verb_record, "pgncrdTofLPqjQ", "ljx record [TARGET] [-d TIME] [-o FILE]...",
      "sample, and write a recording, folded stacks or a flame graph",
-     TARGET_HELP "Options:\n"
-		 "  -o FILE          .ljx recording, .folded stacks, .svg flame graph; repeatable\n"
-		 "  -f FORMAT        format for other names: ljx, folded, svg\n"
-		 "  -q               no progress\n" SAMPLE_HELP SHAPE_HELP,
+     TARGET_HELP
+     "Options:\n"
+     "  -o FILE          .ljx recording, .folded stacks, .svg flame graph; repeatable\n"
+     "  -f FORMAT        format for other names: ljx, folded, svg\n"
+     "  --probe KIND     of the trace recorder, for .ljx: auto, uprobe, watch, off (auto)\n"
+     "  -q               no progress\n" SAMPLE_HELP SHAPE_HELP,
      "  ljx record -g $(cat /run/nginx.pid) -d 30 -o nginx.svg -o nginx.ljx\n"
      "  ljx record -r 499 -o run.svg -- luajit script.lua\n"},
     {"report", verb_report, "pjofLPwq", "ljx report FILE.ljx [-o FILE]... [--json]",
@@ -113,22 +115,28 @@ static const struct verb verbs[] = {
 		 "  --json           an object per line\n" JIT_HELP,
      "  ljx trace -p 4242\n  ljx trace --jv -- luajit script.lua\n"
      "  ljx trace run.ljx --only abort\n"},
-    {"nyi", verb_nyi, "pgncdsoqjwQKC",
+    {"nyi", verb_nyi, "pgncdrTsoqjwQKCMWR",
      "ljx nyi [LOCATION] [TARGET] [-d TIME]\n       ljx nyi [LOCATION] FILE.ljx",
      "where recordings abort and traces end, and why",
      TARGET_HELP "LOCATION: FILE, FILE:LINE, FILE:A-B or func:NAME, of the abort or the start\n"
 		 "Options:\n"
 		 "  -s COLUMN        sort by cost, count or last\n"
 		 "  --stacks         the most frequent Lua stack of each\n"
+		 "  --min-cost P     only what costs at least P percent of the CPU\n"
 		 "  --check          exit with 10 if there are any\n"
+		 "  --watch          print the list again and again, each --refresh TIME (1s)\n"
+		 "  -r HZ            CPU samples a second, for COST% (99)\n"
+		 "  --per-thread     see ljx record --help\n"
 		 "  --rows N         rows printed (20)\n"
 		 "  -o FILE.ljx      record, too\n"
 		 "  --json           all of it as JSON\n" JIT_HELP,
      "  ljx nyi -p 4242 -d 30\n  ljx nyi json.lua:40-96 run.ljx --stacks\n"},
-    {"traces", verb_traces, "pgncdoqjwQ",
+    {"traces", verb_traces, "pgncdrToqjwQ",
      "ljx traces [NUMBER] [TARGET] [-d TIME]\n       ljx traces [NUMBER] FILE.ljx",
      "the traces that were compiled and live",
      TARGET_HELP "Options:\n"
+		 "  -r HZ            CPU samples a second, for SELF% (99)\n"
+		 "  --per-thread     see ljx record --help\n"
 		 "  --rows N         rows printed (20)\n"
 		 "  -o FILE.ljx      record, too\n"
 		 "  --json           all of it as JSON\n" JIT_HELP,

@@ -7,16 +7,19 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FOUND_ANY 10 /* exit code of --check */
 
-/*
- * A row of the list. cost: the share of CPU samples that were interpreted because of this site, in
- * percent. To be set here, where the join of samples with sites has its place.
- */
 struct row {
 	const struct jt_site *s;
-	double cost; /* < 0: not known */
+};
+
+/* What is shown, and what is not. */
+struct list {
+	struct row *row;
+	size_t n;
+	size_t harmless, cheap; /* left out */
 };
 
 /* ---- which rows, in which order ---- */
@@ -78,39 +81,41 @@ static int by_cost(const void *a, const void *b)
 
 	if (x->s->kind != y->s->kind)
 		return x->s->kind < y->s->kind ? -1 : 1;
-	if (x->cost > y->cost || x->cost < y->cost)
-		return x->cost > y->cost ? -1 : 1;
+	if (x->s->cost > y->s->cost || x->s->cost < y->s->cost)
+		return x->s->cost > y->s->cost ? -1 : 1;
 	if (is_low(x->s) != is_low(y->s))
 		return is_low(x->s) ? 1 : -1;
 	return by_count(a, b);
 }
 
-/* The rows that the user means. NULL if out of memory. */
-static struct row *choose(const struct options *o, struct jt *jt, uint64_t now,
-			  const char *location, size_t *n, size_t *hidden)
+/* The rows that the user means. 0 or -ENOMEM. */
+static int choose(const struct options *o, struct jt *jt, uint64_t now, const char *location,
+		  struct list *l)
 {
 	const struct jt_site *s;
-	struct row *row;
 	size_t all, i;
 
-	*n = *hidden = 0;
+	memset(l, 0, sizeof(*l));
 	s = jt_sites(jt, now, &all);
-	row = s ? calloc(all + 1, sizeof(*row)) : NULL;
-	for (i = 0; row && i < all; i++) {
+	l->row = s ? calloc(all + 1, sizeof(*l->row)) : NULL;
+	if (!l->row)
+		return -ENOMEM;
+	for (i = 0; i < all; i++) {
 		if (location && !jt_loc_match(&s[i].start, location) &&
 		    !jt_loc_match(&s[i].at, location))
 			continue;
 		if (is_harmless(&s[i]))
-			(*hidden)++;
+			l->harmless++;
+		else if (o->min_cost > 0 && s[i].cost < o->min_cost)
+			l->cheap++;
 		else
-			row[(*n)++] = (struct row){&s[i], -1};
+			l->row[l->n++].s = &s[i];
 	}
-	if (row)
-		qsort(row, *n, sizeof(*row),
-		      !strcmp(o->sort, "count")	 ? by_count
-		      : !strcmp(o->sort, "last") ? by_last
-						 : by_cost);
-	return row;
+	qsort(l->row, l->n, sizeof(*l->row),
+	      !strcmp(o->sort, "count")	 ? by_count
+	      : !strcmp(o->sort, "last") ? by_last
+					 : by_cost);
+	return 0;
 }
 
 /* ---- text ---- */
@@ -205,8 +210,8 @@ static void print_row(const struct options *o, const struct row *r, uint64_t now
 	const struct jt_site *s = r->s;
 	char cost[16] = "-", state[24], last[16], started[128], reason[64];
 
-	if (r->cost >= 0)
-		snprintf(cost, sizeof(cost), "%.1f", r->cost);
+	if (s->cost >= 0)
+		snprintf(cost, sizeof(cost), "%.1f", s->cost);
 	state_text(s, state);
 	last_text(s->last, now, last);
 	started_text(s, started);
@@ -235,17 +240,46 @@ static void print_explanations(const struct row *row, size_t n)
 	}
 }
 
-static void print_list(const struct options *o, const struct jt *jt, const char *location,
-		       const struct row *row, size_t n, size_t hidden, uint64_t now)
+/* Where the CPU time went; what the JIT compiler takes is a cost of aborts too. */
+static void print_cpu(const struct jt_costs *c)
+{
+	static const struct {
+		const char *name;
+		enum ev_state state;
+	} part[] = {{"compiled", EV_STATE_TRACE},
+		    {"interpreted", EV_STATE_INTERP},
+		    {"C", EV_STATE_C},
+		    {"GC", EV_STATE_GC},
+		    {"record", EV_STATE_RECORD},
+		    {"optimise", EV_STATE_OPT},
+		    {"assemble", EV_STATE_ASM},
+		    {"exit", EV_STATE_EXIT}};
+	size_t i;
+
+	if (!c->all.samples)
+		return;
+	printf("CPU: %llu samples", (unsigned long long)c->all.samples);
+	for (i = 0; i < sizeof(part) / sizeof(part[0]); i++)
+		if (c->by_state[part[i].state].samples)
+			printf(", %s %.1f%%", part[i].name,
+			       100 * (double)c->by_state[part[i].state].samples /
+				   (double)c->all.samples);
+	printf("\n");
+}
+
+static void print_list(const struct options *o, struct jt *jt, const char *location,
+		       const struct list *l, uint64_t now)
 {
 	const struct jt_stats *st = jt_stats(jt);
-	size_t shown = n < o->rows ? n : o->rows, i, len;
+	const struct row *row = l->row;
+	size_t n = l->n, shown = n < o->rows ? n : o->rows, i, len;
 	int width = 8;
 
 	printf("%llu aborts, %llu stitches, %llu returns, %llu traces compiled, %llu flushes\n",
 	       (unsigned long long)st->aborts, (unsigned long long)st->stitches,
 	       (unsigned long long)st->returns, (unsigned long long)st->stops,
 	       (unsigned long long)st->flushes);
+	print_cpu(jt_costs(jt, now));
 	for (i = 0; i < shown; i++) {
 		len = strlen(at_text(row[i].s, 30));
 		width = (int)len > width ? (int)len : width;
@@ -266,9 +300,11 @@ static void print_list(const struct options *o, const struct jt *jt, const char 
 	if (!n)
 		printf("nothing%s%s\n", location ? " at " : "",
 		       location ? printable(location) : "");
-	if (hidden)
+	if (l->harmless)
 		printf("%zu functions that end in 'return' are not shown: they are no failures\n",
-		       hidden);
+		       l->harmless);
+	if (l->cheap)
+		printf("%zu that cost less than %g%% are not shown\n", l->cheap, o->min_cost);
 	if (location)
 		print_explanations(row, shown);
 }
@@ -318,7 +354,7 @@ static json_t *json_row(const struct options *o, const struct jt *jt, const stru
 
 	if (!j)
 		return NULL;
-	json_object_set_new(j, "cost_percent", r->cost >= 0 ? json_real(r->cost) : json_null());
+	json_object_set_new(j, "cost_percent", s->cost >= 0 ? json_real(s->cost) : json_null());
 	json_object_set_new(j, "error",
 			    s->err < ERR_MAX ? json_string(err_id_name(s->err)) : json_null());
 	json_object_set_new(j, "at", json_place(&s->at));
@@ -340,21 +376,36 @@ static json_t *json_row(const struct options *o, const struct jt *jt, const stru
 	return j;
 }
 
-static void print_json_list(const struct options *o, const struct jt *jt, const struct row *row,
-			    size_t n, size_t hidden)
+static json_t *json_cpu(const struct jt_costs *c)
+{
+	json_t *j = json_pack("{s:I,s:I}", "samples", (json_int_t)c->all.samples, "charged",
+			      (json_int_t)c->charged.samples),
+	       *states = json_object();
+	size_t i;
+
+	for (i = 0; i < EV_STATE_MAX; i++)
+		json_object_set_new(states, state_name((unsigned int)i),
+				    json_integer((json_int_t)c->by_state[i].samples));
+	json_object_set_new(j, "by_state", states);
+	return j;
+}
+
+static void print_json_list(const struct options *o, struct jt *jt, const struct list *l,
+			    uint64_t now)
 {
 	const struct jt_stats *s = jt_stats(jt);
 	json_t *list = json_array(), *j;
 	size_t i;
 
-	for (i = 0; i < n; i++)
-		json_array_append_new(list, json_row(o, jt, &row[i]));
-	j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "schema", "ljx.nyi/1",
-		      "aborts", (json_int_t)s->aborts, "stops", (json_int_t)s->stops, "stitches",
-		      (json_int_t)s->stitches, "returns", (json_int_t)s->returns, "flushes",
-		      (json_int_t)s->flushes, "undefined", (json_int_t)s->undefined, "missed",
-		      (json_int_t)s->missed, "dropped_sites", (json_int_t)s->dropped_sites,
-		      "hidden", (json_int_t)hidden, "sites", list);
+	for (i = 0; i < l->n; i++)
+		json_array_append_new(list, json_row(o, jt, &l->row[i]));
+	j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "schema",
+		      "ljx.nyi/1", "aborts", (json_int_t)s->aborts, "stops", (json_int_t)s->stops,
+		      "stitches", (json_int_t)s->stitches, "returns", (json_int_t)s->returns,
+		      "flushes", (json_int_t)s->flushes, "undefined", (json_int_t)s->undefined,
+		      "missed", (json_int_t)s->missed, "dropped_sites",
+		      (json_int_t)s->dropped_sites, "hidden", (json_int_t)l->harmless, "cheap",
+		      (json_int_t)l->cheap, "cpu", json_cpu(jt_costs(jt, now)), "sites", list);
 	if (!j)
 		return;
 	json_dumpf(j, stdout, JSON_INDENT(1));
@@ -382,27 +433,48 @@ static int operands(const struct options *o, const char **location, const char *
 	return 0;
 }
 
+/* Prints the list as it is now. Returns how many are in it, or -ENOMEM. */
+static int print_now(struct jit_tap *t, const char *location)
+{
+	struct list l;
+	int err = choose(t->o, t->jt, t->now, location, &l);
+
+	if (err)
+		return err;
+	if (t->o->json)
+		print_json_list(t->o, t->jt, &l, t->now);
+	else
+		print_list(t->o, t->jt, location, &l, t->now);
+	free(l.row);
+	return (int)l.n;
+}
+
+static void watch(struct jit_tap *t)
+{
+	const char *location, *file;
+
+	if (operands(t->o, &location, &file))
+		return;
+	if (!t->o->json)
+		printf("%s", isatty(STDOUT_FILENO) ? "\033[H\033[2J" : "\n");
+	print_now(t, location);
+}
+
 int verb_nyi(const struct options *o)
 {
 	const char *location, *file;
-	struct row *row = NULL;
 	struct jit_tap t;
-	size_t n = 0, hidden;
-	int code = operands(o, &location, &file);
+	int code = operands(o, &location, &file), n = 0;
 
 	if (!code)
 		code = jit_tap_init(&t, o, file);
 	if (code)
 		return code;
+	t.samples = 1;
+	t.tick = o->watch ? watch : NULL;
 	code = jit_run(&t);
-	row = choose(o, t.jt, t.now, location, &n, &hidden);
-	if (row && (!code || o->cmd)) {
-		if (o->json)
-			print_json_list(o, t.jt, row, n, hidden);
-		else
-			print_list(o, t.jt, location, row, n, hidden, t.now);
-	}
-	free(row);
+	if (!code || o->cmd)
+		n = print_now(&t, location);
 	jit_tap_release(&t);
 	return !code && o->check && n ? FOUND_ANY : code;
 }

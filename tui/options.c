@@ -35,6 +35,8 @@ static const struct option longs[] = {
     {"probe", required_argument, NULL, 'Q'},
     {"stacks", no_argument, NULL, 'K'},
     {"check", no_argument, NULL, 'C'},
+    {"min-cost", required_argument, NULL, 'M'},
+    {"watch", no_argument, NULL, 'W'},
     {"nothing", no_argument, NULL, 'Z'}, /* for benchmarks: the events alone */
     {NULL, 0, NULL, 0},
 };
@@ -151,7 +153,7 @@ static int parse_pids(struct options *o, const char *arg)
 static const char *const top_sorts[] = {"self", "total", "name", NULL};
 static const char *const nyi_sorts[] = {"cost", "count", "last", NULL};
 static const char *const jv_styles[] = {"name", "number", NULL};
-static const char *const probes[] = {"auto", "uprobe", "watch", NULL};
+static const char *const probes[] = {"auto", "uprobe", "watch", "off", NULL};
 static const char *const events[] = {"start", "stop", "abort", "flush", NULL};
 
 static int index_of(const char *arg, size_t len, const char *const *list)
@@ -186,14 +188,23 @@ static int parse_only(struct options *o, const char *arg)
 	}
 }
 
+static int parse_percent(const char *arg, double *out)
+{
+	char *end;
+
+	*out = strtod(arg, &end);
+	return end == arg || *end || !(*out >= 0 && *out <= 100) ? -EINVAL : 0;
+}
+
 static int parse_probe(struct options *o, const char *arg)
 {
 	static const enum capture_traces kind[] = {CAPTURE_TRACES_AUTO, CAPTURE_TRACES_UPROBE,
-						   CAPTURE_TRACES_WATCH};
+						   CAPTURE_TRACES_WATCH, CAPTURE_TRACES_OFF};
 	int i = index_of(arg, strlen(arg), probes);
 
-	if (i < 0)
-		return i;
+	/* Without trace events only a recording is left with something. */
+	if (i < 0 || (kind[i] == CAPTURE_TRACES_OFF && strcmp(o->verb, "record")))
+		return -EINVAL;
 	o->probe = kind[i];
 	return 0;
 }
@@ -208,6 +219,7 @@ static int set_flag(struct options *o, int c)
 		    : c == 'q' ? &o->quiet
 		    : c == 'K' ? &o->stacks
 		    : c == 'C' ? &o->check
+		    : c == 'W' ? &o->watch
 		    : c == 'Z' ? &o->nothing
 			       : NULL;
 
@@ -262,6 +274,8 @@ static int set_option(struct options *o, int c, const char *arg)
 		return 0;
 	case 'w':
 		return parse_uint(arg, 1, 100000, &o->rows);
+	case 'M':
+		return parse_percent(arg, &o->min_cost);
 	case 'J':
 		o->jv = arg ? arg : "";
 		return arg ? one_of(arg, jv_styles) : 0;

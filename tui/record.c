@@ -101,6 +101,7 @@ static int sample(struct live *l, const struct outputs *os, struct why *why)
 	/* Without a terminal a line a second is enough for a short run, and too much for a long
 	 * one. */
 	double every = tty ? 0.25 : end > 0 && end <= 60 ? 1 : 10;
+	char told[256] = "";
 
 	while (more > 0 && !stop_requested && !err) {
 		now = live_seconds(l);
@@ -108,6 +109,7 @@ static int sample(struct live *l, const struct outputs *os, struct why *why)
 			break;
 		more =
 		    live_poll(l, end > 0 && end - now < 0.05 ? (int)((end - now) * 1000) + 1 : 50);
+		live_tell_probes(l, told);
 		now = live_seconds(l);
 		if (now - shown >= every) {
 			progress(l, tty, 0);
@@ -127,6 +129,7 @@ static int sample(struct live *l, const struct outputs *os, struct why *why)
 		(void)why_set(why, WHY_INTERNAL, err, "cannot write '%s': %s",
 			      printable(recording_path(os)), strerror(-err));
 	progress(l, tty, 1);
+	live_tell_losses(l);
 	if (more == 0 && !l->o->quiet)
 		fprintf(stderr, "ljx: the target exited after %.1f s\n", live_seconds(l));
 	return err ? why_set(why, WHY_INTERNAL, err, "cannot go on: %s", strerror(-err)) : 0;
@@ -201,6 +204,7 @@ int verb_record(const struct options *opts)
 	struct outputs os = {.n = 0};
 	struct why why = {.code = 0};
 	struct live l;
+	unsigned int what = LIVE_SAMPLES;
 	int code, err, child;
 
 	if (o.nargs) {
@@ -213,7 +217,10 @@ int verb_record(const struct options *opts)
 	if (open_all(&o, &os, &why))
 		return complain(&o, &why);
 	stop_on_signals();
-	code = live_start(&l, &o, os.writer, NULL);
+	/* Only a recording has a place for trace events. */
+	if (os.writer && o.probe != CAPTURE_TRACES_OFF)
+		what |= LIVE_TRACES;
+	code = live_start(&l, &o, what, os.writer, NULL);
 	if (code) {
 		abort_all(&os);
 		return o.cmd ? 125 : code;

@@ -145,12 +145,22 @@ static json_t *processes(const struct prof *p)
 	return list;
 }
 
+static const char *const states[] = {
+#define TEXT(num, name, text) [num] = text,
+    EV_STATES(TEXT)
+#undef TEXT
+};
+
+const char *state_name(unsigned int state)
+{
+	return state < EV_STATE_MAX ? states[state] : "?";
+}
+
 int print_json(FILE *f, const struct prof *p)
 {
-	static const char *const states[] = {
+	static const char *const whys[] = {
 #define TEXT(num, name, text) [num] = text,
-	    EV_STATES(TEXT)};
-	static const char *const whys[] = {EV_WHYS(TEXT)
+	    EV_WHYS(TEXT)
 #undef TEXT
 	};
 	const struct prof_stats *s = prof_stats(p);

@@ -206,7 +206,7 @@ int verb_top(const struct options *o)
 		return complain(o, &why);
 	}
 	stop_on_signals();
-	code = live_start(&l, o, NULL, NULL);
+	code = live_start(&l, o, LIVE_SAMPLES, NULL, NULL);
 	if (code)
 		return o->cmd ? 125 : code;
 	err = loop(&l, o->filter ? &re : NULL);

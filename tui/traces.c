@@ -12,6 +12,7 @@
 
 struct view {
 	const struct options *o;
+	uint64_t samples; /* of the target */
 	const struct jt_trace *t;
 	size_t n;
 	unsigned int shown;
@@ -70,18 +71,24 @@ static void from_text(const struct jt_trace *t, char buf[48])
 		snprintf(buf, 48, "%s", t->at_return ? "return" : t->start.pos ? "loop" : "func");
 }
 
-/* SELF% is the trace's share of samples: to be joined here. */
+static void self_text(const struct view *v, const struct jt_trace *t, char buf[16])
+{
+	snprintf(buf, 16, v->samples ? "%.1f" : "-",
+		 100 * (double)t->samples.samples / (double)v->samples);
+}
+
 static void print_trace(struct view *v, const struct jt_trace *t, unsigned int depth)
 {
-	char number[32], link[48], from[48];
+	char number[32], link[48], from[48], self[16];
 
 	if (v->shown++ >= v->o->rows)
 		return;
 	link_text(t, link);
 	from_text(t, from);
+	self_text(v, t, self);
 	snprintf(number, sizeof(number), "%*s%s%u", (int)(depth < 6 ? depth : 6), "",
 		 depth ? "`" : "", t->trace);
-	printf(" %-10s %3u %5s %6s %-14s %5u %7u %4u %6u %s %s  %s\n", number, t->epoch + 1, "-",
+	printf(" %-10s %3u %5s %6s %-14s %5u %7u %4u %6u %s %s  %s\n", number, t->epoch + 1, self,
 	       "-", link, t->nins, t->szmcode, t->nsnap, t->aborts, short_place(&t->start, 40),
 	       from, *t->start.name ? t->start.name : "");
 }
@@ -148,7 +155,7 @@ static void print_all(struct view *v)
 static void print_one(const struct view *v, const struct jt_trace *t)
 {
 	const struct jt_trace *c;
-	char at[JT_TEXT], link[48], from[48];
+	char at[JT_TEXT], link[48], from[48], self[16];
 
 	jt_loc_format(&t->start, at, sizeof(at));
 	link_text(t, link);
@@ -163,6 +170,8 @@ static void print_one(const struct view *v, const struct jt_trace *t)
 		printf("  Root      %u\n", t->root);
 	printf("  Size      %u IR instructions, %u bytes of machine code at 0x%llx, %u snapshots\n",
 	       t->nins, t->szmcode, (unsigned long long)t->mcode, t->nsnap);
+	self_text(v, t, self);
+	printf("  CPU       %s%% of the samples\n", self);
 	printf("  History   %u attempts failed before it compiled\n", t->aborts);
 	for (c = v->t; c < v->t + v->n; c++)
 		if (parent_of(c) == t->trace && c != t && same_vm(c, t)) {
@@ -173,7 +182,7 @@ static void print_one(const struct view *v, const struct jt_trace *t)
 		}
 }
 
-static json_t *json_trace(const struct jt *jt, const struct jt_trace *t)
+static json_t *json_trace(const struct view *v, const struct jt *jt, const struct jt_trace *t)
 {
 	static const char *const kinds[] = {"", "root", "side", "stitch"};
 	uint64_t real = jt_realtime(jt, t->time);
@@ -192,7 +201,10 @@ static json_t *json_trace(const struct jt *jt, const struct jt_trace *t)
 		return NULL;
 	json_object_set_new(j, "start", json_place(&t->start));
 	json_object_set_new(j, "end", json_place(&t->end));
-	json_object_set_new(j, "self_percent", json_null());
+	json_object_set_new(j, "self_percent",
+			    v->samples
+				? json_real(100 * (double)t->samples.samples / (double)v->samples)
+				: json_null());
 	return j;
 }
 
@@ -204,7 +216,7 @@ static void print_json_traces(const struct view *v, const struct jt *jt, uint32_
 
 	for (i = 0; i < v->n; i++)
 		if (!only || v->t[i].trace == only)
-			json_array_append_new(list, json_trace(jt, &v->t[i]));
+			json_array_append_new(list, json_trace(v, jt, &v->t[i]));
 	j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:o}", "schema", "ljx.traces/1", "aborts",
 		      (json_int_t)s->aborts, "flushes", (json_int_t)s->flushes, "missed",
 		      (json_int_t)s->missed, "dropped_traces", (json_int_t)s->dropped_traces,
@@ -243,7 +255,7 @@ static int operands(const struct options *o, uint32_t *number, const char **file
 
 static int show(const struct options *o, struct jt *jt, uint32_t number)
 {
-	struct view v = {.o = o};
+	struct view v = {.o = o, .samples = jt_costs(jt, 0)->all.samples};
 	struct why why = {.code = 0};
 	size_t i, found = 0;
 
@@ -282,6 +294,7 @@ int verb_traces(const struct options *o)
 		code = jit_tap_init(&t, o, file);
 	if (code)
 		return code;
+	t.samples = 1;
 	code = jit_run(&t);
 	shown = !code || o->cmd ? show(o, t.jt, number) : 0;
 	jit_tap_release(&t);

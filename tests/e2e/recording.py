@@ -12,7 +12,9 @@ Record = namedtuple("Record", "h fields strings")
 Event = namedtuple("Event", "h g mcode info trace parent exitno link root szmcode nins error nsnap "
                             "type kind linktype cause flags start end about text frames")
 
-SAMPLE, META, EVENT = 1, 15, 17
+Loops = namedtuple("Loops", "h id loops")
+
+SAMPLE, META, EVENT, LOOPS = 1, 15, 17, 20
 # kind -> (name, format of the fields, number of strings)
 KINDS = {
     4: ("proc", "QII", 3), 5: ("build", "II", 4), 6: ("vm", "QII", 0), 7: ("func", "IIQQiiII", 1),
@@ -67,6 +69,13 @@ def event(h, data):
     return Event(h, *fields, *ends, data[136:200].split(b"\0")[0], frames)
 
 
+def loops(h, data):
+    """loops: (pos, first, last)"""
+    proto, n = struct.unpack_from("<II", data, 24)
+    assert h.size == 32 + 16 * n
+    return Loops(h, proto, [struct.unpack_from("<III", data, 32 + 16 * i) for i in range(n)])
+
+
 def records(path):
     """All records of a whole recording, in order."""
     with open(path, "rb") as f:
@@ -94,6 +103,8 @@ def block_records(block):
             found.append(sample(h, data))
         elif h.kind == EVENT:
             found.append(event(h, data))
+        elif h.kind == LOOPS:
+            found.append(loops(h, data))
         else:
             assert h.kind in KINDS, f"a recording must not hold kind {h.kind}"
             _, fmt, n = KINDS[h.kind]
@@ -102,6 +113,10 @@ def block_records(block):
             found.append(Record(h, fields, strings(rest, n)))
         at += h.size
     return found
+
+
+def all_loops(recs):
+    return [r for r in recs if r.h.kind == LOOPS]
 
 
 def samples(recs):
@@ -161,6 +176,13 @@ class Writer:
         for k, addr, line, ffid in frames:
             body += struct.pack("<QIBBH", addr, line, k, ffid, 0)
         self.put(EVENT, body, pid)
+
+    def loops(self, proto, *loops):
+        """loops: (pos, first, last)"""
+        body = struct.pack("<II", proto, len(loops))
+        for loop in loops:
+            body += struct.pack("<IIII", *loop, 0)
+        self.put(LOOPS, body)
 
     def flush(self):
         if self.block:
