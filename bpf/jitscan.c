@@ -2,7 +2,7 @@
 #include "bpf/jitscan.h"
 
 #include "bpf/mem.h"
-#include "bpf/memscan.h"
+#include "bpf/protoscan.h"
 #include "bpf/userwalk.h"
 #include "bytecode/bc.h"
 #include "bytecode/proto.h"
@@ -15,9 +15,7 @@
 #define TRACES_MAX 65536u
 #define SPOTS_MAX 65536u
 #define BC_CHUNK 4096u /* instructions looked at in one go */
-#define GCT_PROTO 7
-#define GCT_STR 4
-#define LINK_INTERP 6 /* LJ_TRLINK_INTERP, lj_jit.h */
+#define LINK_INTERP 6  /* LJ_TRLINK_INTERP, lj_jit.h */
 #define LINK_STITCH 8
 /* lj_trace.c: PENALTY_MIN; the value doubles with each abort, plus a few random bits. */
 #define PENALTY_MIN 72
@@ -35,10 +33,8 @@ struct scan {
 	const struct vm *vm;
 	const struct layout *l;
 	const struct bc_gen *gen;
-	int own_allocator; /* lj_alloc.c: a chunk tells whether it is in use */
 	struct penalty penalty[PENALTY_SLOTS];
 	unsigned int spots;
-	int err;
 };
 
 static struct ev_hdr header(const struct scan *s, enum ev_kind kind, size_t size)
@@ -215,66 +211,31 @@ static int spots_in(struct scan *s, uint64_t pt, const struct proto_head *h)
 	return err;
 }
 
-/* Is there a prototype at pt, in use? word points at its first 8 bytes. */
-static int is_proto(const struct scan *s, uint64_t pt, const uint64_t *word, size_t n,
-		    struct proto_head *h)
-{
-	uint64_t size = 0;
-	unsigned char str[16];
-
-	if (n * 8 < s->l->PT_size || proto_decode_head(s->l, word, n * 8, h) ||
-	    mem_read(s->pid, h->chunkname, str, sizeof(str)) || str[9] != GCT_STR)
-		return 0;
-	/* lj_alloc.c: the size of a chunk in use, before it, has CINUSE_BIT. */
-	if (s->own_allocator &&
-	    (mem_read(s->pid, pt - 8, &size, 8) || !(size & 2) || (size & ~7ull) < h->sizept))
-		return 0;
-	return 1;
-}
-
-static int match_proto(void *ctx, uint64_t addr, const uint64_t *word, size_t own, size_t n)
+static int match_proto(void *ctx, uint64_t pt, const struct proto_head *h)
 {
 	struct scan *s = ctx;
-	struct proto_head h;
-	uint64_t pt, bc;
+	uint64_t bc = pt + s->l->PT_size;
 	unsigned int k;
-	size_t i;
+	int err = 0;
 
-	for (i = 0; i < own && !s->err; i++) {
-		if (i + 1 >= n || ((word[i + 1] >> 8) & 0xff) != GCT_PROTO)
-			continue;
-		pt = addr + 8 * i;
-		if (!is_proto(s, pt, word + i, n - i, &h))
-			continue;
-		bc = pt + s->l->PT_size;
-		for (k = 0; k < PENALTY_SLOTS && !s->err; k++) {
-			struct penalty *p = &s->penalty[k];
+	for (k = 0; k < PENALTY_SLOTS && !err; k++) {
+		struct penalty *p = &s->penalty[k];
 
-			if (p->pc < bc || p->pc - bc >= 4ull * h.sizebc || p->found)
-				continue;
-			p->found = 1;
-			s->err = emit_spot(s, EV_SPOT_PENALTY, pt, p->pc, p, 0);
-		}
-		/* PROTO_ILOOP also marks what jit.off() did lazily: that has PROTO_NOJIT too. */
-		if (!s->err && (h.flags & PROTO_ILOOP) && !(h.flags & PROTO_NOJIT))
-			s->err = spots_in(s, pt, &h);
+		if (p->pc < bc || p->pc - bc >= 4ull * h->sizebc || p->found)
+			continue;
+		p->found = 1;
+		err = emit_spot(s, EV_SPOT_PENALTY, pt, p->pc, p, 0);
 	}
-	return s->err;
-}
-
-/* g->allocf is the first field of global_State; LuaJIT's own lies in the file that holds the VM. */
-static int own_allocator(const struct scan *s, const struct proc_maps *maps)
-{
-	const struct proc_map *m = proc_maps_at(maps, mem_u64(s->pid, s->vm->g));
-
-	return m && m->module == s->vm->module;
+	/* PROTO_ILOOP also marks what jit.off() did lazily: that has PROTO_NOJIT too. */
+	if (!err && (h->flags & PROTO_ILOOP) && !(h->flags & PROTO_NOJIT))
+		err = spots_in(s, pt, h);
+	return err;
 }
 
 int jitscan(struct resolve *r, int pid, const struct vm *vm)
 {
 	const struct proc_maps *maps = resolve_maps(r, pid);
 	struct scan *s = calloc(1, sizeof(*s));
-	uint64_t bytes = 0;
 	int err;
 
 	if (!s || !maps) {
@@ -287,11 +248,10 @@ int jitscan(struct resolve *r, int pid, const struct vm *vm)
 	s->l = &vm->row->l;
 	s->gen = bc_gen_by_count(s->l->bc_max);
 	s->u = userwalk_new(r, pid, vm);
-	s->own_allocator = own_allocator(s, maps);
 	err = s->u && s->gen ? traces(s) : -ENOMEM;
 	read_penalties(s);
 	if (!err)
-		err = memscan(pid, maps, match_proto, s, &bytes);
+		err = protoscan(pid, maps, vm, match_proto, s);
 	userwalk_free(s->u);
 	free(s);
 	return err;

@@ -35,6 +35,7 @@ struct bc_gen {
 /* clang-format off */
 #define BC_IDS(_)                                                                                  \
 	_(MOV) _(KNIL) _(UGET) _(GGET) _(TGETS) _(CALL) _(CALLM) _(CALLT) _(CALLMT) _(ITERC)       \
+	_(USETV) _(FNEW) _(GSET) _(TSETS)                                                          \
 	_(ITERN) _(ISNEXT) _(RETM) _(RET) _(RET0) _(RET1) _(FORI) _(JFORI) _(FORL) _(IFORL)        \
 	_(JFORL) _(ITERL) _(IITERL) _(JITERL) _(LOOP) _(ILOOP) _(JLOOP) _(JMP) _(UCLO) _(FUNCF)    \
 	_(IFUNCF) _(JFUNCF) _(FUNCV) _(IFUNCV) _(JFUNCV) _(FUNCC) _(FUNCCW)
@@ -64,6 +65,19 @@ const char *bc_listed_name(uint32_t n, uint32_t op);
 
 /* Name of opcode op, or NULL. */
 const char *bc_name(const struct bc_gen *gen, uint32_t op);
+
+/* Modes of operands B and C or D that say how they are shown (lj_bc.h BCMode). */
+enum bc_operand {
+	BC_O_UV = 5,
+	BC_O_LITS = 7,
+	BC_O_NUM = 9,
+	BC_O_STR = 10,
+	BC_O_FUNC = 12,
+	BC_O_JUMP = 13,
+};
+
+/* Operand modes of opcode op as lj_bc_mode[] has them: A 3 bits, B 4, C or D 4. 0: none is known. */
+uint32_t bc_operands(const struct bc_gen *gen, uint32_t op);
 
 /* Instruction fields: lj_bc.h bc_op, bc_a, bc_b, bc_c, bc_d. */
 static inline uint32_t bc_op(uint32_t ins)

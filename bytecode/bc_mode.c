@@ -69,6 +69,16 @@ const struct bc_gen *bc_gen_by_mode(const void *rodata, size_t len)
 	return found;
 }
 
+uint32_t bc_operands(const struct bc_gen *gen, uint32_t op)
+{
+	size_t m;
+
+	for (m = 0; m < N_MODES; m++)
+		if (bc_modes[m].n == gen->n && op < gen->n)
+			return bc_modes[m].modes[op];
+	return 0;
+}
+
 const char *bc_listed_name(uint32_t n, uint32_t op)
 {
 	size_t m;

@@ -214,6 +214,13 @@ static int uvname(const struct proto *pt, uint32_t idx, const char **name)
 	return NAME_NONE;
 }
 
+const char *proto_uvname(const struct proto *pt, uint32_t idx)
+{
+	const char *name;
+
+	return uvname(pt, idx, &name) == NAME_UPVALUE ? name : NULL;
+}
+
 /* src/lj_obj.h:proto_kgc with a string behind it. */
 static const char *kstr(const struct proto *pt, uint32_t idx)
 {
@@ -306,6 +313,34 @@ int proto_callname(const struct proto *pt, uint32_t pos, const char **name)
 	if (what != NAME_NONE)
 		*name = found;
 	return what;
+}
+
+/* Where the value in slot a goes at pos, if that is all the instruction does. */
+static int store_name(const struct proto *pt, uint32_t pos, uint32_t a, const char **name)
+{
+	const struct bc_gen *g = pt->gen;
+	uint32_t ins = pt->bc[pos], op = bc_op(ins);
+
+	if (op == g->of[BC_ID_GSET] && bc_a(ins) == a)
+		return kstr_name(pt, bc_d(ins), NAME_GLOBAL, name);
+	if (op == g->of[BC_ID_TSETS] && bc_a(ins) == a)
+		return kstr_name(pt, bc_c(ins), NAME_FIELD, name);
+	if (op == g->of[BC_ID_USETV] && bc_d(ins) == a)
+		return uvname(pt, bc_a(ins), name);
+	return varname(pt, pos, a, name) > 0 ? NAME_LOCAL : NAME_NONE;
+}
+
+int proto_closure_name(const struct proto *pt, uint32_t idx, const char **name)
+{
+	uint32_t pos;
+
+	for (pos = 1; pt->bc && pt->gen && pos + 1 < pt->h.sizebc; pos++) {
+		uint32_t ins = pt->bc[pos];
+
+		if (bc_op(ins) == pt->gen->of[BC_ID_FNEW] && bc_d(ins) == idx)
+			return store_name(pt, pos + 1, bc_a(ins), name);
+	}
+	return NAME_NONE;
 }
 
 /* FNV-1a, 64 bits. */

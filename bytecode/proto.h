@@ -81,6 +81,15 @@ struct proto_loop {
  */
 size_t proto_loops(const struct proto *pt, struct proto_loop *out, size_t max);
 
+/* Name of upvalue idx, "" if it was stripped; NULL: not known. Mirrors lj_debug.c:lj_debug_uvname. */
+const char *proto_uvname(const struct proto *pt, uint32_t idx);
+
+/*
+ * The name of the global, field, upvalue or local that the closure of constant idx is stored in
+ * right after it is made. As proto_callname.
+ */
+int proto_closure_name(const struct proto *pt, uint32_t idx, const char **name);
+
 /*
  * Hash of the code with everything left out that the interpreter and the JIT patch at run time:
  * equal for a prototype before and after it was compiled or blacklisted, and in each process that

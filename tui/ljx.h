@@ -41,6 +41,7 @@ struct options {
 	unsigned int rows;
 	int batch, lines, per_process, per_thread, json, quiet, nothing, stacks, check, watch;
 	double min_cost; /* percent */
+	int list; /* bc -l */
 	const char *jv;	   /* --jv: "", "name" or "number"; NULL: not given */
 	unsigned int only; /* trace: bits 1 << EV_TRACE_* */
 	enum capture_traces probe;

@@ -146,9 +146,14 @@ static const struct verb verbs[] = {
     {"ps", verb_ps, "j", "ljx ps [--json]", "list the LuaJIT processes", "", "  ljx ps\n"},
     {"doctor", verb_doctor, "pj", "ljx doctor [-p PID] [--json]",
      "tell what works here, and why not", "", "  ljx doctor -p 4242\n"},
-    {"bc", verb_bc, "pFGj", "ljx bc [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
-     "bytecodes by number and name, as this build has them", BUILD_HELP,
-     "  ljx bc 51 -p 4242\n  ljx bc FNEW\n"},
+    {"bc", verb_bc, "pFGjlq",
+     "ljx bc [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]\n"
+     "       ljx bc -l [LOCATION] -p PID [--json]",
+     "bytecodes by number and name; -l: the bytecode of a live process",
+     BUILD_HELP "  -l               list prototypes of a process as luajit -bl does, with what the\n"
+		"                   JIT compiler made of them; without LOCATION those on its stacks\n"
+		"LOCATION: FILE, FILE:LINE, FILE:A-B (all with code there) or func:NAME\n",
+     "  ljx bc 51 -p 4242\n  ljx bc FNEW\n  ljx bc -l json.lua:61 -p 4242\n"},
     {"ff", verb_ff, "pFGj", "ljx ff [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
      "fast functions (builtin#N) by number and name", BUILD_HELP,
      "  ljx ff 85 -p 4242\n  ljx ff string.match -f /usr/bin/luajit\n"},

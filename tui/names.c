@@ -354,6 +354,8 @@ static int names(const struct options *o, const struct kind *k)
 
 int verb_bc(const struct options *o)
 {
+	if (o->list)
+		return list_code(o);
 	return names(o, &kinds[0]);
 }
 

@@ -12,4 +12,7 @@
  */
 int names_tables(const struct options *o, struct tables *t, struct evidence_source *src);
 
+/* ljx bc -l. */
+int list_code(const struct options *o);
+
 #endif

@@ -37,6 +37,7 @@ static const struct option longs[] = {
     {"check", no_argument, NULL, 'C'},
     {"min-cost", required_argument, NULL, 'M'},
     {"watch", no_argument, NULL, 'W'},
+    {"list", no_argument, NULL, 'l'},
     {"nothing", no_argument, NULL, 'Z'}, /* for benchmarks: the events alone */
     {NULL, 0, NULL, 0},
 };
@@ -220,6 +221,7 @@ static int set_flag(struct options *o, int c)
 		    : c == 'K' ? &o->stacks
 		    : c == 'C' ? &o->check
 		    : c == 'W' ? &o->watch
+		    : c == 'l' ? &o->list
 		    : c == 'Z' ? &o->nothing
 			       : NULL;
 
@@ -307,7 +309,7 @@ int options_parse(struct options *o, int argc, char *const *argv, const char *ve
 	optind = 2;
 	for (;;) {
 		at = optind;
-		c = getopt_long(argc, argv, "+:p:g:n:r:d:o:f:bN:s:q", longs, NULL);
+		c = getopt_long(argc, argv, "+:p:g:n:r:d:o:f:bN:s:ql", longs, NULL);
 		if (c == -1 && optind < argc && strcmp(argv[optind - 1], "--") &&
 		    o->nargs < sizeof(o->arg) / sizeof(o->arg[0])) {
 			o->arg[o->nargs++] = argv[optind++]; /* an operand among options */

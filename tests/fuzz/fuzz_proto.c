@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Fuzzes the decoders of prototypes and of fast-function streams with one input for all. */
+#include "bytecode/disasm.h"
 #include "bytecode/ff.h"
 #include "bytecode/proto.h"
 
@@ -29,6 +30,48 @@ static const char *get_string(void *ctx, uint32_t idx)
 	return idx % 3 ? "name" : NULL;
 }
 
+static void get_const(const void *ctx, uint32_t idx, struct disasm_const *out)
+{
+	(void)ctx;
+	out->kind = idx % 5;
+	out->len = idx;
+	memset(out->text, (int)idx, sizeof(out->text) - 1);
+	out->text[sizeof(out->text) - 1] = '\0';
+}
+
+static uint32_t get_startins(const void *ctx, uint32_t trace, uint32_t pos)
+{
+	(void)ctx;
+	return trace % 3 ? trace << 16 | pos : 0;
+}
+
+static int see_line(void *ctx, uint32_t pos, const char *line)
+{
+	const struct proto *pt = ctx;
+
+	if (pos >= pt->h.sizebc || strlen(line) >= DISASM_LINE)
+		abort();
+	return 0;
+}
+
+static void check_listing(struct proto *pt)
+{
+	static const uint64_t numbers[4] = {0, 0x3ff0000000000000, 0xfff9000000000007, 1};
+	struct disasm d = {.pt = pt,
+			   .place = "x.lua:1",
+			   .lists_constants = 1,
+			   .dualnum = pt->h.flags & 1,
+			   .knum = numbers,
+			   .nknum = 4,
+			   .kgc = get_const,
+			   .startins = get_startins};
+
+	pt->h.sizekgc &= 0xff;
+	pt->h.sizekn &= 0xff;
+	if (pt->bc && pt->h.sizebc && disasm_list(&d, 1, see_line, pt))
+		abort();
+}
+
 static void check(struct proto *pt)
 {
 	const char *name = NULL;
@@ -45,7 +88,11 @@ static void check(struct proto *pt)
 			sink = strlen(name);
 	}
 	sink = proto_content(pt);
+	for (pos = 0; pos < 4; pos++)
+		if (proto_closure_name(pt, pos, &name))
+			sink = strlen(name);
 	(void)sink;
+	check_listing(pt);
 }
 
 /* First byte: layout, second: generation, third: instructions; then header, code and the rest. */

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+#include "bpf/protoscan.h"
+
+#include "bpf/mem.h"
+#include "bpf/memscan.h"
+
+#define GCT_PROTO 7
+#define GCT_STR 4
+
+struct scan {
+	int pid;
+	const struct layout *l;
+	int own_allocator; /* lj_alloc.c: a chunk tells whether it is in use */
+	protoscan_fn *fn;
+	void *ctx;
+};
+
+/* Is there a prototype at pt, in use? word points at its first 8 bytes. */
+static int is_proto(const struct scan *s, uint64_t pt, const uint64_t *word, size_t n,
+		    struct proto_head *h)
+{
+	uint64_t size = 0;
+	unsigned char str[16];
+
+	if (n * 8 < s->l->PT_size || proto_decode_head(s->l, word, n * 8, h) ||
+	    mem_read(s->pid, h->chunkname, str, sizeof(str)) || str[9] != GCT_STR)
+		return 0;
+	/* lj_alloc.c: the size of a chunk in use, before it, has CINUSE_BIT. */
+	if (s->own_allocator &&
+	    (mem_read(s->pid, pt - 8, &size, 8) || !(size & 2) || (size & ~7ull) < h->sizept))
+		return 0;
+	return 1;
+}
+
+static int look(void *ctx, uint64_t addr, const uint64_t *word, size_t own, size_t n)
+{
+	struct scan *s = ctx;
+	struct proto_head h;
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < own && !err; i++) {
+		if (i + 1 >= n || ((word[i + 1] >> 8) & 0xff) != GCT_PROTO)
+			continue;
+		if (is_proto(s, addr + 8 * i, word + i, n - i, &h))
+			err = s->fn(s->ctx, addr + 8 * i, &h);
+	}
+	return err;
+}
+
+/* g->allocf is the first field of global_State; LuaJIT's own lies in the file that holds the VM. */
+static int own_allocator(int pid, const struct proc_maps *maps, const struct vm *vm)
+{
+	const struct proc_map *m = proc_maps_at(maps, mem_u64(pid, vm->g));
+
+	return m && m->module == vm->module;
+}
+
+int protoscan(int pid, const struct proc_maps *maps, const struct vm *vm, protoscan_fn *fn,
+	      void *ctx)
+{
+	struct scan s = {.pid = pid, .l = &vm->row->l, .fn = fn, .ctx = ctx};
+	uint64_t bytes = 0;
+
+	s.own_allocator = own_allocator(pid, maps, vm);
+	return memscan(pid, maps, look, &s, &bytes);
+}

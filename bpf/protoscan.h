@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finds the prototypes in a process's memory: all that are loaded, whether they run or not.
+ *
+ * A pass over the private memory (bpf/memscan.h). A place counts only if a header there holds
+ * together (bytecode/proto.h), its chunkname is a string, and, where the VM uses LuaJIT's own
+ * allocator, that says that it is in use. Which VM of the process a prototype belongs to is not
+ * written in it.
+ */
+#ifndef BPF_PROTOSCAN_H
+#define BPF_PROTOSCAN_H
+
+#include "bpf/vm.h"
+#include "bytecode/proto.h"
+
+/* Called for each. Non-zero stops the pass and is returned. */
+typedef int protoscan_fn(void *ctx, uint64_t pt, const struct proto_head *h);
+
+/* By the layout and the allocator of vm. 0, -errno, or what fn returned. */
+int protoscan(int pid, const struct proc_maps *maps, const struct vm *vm, protoscan_fn *fn,
+	      void *ctx);
+
+#endif
