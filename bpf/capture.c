@@ -78,6 +78,7 @@ int capture_new(const struct capture_opts *opts, resolve_sink_fn *sink, void *ct
 		capture_free(c);
 		return why_set(why, WHY_INTERNAL, -ENOMEM, "out of memory");
 	}
+	resolve_want_code(c->resolve, opts->code);
 	bpf_map__set_max_entries(c->skel->maps.ring, ring_size(opts));
 	if (!stat("/proc/self/ns/pid", &ns) && ns.st_ino != FIRST_PID_NS) {
 		c->skel->rodata->ns_dev = ns.st_dev;

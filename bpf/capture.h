@@ -28,6 +28,7 @@ struct capture_opts {
 	int follow;	/* children, present and future, belong to the target */
 	int nothing;	/* for benchmarks: the same events with an empty program */
 	int no_samples; /* no sampling: trace events only */
+	int code;	/* listings of the bytecode that samples and trace events show */
 	enum capture_traces traces;
 	unsigned int ring_bytes; /* 0: by the rate */
 };

@@ -56,7 +56,8 @@ typedef uint64_t ev_u64;
 	_(17, TRACE, ev_trace)                                                                     \
 	_(18, SPOT, ev_spot)                                                                       \
 	_(19, JIT, ev_jit)                                                                         \
-	_(20, LOOPS, ev_loops)
+	_(20, LOOPS, ev_loops)                                                                     \
+	_(21, CODE, ev_code)
 
 enum ev_kind {
 #define EV_ENUM(num, name, type) EV_##name = num,
@@ -248,6 +249,25 @@ struct ev_loops {
 	ev_u32 id; /* of the prototype */
 	ev_u32 n;
 	struct ev_loop loop[];
+};
+
+#define EV_CODE_CUT 1u	 /* it goes on: only the first n instructions are given */
+#define EV_CODE_NOJIT 2u /* jit.off() was applied to it */
+#define EV_CODE_MAX 4096u
+/*
+ * The bytecode of a prototype, as the parser made it: what the JIT compiler put over it is left
+ * out, where that can be told. Comes once, after its FUNC, if the stream was asked for it.
+ */
+struct ev_code {
+	struct ev_hdr h;
+	ev_u64 g;
+	ev_u32 id; /* of the prototype */
+	ev_u32 flags;
+	ev_u32 n; /* instructions, the function's header (position 0) counted */
+	ev_u32 pad;
+	ev_s32 line[]; /* of each; 0: not known */
+	/* strings, after line[]: n lines joined by \n: the listing's title, then each instruction as
+	 * `luajit -bl` shows it */
 };
 
 enum ev_name_what {
@@ -449,5 +469,6 @@ EV_ASSERT(ev_jit, 152);
 EV_ASSERT(ev_ff, 32);
 EV_ASSERT(ev_loop, 16);
 EV_ASSERT(ev_loops, 32);
+EV_ASSERT(ev_code, 48);
 
 #endif

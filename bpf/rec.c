@@ -34,6 +34,7 @@ _Static_assert(sizeof(REC_MAGIC) - 1 == sizeof(((struct rec_head *)0)->magic), "
 #define REC_STRS_SPOT 0
 #define REC_STRS_JIT 0
 #define REC_STRS_LOOPS 0
+#define REC_STRS_CODE 1
 
 static const struct shape {
 	uint32_t size;
@@ -77,6 +78,28 @@ static int strings_ok(const char *p, const char *end, unsigned int n)
 	return 1;
 }
 
+/* Where the strings of a record begin: after its array, if it has both. */
+static size_t strings_at(const struct ev_hdr *h, const struct shape *s)
+{
+	if (h->kind == EV_CODE)
+		return s->size + sizeof(ev_s32) * (size_t)((const struct ev_code *)h)->n;
+	return s->size;
+}
+
+/* As many lines as instructions. */
+static int code_ok(const struct ev_code *c)
+{
+	size_t at = sizeof(*c) + sizeof(c->line[0]) * (size_t)c->n;
+	const char *p = (const char *)c + at, *end = (const char *)c + c->h.size;
+	uint32_t lines = 1;
+
+	if (!c->n || c->n > EV_CODE_MAX || at >= c->h.size || !strings_ok(p, end, 1))
+		return 0;
+	for (; *p; p++)
+		lines += *p == '\n';
+	return lines == c->n;
+}
+
 int rec_check(const struct ev_hdr *h, size_t avail)
 {
 	const struct shape *s;
@@ -106,6 +129,8 @@ int rec_check(const struct ev_hdr *h, size_t avail)
 		return loops->n <= EV_LOOPS_MAX &&
 		       h->size == sizeof(*loops) + loops->n * sizeof(loops->loop[0]);
 	}
+	if (h->kind == EV_CODE)
+		return code_ok((const struct ev_code *)h);
 	if (!s->nstrs)
 		return 1;
 	return strings_ok((const char *)h + s->size, (const char *)h + h->size, s->nstrs);
@@ -118,7 +143,7 @@ const char *rec_str(const struct ev_hdr *h, unsigned int idx)
 
 	if (!s || idx >= s->nstrs)
 		return "";
-	for (p = (const char *)h + s->size; idx; idx--)
+	for (p = (const char *)h + strings_at(h, s); idx; idx--)
 		p += strlen(p) + 1;
 	return p;
 }

@@ -57,7 +57,13 @@ void resolve_free(struct resolve *r)
 		free(b);
 	}
 	modules_free(r->modules);
+	free(r->code);
 	free(r);
+}
+
+void resolve_want_code(struct resolve *r, int on)
+{
+	r->want_code = on;
 }
 
 struct rproc *resolve_proc(struct resolve *r, int pid)
@@ -384,12 +390,16 @@ int resolve_record(struct resolve *r, const struct ev_hdr *h)
 		err = resolve_syms(r, s);
 		if (!err)
 			err = resolve_names(r, h, s->f, s->nframes);
+		if (!err)
+			err = resolve_code(r, h);
 		return err ? err : r->sink(r->ctx, h);
 	case EV_TRACE:
 		err = resolve_trace_syms(r, (const struct ev_trace *)(const void *)h);
 		if (!err)
 			err = resolve_names(r, h, ((const struct ev_trace *)(const void *)h)->f,
 					     ((const struct ev_trace *)(const void *)h)->nframes);
+		if (!err)
+			err = resolve_code(r, h);
 		return err ? err : r->sink(r->ctx, h);
 	default:
 		return r->sink(r->ctx, h);

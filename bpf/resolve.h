@@ -23,6 +23,7 @@ struct resolve_stats {
 	uint64_t protos;      /* definitions made */
 	uint64_t protos_gone; /* freed before their code could be read: lines known, content not */
 	uint64_t protos_bad;  /* raw bytes that are no prototype */
+	uint64_t codes; /* listings sent */
 	uint64_t names;
 	uint64_t names_gone; /* call sites whose prototype was freed before they were named */
 };
@@ -30,6 +31,12 @@ struct resolve_stats {
 struct resolve;
 
 struct resolve *resolve_new(resolve_sink_fn *sink, void *ctx);
+
+/*
+ * Whether CODE records are sent: of the function at the leaf of each sample, and of those where
+ * traces start and end. Off at first.
+ */
+void resolve_want_code(struct resolve *r, int on);
 void resolve_free(struct resolve *r);
 
 /*

@@ -45,6 +45,7 @@ struct rproto {
 	unsigned char chunk[EV_CHUNK_COPY];
 	unsigned char *body; /* the whole object, h.sizept bytes */
 	int gone;	     /* it was freed: nothing more can be read */
+	int listed;	     /* its listing was sent, or cannot be */
 	UT_hash_handle hh;
 };
 
@@ -82,7 +83,9 @@ struct resolve {
 	uint32_t next_id; /* of prototypes that BPF did not see */
 	size_t body_bytes;
 	struct resolve_stats stats;
-	uint64_t buf[8192]; /* records under construction */
+	int want_code;
+	struct ev_code *code; /* the same for CODE, NULL: none was sent so far */
+	uint64_t buf[8192];   /* records under construction */
 };
 
 struct rproc *resolve_proc(struct resolve *r, int pid);
@@ -100,6 +103,12 @@ int resolve_proto_raw(struct resolve *r, const struct ev_proto_raw *raw);
 int resolve_names(struct resolve *r, const struct ev_hdr *h, const struct ev_frame *f,
 		  unsigned int nframes);
 void resolve_protos_drop(struct resolve *r, int pid); /* pid 0: all */
+
+/* Reads header and chunkname again: 1 if it is still what BPF saw. */
+int resolve_still_there(const struct rproto *p);
+
+/* resolve_code.c: the listings that a record needs. */
+int resolve_code(struct resolve *r, const struct ev_hdr *h);
 
 /* resolve_sym.c */
 int resolve_sym(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time);

@@ -112,8 +112,7 @@ static int same_proto(const struct layout *l, const unsigned char *a, const unsi
 	       a[l->PT_framesize] == b[l->PT_framesize] && a[l->PT_sizeuv] == b[l->PT_sizeuv];
 }
 
-/* Reads header and chunkname again: 1 if it is still what BPF saw. */
-static int still_there(const struct rproto *p)
+int resolve_still_there(const struct rproto *p)
 {
 	unsigned char head[EV_PROTO_HEAD], chunk[EV_CHUNK_COPY];
 	size_t len = strnlen((const char *)p->chunk, sizeof(p->chunk));
@@ -142,7 +141,7 @@ static int load_body(struct resolve *r, struct rproto *p)
 		return -ENOMEM;
 	r->body_bytes += p->h.sizept;
 	if (mem_read(p->pid, p->pt, p->body, p->h.sizept) || !same_proto(p->l, p->body, p->head) ||
-	    !still_there(p)) {
+	    !resolve_still_there(p)) {
 		p->gone = 1;
 		drop_body(r, p);
 		return -ENOENT;
@@ -219,7 +218,7 @@ static uint32_t read_content(struct resolve *r, struct rproto *p)
 	if (load_body(r, p) || view(p, &c, &pt))
 		return 0;
 	content = proto_content(&pt);
-	return still_there(p) ? content : 0;
+	return resolve_still_there(p) ? content : 0;
 }
 
 /* What tells a function from others: its code, or what its like had when it could be read. */
@@ -334,7 +333,7 @@ static int emit_name(struct resolve *r, const struct ev_hdr *h, uint64_t site)
 	e.what = (ev_u32)proto_callname(&pt, e.pc, &found);
 	if (e.what)
 		strncat(text, found, sizeof(text) - 1);
-	if (!still_there(p)) {
+	if (!resolve_still_there(p)) {
 		p->gone = 1;
 		drop_body(r, p);
 		r->stats.names_gone++;

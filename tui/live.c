@@ -90,6 +90,7 @@ int live_start(struct live *l, const struct options *o, unsigned int what,
 				  .per_thread = o->per_thread,
 				  .nothing = o->nothing,
 				  .no_samples = !(what & LIVE_SAMPLES),
+				  .code = writer || what & LIVE_CODE,
 				  .traces = what & LIVE_TRACES ? o->probe : CAPTURE_TRACES_OFF};
 	struct prof_opts po = {.lines = o->lines, .per_process = o->per_process};
 	struct why why = {.code = 0};

@@ -182,6 +182,7 @@ struct live {
 
 #define LIVE_SAMPLES 1u
 #define LIVE_TRACES 2u
+#define LIVE_CODE 4u /* listings of the bytecode that they show; a recording always gets them */
 
 /*
  * Finds and attaches the targets and starts what is wanted, LIVE_*. tap, writer: they get all

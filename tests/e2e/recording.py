@@ -14,7 +14,10 @@ Event = namedtuple("Event", "h g mcode info trace parent exitno link root szmcod
 
 Loops = namedtuple("Loops", "h id loops")
 
-SAMPLE, META, EVENT, LOOPS = 1, 15, 17, 20
+Code = namedtuple("Code", "h g id flags lines text")
+
+SAMPLE, META, EVENT, LOOPS, CODE = 1, 15, 17, 20, 21
+CODE_CUT, CODE_NOJIT = 1, 2
 # kind -> (name, format of the fields, number of strings)
 KINDS = {
     4: ("proc", "QII", 3), 5: ("build", "II", 4), 6: ("vm", "QII", 0), 7: ("func", "IIQQiiII", 1),
@@ -76,6 +79,16 @@ def loops(h, data):
     return Loops(h, proto, [struct.unpack_from("<III", data, 32 + 16 * i) for i in range(n)])
 
 
+def code(h, data):
+    """lines: the source line of each instruction; text: as many lines"""
+    g, proto, flags, n, pad = struct.unpack_from("<QIIII", data, 24)
+    assert pad == 0 and flags < 4 and 0 < n <= 4096
+    lines = struct.unpack_from(f"<{n}i", data, 48)
+    text = strings(data[48 + 4 * n:], 1)[0].split("\n")
+    assert len(text) == n
+    return Code(h, g, proto, flags, lines, text)
+
+
 def records(path):
     """All records of a whole recording, in order."""
     with open(path, "rb") as f:
@@ -105,6 +118,8 @@ def block_records(block):
             found.append(event(h, data))
         elif h.kind == LOOPS:
             found.append(loops(h, data))
+        elif h.kind == CODE:
+            found.append(code(h, data))
         else:
             assert h.kind in KINDS, f"a recording must not hold kind {h.kind}"
             _, fmt, n = KINDS[h.kind]
@@ -113,6 +128,10 @@ def block_records(block):
             found.append(Record(h, fields, strings(rest, n)))
         at += h.size
     return found
+
+
+def codes(recs):
+    return [r for r in recs if r.h.kind == CODE]
 
 
 def all_loops(recs):
@@ -183,6 +202,11 @@ class Writer:
         for loop in loops:
             body += struct.pack("<IIII", *loop, 0)
         self.put(LOOPS, body)
+
+    def code(self, proto, lines, text, flags=0, g=0x1000):
+        body = struct.pack("<QIIII", g, proto, flags, len(lines), 0)
+        body += struct.pack(f"<{len(lines)}i", *lines) + "\n".join(text).encode() + b"\0"
+        self.put(CODE, body)
 
     def flush(self):
         if self.block:

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from harness import EMPTY, UNSUPPORTED, USAGE, Process, ljx, luajit
+import recording
+from harness import EMPTY, UNSUPPORTED, USAGE, Process, ljx, luajit, record
 
 pytestmark = pytest.mark.privileged
 SCRIPT = "tests/lua/operands.lua"
@@ -178,3 +179,68 @@ def test_messages():
         target.expect("ready")
         with ljx("bc", "-l", "nowhere.lua", "-p", target.pid, status=EMPTY) as got:
             assert "no prototype" in got.err and SCRIPT in got.err
+
+
+HOT = """
+local function work(n)
+  local s = 0
+  for i = 1, n do
+    s = s + #tostring(i)
+  end
+  return s
+end
+local function unused() return 1 end
+print("ready") io.stdout:flush()
+while true do work(1000) end
+"""
+
+
+@pytest.mark.parametrize("jit", ["-joff", "-jon"])
+def test_recording_has_the_listing(tmp_path, jit):
+    """Once, of what runs, before the first sample of it, and as the parser made it."""
+    path = tmp_path / "hot.lua"
+    path.write_text(HOT)
+    with luajit(jit, path) as target:
+        target.expect("ready")
+        recs = recording.records(record(tmp_path, "-p", target.pid))
+    want = {k: v for k, v in functions(listing(str(path)).decode()).items()}
+    codes = recording.codes(recs)
+    assert len(codes) == len({c.id for c in codes}) and codes
+    work = [c for c in codes if c.text[0].endswith("hot.lua:2-8")]
+    # What memory told of at the start has an id of its own.
+    assert len([c for c in work if c.id < 1 << 31]) == 1 and work[0].flags == 0
+    plain = [x for x in want["hot.lua:2-8"] if not x.startswith("K")]
+    assert all(c.text == plain for c in work)
+    assert work[0].lines[0] == 2 and set(work[0].lines[1:]) == {3, 4, 5, 7}
+    assert not [c for c in codes if "hot.lua:9-9" in c.text[0]]
+    known = set()
+    for r in recs:
+        if r.h.kind == recording.CODE:
+            assert any(f.fields[0] == r.id for f in recording.of(recs, "func"))
+            known.add(r.id)
+        elif r.h.kind == recording.SAMPLE:
+            leaf = [f for f in r.frames if f.kind == recording.LUA][:1]
+            assert all(f.addr & 0xffffffff in known for f in leaf)
+
+
+def test_long_functions_are_cut(tmp_path):
+    path = tmp_path / "long.lua"
+    path.write_text("local x = 0\nlocal function long()\n" + "x = x + 1.5\n" * 6000 + "end\n"
+                    "print('ready') io.stdout:flush()\nwhile true do long() end\n")
+    with luajit("-joff", path) as target:
+        target.expect("ready")
+        recs = recording.records(record(tmp_path, "-p", target.pid))
+    cut = [c for c in recording.codes(recs) if c.flags & recording.CODE_CUT]
+    assert len(cut) == 1 and 1000 < len(cut[0].text) <= 4096
+    plain = [x for x in functions(listing(str(path)).decode())["long.lua:2-6003"] if x[0] != "K"]
+    assert cut[0].text == plain[:len(cut[0].text)]
+
+
+def test_jit_off_is_recorded(tmp_path):
+    path = tmp_path / "off.lua"
+    path.write_text("jit.off(true, true)\nprint('ready') io.stdout:flush()\n"
+                    "local x = 0 while true do x = x + 1 end\n")
+    with luajit(path) as target:
+        target.expect("ready")
+        recs = recording.records(record(tmp_path, "-p", target.pid))
+    assert [c.flags for c in recording.codes(recs)] == [recording.CODE_NOJIT]

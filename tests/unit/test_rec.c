@@ -406,6 +406,50 @@ static void test_check_kinds(void **state)
 	}
 }
 
+static struct ev_code *build_code(void *buf, ev_u32 n, const char *text)
+{
+	struct ev_code *e = buf;
+	size_t at = sizeof(*e) + n * sizeof(e->line[0]), len = strlen(text) + 1;
+
+	memset(buf, 0, 256);
+	e->h.kind = EV_CODE;
+	e->h.size = (ev_u32)((at + len + 7) & ~7ul);
+	e->n = n;
+	memcpy((char *)buf + at, text, len);
+	return e;
+}
+
+/* As many lines as instructions, and the text ends with the record. */
+static void test_check_code(void **state)
+{
+	_Alignas(8) unsigned char buf[256];
+	struct ev_code *e = build_code(buf, 3, "title\none\ntwo");
+
+	(void)state;
+	assert_true(rec_check(&e->h, sizeof(buf)));
+	assert_string_equal(rec_str(&e->h, 0), "title\none\ntwo");
+	assert_string_equal(rec_str(&e->h, 1), "");
+	e->n = 2;
+	assert_false(rec_check(&e->h, sizeof(buf)));
+	e->n = 4;
+	assert_false(rec_check(&e->h, sizeof(buf)));
+	e->n = 0xffffffff;
+	assert_false(rec_check(&e->h, sizeof(buf)));
+	e = build_code(buf, 1, "");
+	assert_true(rec_check(&e->h, sizeof(buf)));
+	e = build_code(buf, 0, "");
+	assert_false(rec_check(&e->h, sizeof(buf)));
+	e = build_code(buf, 1, "a\nb");
+	assert_false(rec_check(&e->h, sizeof(buf)));
+	e = build_code(buf, 2, "a\nb");
+	e->h.size += 8;
+	assert_false(rec_check(&e->h, sizeof(buf)));
+	e->h.size -= 16;
+	assert_false(rec_check(&e->h, sizeof(buf)));
+	e->h.size = sizeof(*e) + 2 * sizeof(e->line[0]);
+	assert_false(rec_check(&e->h, sizeof(buf)));
+}
+
 static void test_check_strings(void **state)
 {
 	_Alignas(8) unsigned char buf[256];
@@ -542,14 +586,14 @@ static void test_pipe(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_round_trip),	   cmocka_unit_test(test_blocks_fill),
-	    cmocka_unit_test(test_truncated),	   cmocka_unit_test(test_flipped),
-	    cmocka_unit_test(test_head),	   cmocka_unit_test(test_not_readable),
-	    cmocka_unit_test(test_bad_records),	   cmocka_unit_test(test_check_header),
-	    cmocka_unit_test(test_check_sample),   cmocka_unit_test(test_check_kinds),
-	    cmocka_unit_test(test_check_strings),  cmocka_unit_test(test_build),
-	    cmocka_unit_test(test_writer_refuses), cmocka_unit_test(test_disk_full),
-	    cmocka_unit_test(test_pipe),
+	    cmocka_unit_test(test_round_trip),	 cmocka_unit_test(test_blocks_fill),
+	    cmocka_unit_test(test_truncated),	 cmocka_unit_test(test_flipped),
+	    cmocka_unit_test(test_head),	 cmocka_unit_test(test_not_readable),
+	    cmocka_unit_test(test_bad_records),	 cmocka_unit_test(test_check_header),
+	    cmocka_unit_test(test_check_sample), cmocka_unit_test(test_check_kinds),
+	    cmocka_unit_test(test_check_code),	 cmocka_unit_test(test_check_strings),
+	    cmocka_unit_test(test_build),	 cmocka_unit_test(test_writer_refuses),
+	    cmocka_unit_test(test_disk_full),	 cmocka_unit_test(test_pipe),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
