@@ -4,6 +4,7 @@
  * and whose content is anything. Most numbers are small, so that records refer to each other.
  */
 #include "bpf/rec.h"
+#include "profiler/lines.h"
 #include "profiler/prof.h"
 #include "profiler/write.h"
 #include "tests/fuzz/input.h"
@@ -99,6 +100,61 @@ static struct ev_hdr *definition(struct input *in, unsigned int kind)
 	return built;
 }
 
+/* A listing; what its lines say is nobody's business. */
+static struct ev_hdr *code(struct input *in)
+{
+	unsigned int n = take(in) & 15, i;
+	size_t at = sizeof(struct ev_code) + n * sizeof(ev_s32);
+	struct ev_code *e = calloc(1, at + 64);
+	char *p = (char *)e + at;
+
+	if (!e)
+		abort();
+	e->id = (ev_u32)number(in);
+	e->flags = take(in);
+	e->n = n;
+	for (i = 0; i < n; i++)
+		e->line[i] = (ev_s32)number(in);
+	for (i = 1; i < n; i++) {
+		if (take(in) & 1)
+			*p++ = (char)(take(in) | 1);
+		*p++ = '\n';
+	}
+	e->h.size = (ev_u32)((size_t)(p - (char *)e) / 8 * 8 + 8);
+	e->h.kind = EV_CODE;
+	return &e->h;
+}
+
+/* No function has more than all samples, or less at its positions than they. */
+static void check_lines(struct lines *l, uint64_t samples)
+{
+	const struct lines_func *f;
+	uint64_t all = 0, self;
+	size_t n, i, k;
+
+	f = lines_funcs(l, &n);
+	if (!f)
+		abort();
+	for (i = 0; i < n; i++) {
+		self = 0;
+		for (k = 0; k < f[i].npos; k++) {
+			self += f[i].pos[k].self;
+			if (f[i].pos[k].self > f[i].pos[k].total ||
+			    f[i].pos[k].total > f[i].total ||
+			    (k && f[i].pos[k].pos <= f[i].pos[k - 1].pos))
+				abort();
+		}
+		if (self != f[i].self || f[i].self > f[i].total || f[i].total > samples)
+			abort();
+		for (k = 0; k < f[i].ncode; k++)
+			if (strchr(f[i].code[k], '\n'))
+				abort();
+		all += self;
+	}
+	if (all + lines_stats(l)->no_lua != samples)
+		abort();
+}
+
 static void output(struct prof *p, FILE *null)
 {
 	struct write_info info = {"fuzz", "fuzz", "0"};
@@ -127,15 +183,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct prof_opts opts = {
 	    .lines = how & 1, .per_process = how >> 1 & 1, .pid = how >> 2 & 1};
 	struct prof *p = prof_new(&opts);
+	struct lines *l = p ? lines_new(p) : NULL;
 	FILE *null = fopen("/dev/null", "w");
 
-	if (!p || !null)
+	if (!l || !null)
 		abort();
 	while (in.left) {
-		unsigned int kind = take(&in) % 20, deep = kind == EV_SAMPLE ? take(&in) % 48 : 0;
+		unsigned int kind = take(&in) % 22, deep = kind == EV_SAMPLE ? take(&in) % 48 : 0;
 		struct ev_hdr *h;
 
-		if (kind >= 18 || kind == EV_SAMPLE) {
+		if (kind == EV_CODE) {
+			h = code(&in);
+		} else if (kind >= 18 || kind == EV_SAMPLE) {
 			h = (struct ev_hdr *)sample(&in, deep);
 			h->kind = EV_SAMPLE;
 			h->size =
@@ -146,16 +205,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!h)
 			continue;
 		h->pid = take(&in) & 3;
-		if (rec_check(h, h->size) && prof_add(p, h))
+		if (rec_check(h, h->size) && (prof_add(p, h) || lines_add(l, h)))
 			abort();
 		free(h);
-		if (how & 8 && !(take(&in) & 31))
+		if (how & 8 && !(take(&in) & 31)) {
 			output(p, null);
-		if (how & 16 && !(take(&in) & 63) && prof_reset(p))
-			abort();
+			check_lines(l, prof_stats(p)->samples);
+		}
+		if (how & 16 && !(take(&in) & 63)) {
+			if (prof_reset(p))
+				abort();
+			lines_reset(l);
+		}
 	}
 	output(p, null);
+	check_lines(l, prof_stats(p)->samples);
 	fclose(null);
+	lines_free(l);
 	prof_free(p);
 	return 0;
 }

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: MIT
+#include "profiler/lines.h"
+
+#include "profiler/fold.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CODE_BYTES_MAX (64u << 20) /* of all listings */
+
+struct func {
+	struct lines_func pub;
+	uint64_t seen; /* serial number of the last sample that had it */
+	char *text;    /* the listing, its lines terminated */
+	const char **lines;
+	int32_t *line;
+	uint32_t first, n; /* its entries, when sorted */
+};
+
+struct entry {
+	struct lines_pos pub;
+	uint32_t func;
+	uint64_t seen;
+};
+
+struct lines {
+	struct prof *p;
+	struct map funcs_at; /* frame + 1 -> index of funcs + 1 */
+	struct func *funcs;
+	uint32_t nfuncs, funcs_cap;
+	struct map entries_at; /* func, pos -> index of entries + 1 */
+	struct entry *entries;
+	uint32_t nentries, entries_cap;
+	uint64_t serial; /* of the sample under way */
+	size_t code_bytes;
+	struct lines_stats stats;
+	struct lines_func *rows; /* for lines_funcs() */
+	struct lines_pos *positions;
+};
+
+struct lines *lines_new(struct prof *p)
+{
+	struct lines *l = calloc(1, sizeof(*l));
+
+	if (l)
+		l->p = p;
+	return l;
+}
+
+void lines_free(struct lines *l)
+{
+	uint32_t i;
+
+	if (!l)
+		return;
+	for (i = 0; i < l->nfuncs; i++) {
+		free(l->funcs[i].text);
+		free(l->funcs[i].lines);
+		free(l->funcs[i].line);
+	}
+	map_release(&l->funcs_at);
+	map_release(&l->entries_at);
+	free(l->funcs);
+	free(l->entries);
+	free(l->rows);
+	free(l->positions);
+	free(l);
+}
+
+void lines_reset(struct lines *l)
+{
+	uint32_t i;
+
+	for (i = 0; i < l->nfuncs; i++) {
+		struct lines_func *f = &l->funcs[i].pub;
+
+		f->self = f->total = 0;
+		memset(f->by_state, 0, sizeof(f->by_state));
+	}
+	map_release(&l->entries_at);
+	memset(&l->entries_at, 0, sizeof(l->entries_at));
+	l->nentries = 0;
+	l->stats.no_lua = 0;
+}
+
+/* ---- definitions ---- */
+
+/* The function of a prototype: index + 1; 0: not defined. */
+static uint32_t func_of(const struct lines *l, uint32_t proto)
+{
+	uint32_t frame = map_get(&l->p->funcs, proto); /* + 1 */
+
+	return frame ? map_get(&l->funcs_at, frame) : 0;
+}
+
+static int add_func(struct lines *l, const struct ev_func *e)
+{
+	uint32_t frame = map_get(&l->p->funcs, e->id);
+	struct func *funcs;
+
+	if (!frame || map_get(&l->funcs_at, frame))
+		return 0;
+	funcs = table_room(l->funcs, &l->funcs_cap, (size_t)l->nfuncs + 1, sizeof(*funcs));
+	if (!funcs)
+		return -ENOMEM;
+	l->funcs = funcs;
+	funcs[l->nfuncs] = (struct func){
+	    .pub = {.frame = frame - 1,
+		    .flags = e->flags,
+		    .chunk = pool_get(&l->p->strs, l->p->frames[frame - 1].chunk),
+		    .pid = e->h.pid,
+		    .firstline = e->firstline,
+		    .lastline = (int32_t)((uint32_t)e->firstline + (uint32_t)e->numline),
+		    .content = e->content}};
+	l->nfuncs++;
+	return map_set(&l->funcs_at, frame, l->nfuncs);
+}
+
+/* Cuts the text into its lines, of which rec_check has seen that there are n. */
+static void split(struct func *f, uint32_t n)
+{
+	char *s = f->text, *end;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		f->lines[i] = s;
+		end = s + strcspn(s, "\n");
+		s = *end ? end + 1 : end;
+		*end = '\0';
+	}
+}
+
+static int add_code(struct lines *l, const struct ev_code *e)
+{
+	size_t at = sizeof(*e) + e->n * sizeof(e->line[0]);
+	const char *text = defs_string(&e->h, at, 0);
+	uint32_t idx = func_of(l, e->id);
+	struct func *f = idx ? &l->funcs[idx - 1] : NULL;
+	size_t bytes = strlen(text) + e->n * (sizeof(*f->line) + sizeof(*f->lines));
+
+	if (!f || f->text || !e->n)
+		return 0;
+	if (bytes > CODE_BYTES_MAX - l->code_bytes) {
+		l->stats.dropped++;
+		return 0;
+	}
+	f->lines = calloc(e->n, sizeof(*f->lines));
+	f->line = malloc(e->n * sizeof(*f->line));
+	f->text = f->lines && f->line ? strdup(text) : NULL;
+	if (!f->text) {
+		free(f->lines);
+		free(f->line);
+		f->lines = NULL;
+		f->line = NULL;
+		return -ENOMEM;
+	}
+	l->code_bytes += bytes;
+	memcpy(f->line, e->line, e->n * sizeof(*f->line));
+	split(f, e->n);
+	f->pub.ncode = e->n;
+	f->pub.code_flags = e->flags;
+	f->pub.code = f->lines;
+	f->pub.code_line = f->line;
+	return 0;
+}
+
+/* ---- samples ---- */
+
+static int entry_of(struct lines *l, uint32_t func, const struct ev_frame *f, struct entry **out)
+{
+	uint64_t key = (uint64_t)func << 32 | EV_FRAME_PC(f->addr);
+	uint32_t at = map_get(&l->entries_at, key);
+	struct entry *entries;
+
+	if (!at) {
+		entries = table_room(l->entries, &l->entries_cap, (size_t)l->nentries + 1,
+				     sizeof(*entries));
+		if (!entries)
+			return -ENOMEM;
+		l->entries = entries;
+		at = l->nentries + 1;
+		if (map_set(&l->entries_at, key, at))
+			return -ENOMEM;
+		l->nentries = at;
+		entries[at - 1] = (struct entry){
+		    .pub = {.pos = EV_FRAME_PC(f->addr), .line = f->line}, .func = func};
+	}
+	*out = &l->entries[at - 1];
+	return 0;
+}
+
+/* The function is on the stack at that position. */
+static int count_total(struct lines *l, uint32_t func, const struct ev_frame *f)
+{
+	struct entry *e;
+	int err = entry_of(l, func, f, &e);
+
+	if (err)
+		return err;
+	if (l->funcs[func].seen != l->serial) {
+		l->funcs[func].seen = l->serial;
+		l->funcs[func].pub.total++;
+	}
+	if (e->seen != l->serial) {
+		e->seen = l->serial;
+		e->pub.total++;
+	}
+	return 0;
+}
+
+static int count_self(struct lines *l, uint32_t func, const struct ev_frame *f, unsigned int state)
+{
+	struct entry *e;
+	int err = entry_of(l, func, f, &e);
+
+	if (err)
+		return err;
+	l->funcs[func].pub.self++;
+	l->funcs[func].pub.by_state[state]++;
+	e->pub.self++;
+	e->pub.by_state[state]++;
+	return 0;
+}
+
+static int add_sample(struct lines *l, const struct ev_sample *s)
+{
+	unsigned int state = s->state < EV_STATE_MAX ? s->state : EV_STATE_UNKNOWN;
+	size_t room = (s->h.size - sizeof(*s)) / sizeof(s->f[0]);
+	uint32_t n = s->nframes < room ? s->nframes : (uint32_t)room, i, func, traced = 0;
+	int err = 0, self = 0;
+
+	if (l->p->opts.pid && l->p->opts.pid != s->h.pid)
+		return 0;
+	l->serial++;
+	for (i = 0; i < n && !err; i++) {
+		const struct ev_frame *f = &s->f[i];
+		int trace = !i && f->kind == EV_FRAME_TRACE;
+
+		if (f->kind != EV_FRAME_LUA && !trace)
+			continue;
+		func = func_of(l, EV_FRAME_PROTO(f->addr));
+		if (!func) {
+			self = 1; /* of a function that nobody knows: not its caller's */
+			continue;
+		}
+		/* Below a trace comes the function that it runs in, at no known position. */
+		if (traced == func && EV_FRAME_PC(f->addr) == EV_NO_PC)
+			continue;
+		traced = trace ? func : 0;
+		if (!self)
+			err = count_self(l, func - 1, f, state);
+		self = self ? self : 2;
+		if (!err)
+			err = count_total(l, func - 1, f);
+	}
+	l->stats.no_lua += self != 2;
+	return err;
+}
+
+int lines_add(struct lines *l, const struct ev_hdr *h)
+{
+	switch (h->kind) {
+	case EV_FUNC:
+		return add_func(l, (const struct ev_func *)h);
+	case EV_CODE:
+		return add_code(l, (const struct ev_code *)h);
+	case EV_SAMPLE:
+		return add_sample(l, (const struct ev_sample *)h);
+	default:
+		return 0;
+	}
+}
+
+/* ---- rows ---- */
+
+static int by_position(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+
+	if (x->func != y->func)
+		return x->func < y->func ? -1 : 1;
+	return x->pub.pos < y->pub.pos ? -1 : x->pub.pos > y->pub.pos;
+}
+
+/* Sorts the entries, and tells the map where they have gone. */
+static int sort_entries(struct lines *l)
+{
+	uint32_t i;
+	int err = 0;
+
+	for (i = 0; i < l->nfuncs; i++)
+		l->funcs[i].n = 0;
+	if (l->nentries)
+		qsort(l->entries, l->nentries, sizeof(*l->entries), by_position);
+	for (i = 0; i < l->nentries && !err; i++) {
+		struct entry *e = &l->entries[i];
+		struct func *f = &l->funcs[e->func];
+
+		if (!f->n++)
+			f->first = i;
+		err = map_set(&l->entries_at, (uint64_t)e->func << 32 | e->pub.pos, i + 1);
+	}
+	return err;
+}
+
+const struct lines_func *lines_funcs(struct lines *l, size_t *n)
+{
+	struct lines_func *rows = realloc(l->rows, (l->nfuncs + (size_t)1) * sizeof(*rows));
+	struct lines_pos *pos;
+	uint32_t i;
+
+	if (!rows)
+		return NULL;
+	l->rows = rows;
+	pos = realloc(l->positions, (l->nentries + (size_t)1) * sizeof(*pos));
+	if (!pos)
+		return NULL;
+	l->positions = pos;
+	if (sort_entries(l))
+		return NULL;
+	for (i = 0; i < l->nentries; i++)
+		pos[i] = l->entries[i].pub;
+	for (i = 0; i < l->nfuncs; i++) {
+		rows[i] = l->funcs[i].pub;
+		rows[i].npos = l->funcs[i].n;
+		rows[i].pos = l->funcs[i].n ? pos + l->funcs[i].first : NULL;
+	}
+	*n = l->nfuncs;
+	return rows;
+}
+
+const struct lines_stats *lines_stats(const struct lines *l)
+{
+	return &l->stats;
+}

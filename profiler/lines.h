@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Folds samples by function and bytecode position: what annotated source is made of. Works on the
+ * definitions of a struct prof, which must outlive it, and keeps the listings of CODE records.
+ *
+ * Self is the innermost Lua function, at the position where it is or where it calls what is not
+ * Lua. In compiled code the only position that a sample knows is the trace's start: it counts
+ * there. Total is the function at that position anywhere on the stack, once per sample.
+ */
+#ifndef PROFILER_LINES_H
+#define PROFILER_LINES_H
+
+#include "profiler/prof.h"
+
+struct lines_pos {
+	uint32_t pos;  /* bytecode position; EV_NO_PC: not known */
+	uint32_t line; /* 0: not known */
+	uint64_t self, total;
+	uint64_t by_state[EV_STATE_MAX]; /* of self */
+};
+
+struct lines_func {
+	uint32_t frame;	   /* of prof_frame(): name, file, linedefined */
+	uint32_t flags;	   /* EV_FUNC_* */
+	const char *chunk; /* chunkname as LuaJIT holds it, perhaps cut; any bytes */
+	uint32_t pid;	   /* the first process that had it */
+	int32_t firstline, lastline;
+	uint32_t content; /* as ev_func's */
+	uint64_t self, total;
+	uint64_t by_state[EV_STATE_MAX]; /* of self */
+	const struct lines_pos *pos;	 /* in order of position */
+	size_t npos;
+	/* The listing, if one came: as many lines as instructions, the first one is its title. */
+	const char *const *code;
+	const int32_t *code_line; /* source line of each; 0: not known */
+	uint32_t ncode;
+	uint32_t code_flags; /* EV_CODE_* */
+};
+
+struct lines_stats {
+	uint64_t no_lua;  /* samples without a Lua function, or whose innermost was never defined */
+	uint64_t dropped; /* listings that were not kept: limit reached */
+};
+
+struct lines;
+
+/* NULL if out of memory. */
+struct lines *lines_new(struct prof *p);
+void lines_free(struct lines *l);
+
+/* Takes a record, after prof_add took it. 0 or -ENOMEM. */
+int lines_add(struct lines *l, const struct ev_hdr *h);
+
+/* Forgets the samples, keeps functions and listings; goes with prof_reset. */
+void lines_reset(struct lines *l);
+
+/*
+ * All functions that were defined, in order of that. An array of *n, valid until the next
+ * lines_add; NULL if out of memory.
+ */
+const struct lines_func *lines_funcs(struct lines *l, size_t *n);
+
+const struct lines_stats *lines_stats(const struct lines *l);
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/* The fold by bytecode position, on streams made by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "profiler/lines.h"
+#include "tests/unit/prof_records.h"
+
+struct fold {
+	struct prof *p;
+	struct lines *l;
+};
+
+static void put(struct fold *f, struct ev_hdr *h)
+{
+	assert_int_equal(prof_add(f->p, h), 0);
+	assert_int_equal(lines_add(f->l, h), 0);
+	free(h);
+}
+
+static void func(struct fold *f, uint32_t id, const char *chunk, int first, int num,
+		 uint32_t content)
+{
+	struct ev_func ev = {
+	    .h.pid = PID, .id = id, .firstline = first, .numline = num, .content = content};
+
+	put(f, record(&ev, sizeof(ev), EV_FUNC, &chunk, 1));
+}
+
+static struct fold begin(uint32_t pid)
+{
+	struct prof_opts o = {.pid = pid};
+	struct fold f = {.p = prof_new(&o)};
+
+	f.l = lines_new(f.p);
+	func(&f, 1, "@a.lua", 1, 9, 11);
+	func(&f, 2, "@a.lua", 20, 9, 12);
+	func(&f, 3, "@a.lua", 1, 9, 11); /* loaded again: the same function */
+	return f;
+}
+
+static void stop(struct fold *f)
+{
+	lines_free(f->l);
+	prof_free(f->p);
+}
+
+#define AT(proto, pc, ln)                                                            \
+	{                                                                            \
+		.kind = EV_FRAME_LUA, .addr = EV_FRAME_ADDR(proto, pc), .line = (ln) \
+	}
+#define COMPILED(proto, pc, ln)                                                        \
+	{                                                                              \
+		.kind = EV_FRAME_TRACE, .addr = EV_FRAME_ADDR(proto, pc), .line = (ln) \
+	}
+#define NATIVE                                     \
+	{                                          \
+		.kind = EV_FRAME_C, .addr = 0x5000 \
+	}
+
+static void sample(struct fold *f, unsigned int state, const struct ev_frame *frames, size_t n)
+{
+	size_t size = sizeof(struct ev_sample) + n * sizeof(*frames);
+	struct ev_sample *s = calloc(1, size);
+
+	s->h.kind = EV_SAMPLE;
+	s->h.size = (ev_u32)size;
+	s->h.pid = PID;
+	s->state = (ev_u8)state;
+	s->nframes = (ev_u16)n;
+	memcpy(s->f, frames, n * sizeof(*frames));
+	put(f, &s->h);
+}
+#define FOLD(f, state, ...)                                      \
+	sample(f, state, (const struct ev_frame[]){__VA_ARGS__}, \
+	       sizeof((const struct ev_frame[]){__VA_ARGS__}) / sizeof(struct ev_frame))
+
+static const struct lines_pos *at(const struct lines_func *f, uint32_t pos)
+{
+	size_t i;
+
+	for (i = 0; i < f->npos; i++)
+		if (f->pos[i].pos == pos)
+			return &f->pos[i];
+	fail_msg("nothing at %u", pos);
+	return NULL;
+}
+
+static const struct lines_func *rows(struct fold *f)
+{
+	const struct lines_func *r;
+	size_t n;
+
+	r = lines_funcs(f->l, &n);
+	assert_non_null(r);
+	assert_int_equal(n, 2);
+	return r;
+}
+
+static void self_and_total(void **state)
+{
+	struct fold f = begin(0);
+	const struct lines_func *r;
+
+	(void)state;
+	FOLD(&f, EV_STATE_INTERP, AT(2, 4, 22), AT(1, 3, 2));
+	FOLD(&f, EV_STATE_C, NATIVE, AT(2, 4, 22), AT(1, 3, 2)); /* where it calls */
+	FOLD(&f, EV_STATE_INTERP, AT(3, 5, 3));			 /* the same function */
+	/* Recursion: once. */
+	FOLD(&f, EV_STATE_INTERP, AT(1, 3, 2), AT(1, 3, 2), AT(1, 7, 5), AT(1, 3, 2));
+	FOLD(&f, EV_STATE_OUTSIDE, NATIVE);
+	r = rows(&f);
+	assert_int_equal(r[0].self, 2);
+	assert_int_equal(r[0].total, 4);
+	assert_int_equal(r[0].lastline, 10);
+	assert_int_equal(r[0].content, 11);
+	assert_int_equal(at(&r[0], 3)->self, 1);
+	assert_int_equal(at(&r[0], 3)->total, 3);
+	assert_int_equal(at(&r[0], 7)->self, 0);
+	assert_int_equal(at(&r[0], 7)->total, 1);
+	assert_int_equal(at(&r[0], 5)->line, 3);
+	assert_int_equal(r[1].self, 2);
+	assert_int_equal(r[1].by_state[EV_STATE_C], 1);
+	assert_int_equal(at(&r[1], 4)->by_state[EV_STATE_INTERP], 1);
+	assert_int_equal(lines_stats(f.l)->no_lua, 1);
+	/* Again after more: what was sorted is still found. */
+	FOLD(&f, EV_STATE_INTERP, AT(1, 1, 1), AT(1, 3, 2));
+	r = rows(&f);
+	assert_int_equal(at(&r[0], 3)->total, 4);
+	assert_int_equal(at(&r[0], 1)->self, 1);
+	lines_reset(f.l);
+	assert_int_equal(prof_reset(f.p), 0);
+	r = rows(&f);
+	assert_int_equal(r[0].total + r[0].npos + r[1].self, 0);
+	stop(&f);
+}
+
+/* The position is that of the trace's start: no other is known. */
+static void compiled_code(void **state)
+{
+	struct fold f = begin(0);
+	const struct lines_func *r;
+
+	(void)state;
+	FOLD(&f, EV_STATE_TRACE, COMPILED(2, 6, 25), AT(2, EV_NO_PC, 0), AT(1, 3, 2));
+	FOLD(&f, EV_STATE_GC, AT(2, EV_NO_PC, 0), AT(1, 3, 2));
+	r = rows(&f);
+	assert_int_equal(at(&r[1], 6)->by_state[EV_STATE_TRACE], 1);
+	assert_int_equal(at(&r[1], 6)->total, 1);
+	assert_int_equal(at(&r[1], EV_NO_PC)->self, 1);
+	assert_int_equal(at(&r[1], EV_NO_PC)->total, 1);
+	assert_int_equal(r[1].total, 2);
+	assert_int_equal(at(&r[0], 3)->total, 2);
+	stop(&f);
+}
+
+/* What was never defined is nobody's self; other processes do not count. */
+static void undefined_and_other_processes(void **state)
+{
+	struct fold f = begin(PID), g = begin(PID + 1);
+
+	(void)state;
+	FOLD(&f, EV_STATE_INTERP, AT(77, 1, 1), AT(1, 3, 2));
+	FOLD(&g, EV_STATE_INTERP, AT(1, 3, 2));
+	assert_int_equal(rows(&f)[0].self, 0);
+	assert_int_equal(rows(&f)[0].total, 1);
+	assert_int_equal(lines_stats(f.l)->no_lua, 1);
+	assert_int_equal(rows(&g)[0].total, 0);
+	stop(&f);
+	stop(&g);
+}
+
+static void listings(void **state)
+{
+	struct {
+		struct ev_code e;
+		ev_s32 line[3];
+		char text[36];
+	} c = {.e = {.h = {.kind = EV_CODE, .size = sizeof(c)}, .id = 3, .n = 3, .flags = 2},
+	       .line = {1, 4, 5},
+	       .text = "title\n0001    KSHORT\n"};
+	struct fold f = begin(0);
+	const struct lines_func *r;
+	struct ev_hdr *h;
+	int again;
+
+	(void)state;
+	for (again = 0; again < 2; again++) {
+		h = malloc(sizeof(c));
+		memcpy(h, &c, sizeof(c));
+		put(&f, h);
+	}
+	r = rows(&f);
+	assert_int_equal(r[0].ncode, 3);
+	assert_int_equal(r[0].code_flags, EV_CODE_NOJIT);
+	assert_string_equal(r[0].code[0], "title");
+	assert_string_equal(r[0].code[1], "0001    KSHORT");
+	assert_string_equal(r[0].code[2], "");
+	assert_int_equal(r[0].code_line[2], 5);
+	assert_int_equal(r[1].ncode, 0);
+	stop(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(self_and_total),
+	    cmocka_unit_test(compiled_code),
+	    cmocka_unit_test(undefined_and_other_processes),
+	    cmocka_unit_test(listings),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
