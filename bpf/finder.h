@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 /*
- * id, name, arguments that must still be in their registers at the probe: 1 rdi, 2 rsi, 4 rdx.
+ * id, name, arguments that must still be in some register at the probe: 1 rdi, 2 rsi, 4 rdx.
  * Mirrors LuaJIT src/lj_trace.c and lj_dispatch.c.
  */
 #define FINDER_FUNCS(_)                                                                 \
@@ -35,6 +35,8 @@
 	_(DISPATCH_UPDATE, "lj_dispatch_update", 1) /* (global_State *) */              \
 	_(TRACE_FLUSHALL, "lj_trace_flushall", 1)   /* (see arg0) */                    \
 	_(VM_CPCALL, "lj_vm_cpcall", 0)
+
+#define FINDER_ARGS 3
 
 /* name, what a struct layout says of it */
 #define FINDER_ANCHORS(_)                            \
@@ -86,13 +88,15 @@ struct finder_func {
 	/*
 	 * Where to put a uprobe: the entry, or the first instruction after it that the kernel
 	 * emulates instead of stepping over it, if each call comes there once, the arguments are
-	 * still in their registers and nothing but the stack was written.
+	 * still in registers and nothing but the stack was written.
 	 */
 	uint64_t probe;
-	uint8_t emulated; /* the instruction at probe is one of those */
-	uint8_t how;	  /* FINDER_BY_*; 0: missing */
-	uint8_t arg0;	  /* enum finder_arg */
-	char text[200];	  /* the evidence, or why it is missing */
+	uint8_t
+	    reg[FINDER_ARGS]; /* which register holds an argument there, by its machine number */
+	uint8_t emulated;     /* the instruction at probe is one of those */
+	uint8_t how;	      /* FINDER_BY_*; 0: missing */
+	uint8_t arg0;	      /* enum finder_arg */
+	char text[200];	      /* the evidence, or why it is missing */
 };
 
 struct finder {

@@ -144,7 +144,7 @@ static void take_operand(struct fins *ins, const ZydisDecodedOperand *op, unsign
 	case ZYDIS_OPERAND_TYPE_REGISTER:
 		if (i == 0) {
 			ins->dst = reg_of(o->reg.value);
-			ins->wide = o->size >= 32;
+			ins->wide = o->size >= 32 ? (uint8_t)(o->size / 8) : 0;
 		} else if (i == 1) {
 			ins->src = reg_of(o->reg.value);
 		}

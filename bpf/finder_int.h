@@ -59,7 +59,7 @@ struct fins {
 	uint8_t scale, msize;  /* msize: bytes of the memory operand, for lea 8; 0: none */
 	uint8_t mwrite, mread; /* the memory operand is written, read */
 	uint8_t has_imm;
-	uint8_t wide;	  /* dst is written as 4 or 8 bytes */
+	uint8_t wide;	  /* as how many bytes dst is written, if 4 or 8; else 0 */
 	uint8_t emulated; /* the kernel's uprobes emulate it */
 };
 
@@ -108,7 +108,7 @@ struct fval {
 	int64_t off;
 };
 
-#define FV_ARGS 3
+#define FV_ARGS FINDER_ARGS
 #define FV_UNSAVED INT32_MAX
 
 struct fstate {
@@ -209,7 +209,7 @@ void finder_callees(struct fctx *c);
 enum finder_arg finder_err_arg(const struct fctx *c, uint64_t addr);
 enum finder_arg finder_flush_arg(const struct fctx *c, uint64_t addr);
 
-/* finder_probe.c: sets probe and emulated of a function that has addr and end. */
+/* finder_probe.c: sets probe, reg, emulated and end of a function that has addr. */
 void finder_probe(struct fctx *c, struct finder_func *fn, unsigned int args);
 
 #endif

@@ -4,6 +4,7 @@
 #include "bpf/finder.h"
 #include "bpf/sampler.h"
 
+#include <asm/ptrace.h>
 #include <errno.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
@@ -85,12 +86,29 @@ static uint32_t arg_of(const struct finder_func *f)
 					 : PROBE_ARG_J;
 }
 
+/* Where struct pt_regs has a register, in words, by its machine number. */
+static uint64_t regs_index(uint8_t reg)
+{
+#define AT(r) offsetof(struct pt_regs, r) / 8
+	static const uint8_t at[16] = {AT(rax), AT(rcx), AT(rdx), AT(rbx), AT(rsp), AT(rbp),
+				       AT(rsi), AT(rdi), AT(r8),  AT(r9),  AT(r10), AT(r11),
+				       AT(r12), AT(r13), AT(r14), AT(r15)};
+#undef AT
+
+	return at[reg & 15];
+}
+
+static uint64_t cookie_of(const struct finder_func *f, uint32_t layout)
+{
+	return layout | arg_of(f) << 8 | regs_index(f->reg[0]) << 16 | regs_index(f->reg[1]) << 24;
+}
+
 /* One uprobe in this process, at an address of the module that vm runs in. */
 static int uprobe(struct attach *a, struct bpf_program *prog, const struct vm *vm, uint32_t layout,
 		  const struct finder_func *f)
 {
 	const struct proc_map *m = proc_maps_at(a->maps, f->probe + vm->bias);
-	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = layout | arg_of(f) << 8);
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = cookie_of(f, layout));
 	char path[640];
 	int err;
 

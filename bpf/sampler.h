@@ -43,10 +43,13 @@ struct smp_vm {
 
 /*
  * The cookie of a probe: which layout, and how its function passes the VM. Arguments differ between
- * builds: in an amalgamated one the compiler passes to static functions what they really use.
+ * builds: in an amalgamated one the compiler passes to static functions what they really use. At the
+ * probe they may have moved to other registers: PROBE_REG is where the first or second is, counted
+ * in struct pt_regs from its start.
  */
 #define PROBE_LAYOUT(cookie) ((ev_u32)(cookie) & 0xff)
 #define PROBE_ARG(cookie) ((ev_u32)(cookie) >> 8 & 0xff)
+#define PROBE_REG(cookie, n) ((ev_u32)((cookie) >> (16 + 8 * (n))) & 15)
 enum { PROBE_ARG_J = 0, PROBE_ARG_L = 1, PROBE_ARG_G = 2 };
 
 #define SMP_RECORDERS 4096u /* VMs whose recorder is followed */

@@ -293,6 +293,16 @@ static __always_inline int trace_ctx_init(struct trace_ctx *c, u64 cookie)
 	return bpf_map_lookup_elem(&procs, &c->tgid) ? 0 : -1;
 }
 
+/* Argument n of the probed function, from the register that holds it at the probe. */
+static __always_inline u64 probe_arg(struct pt_regs *ctx, u64 cookie, u32 n)
+{
+	u64 regs[sizeof(*ctx) / 8];
+
+	if (bpf_probe_read_kernel(regs, sizeof(regs), ctx))
+		return 0;
+	return regs[PROBE_REG(cookie, n)];
+}
+
 /* The VM from a probe's first argument. */
 static __always_inline void trace_ctx_arg(struct trace_ctx *c, const struct layout *l, u64 cookie,
 					  u64 arg)
@@ -361,7 +371,7 @@ int probe_update(struct pt_regs *ctx)
 	l = layout_at(PROBE_LAYOUT(cookie));
 	if (!l || trace_ctx_init(&c, cookie))
 		return 0;
-	trace_ctx_arg(&c, l, cookie, PT_REGS_PARM1(ctx));
+	trace_ctx_arg(&c, l, cookie, probe_arg(ctx, cookie, 0));
 	r = recorder_of(&c);
 	if (!r)
 		return 0;
@@ -418,12 +428,12 @@ int probe_err(struct pt_regs *ctx)
 	struct recorder *r;
 	u32 trace;
 
-	if ((u32)PT_REGS_PARM2(ctx) != TRERR_DOWNREC)
+	if ((u32)probe_arg(ctx, cookie, 1) != TRERR_DOWNREC)
 		return 0;
 	l = layout_at(PROBE_LAYOUT(cookie));
 	if (!l || trace_ctx_init(&c, cookie))
 		return 0;
-	trace_ctx_arg(&c, l, cookie, PT_REGS_PARM1(ctx));
+	trace_ctx_arg(&c, l, cookie, probe_arg(ctx, cookie, 0));
 	r = recorder_of(&c);
 	if (!r)
 		return 0;
@@ -461,7 +471,7 @@ int probe_flushall(struct pt_regs *ctx)
 	l = layout_at(PROBE_LAYOUT(cookie));
 	if (!l || trace_ctx_init(&c, cookie))
 		return 0;
-	trace_ctx_arg(&c, l, cookie, PT_REGS_PARM1(ctx));
+	trace_ctx_arg(&c, l, cookie, probe_arg(ctx, cookie, 0));
 	r = recorder_of(&c);
 	if (!r || rd(&hooks, 1, c.g + l->G_hookmask) || hooks & HOOK_GC)
 		return 0;

@@ -13,12 +13,15 @@
 
 static const char *const how[] = {"missing", "symbol", "code", "both"};
 static const char args[] = "-LJG";
+static const char *const regs[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+				   "r8",  "r9",	 "r10", "r11", "r12", "r13", "r14", "r15"};
 
 static void print_func(enum finder_id id, const struct finder_func *fn)
 {
-	printf("%s 0x%llx %s %c +0x%llx%s %s\n", finder_name(id), (unsigned long long)fn->addr,
-	       how[fn->how & 3], args[fn->arg0 & 3], (unsigned long long)(fn->probe - fn->addr),
-	       fn->emulated ? " emulated," : " stepped,", fn->text);
+	printf("%s 0x%llx %s %c +0x%llx %s %s,%s,%s, %s\n", finder_name(id),
+	       (unsigned long long)fn->addr, how[fn->how & 3], args[fn->arg0 & 3],
+	       (unsigned long long)(fn->probe - fn->addr), fn->emulated ? "emulated" : "stepped",
+	       regs[fn->reg[0] & 15], regs[fn->reg[1] & 15], regs[fn->reg[2] & 15], fn->text);
 }
 
 static void print_anchors(const struct finder *f)

@@ -53,7 +53,7 @@ __asm__(".text\n"
 	"	movq %rdi, %rax; cmpq %rsi, %rax; je 1f; incl (%rdi); 1: ret\n"
 	"fi_end fi_jcc\n"
 	"fi_begin fi_late\n" /* rdi is lost before the push */
-	"	movq %rdi, %rax; xorl %edi, %edi; pushq %rbp; popq %rbp; ret\n"
+	"	leaq 8(%rdi), %rax; xorl %edi, %edi; pushq %rbp; popq %rbp; ret\n"
 	"fi_end fi_late\n"
 	"fi_begin fi_writes\n" /* memory changes before the push */
 	"	movq $-1, 8(%rdi); pushq %rbp; popq %rbp; ret\n"
@@ -64,6 +64,24 @@ __asm__(".text\n"
 	"fi_begin fi_spills\n" /* the stack may be written */
 	"	movq %rbx, -8(%rsp); pushq %rbp; popq %rbp; ret\n"
 	"fi_end fi_spills\n"
+	"fi_begin fi_moved\n" /* as gcc 14 begins lj_dispatch_update: the argument goes to rdx */
+	"	movzbl 0x390(%rdi), %ecx; movq %rdi, %rdx; movl $0x25, %edi\n"
+	"	testl %eax, %eax; jne 1f; xorl %edi, %edi; 1: movl 8(%rdx), %eax; ret\n"
+	"fi_end fi_moved\n"
+	"fi_begin fi_twice\n" /* moved on, and the second argument too */
+	"	movq %rdi, %rax; movq %rsi, %r14; movq %rax, %r9; xorl %eax, %eax\n"
+	"	xorl %edi, %edi; xorl %esi, %esi; pushq %rbp; popq %rbp; ret\n"
+	"fi_end fi_twice\n"
+	"fi_begin fi_half\n" /* half of it is no copy */
+	"	movl %edi, %eax; movl $1, %edi; pushq %rbp; popq %rbp; ret\n"
+	"fi_end fi_half\n"
+	"fi_begin fi_copy_lost\n" /* the copy goes too; a load is none */
+	"	movq %rdi, %rdx; movq 8(%rdi), %rdi; xorl %edx, %edx; movq -8(%rsp), %rax\n"
+	"	pushq %rbp; popq %rbp; ret\n"
+	"fi_end fi_copy_lost\n"
+	"fi_begin fi_swapped\n"
+	"	xchgq %rdi, %rsi; pushq %rbp; popq %rbp; ret\n"
+	"fi_end fi_swapped\n"
 	"fi_begin fi_never\n"
 	"	movl %edi, %eax; ret\n"
 	"fi_end fi_never\n");
@@ -148,11 +166,42 @@ static void test_probe(void **state)
 	assert_int_equal(probe_of(eo, "fi_endbr", 7), 4);
 	assert_int_equal(probe_of(eo, "fi_jcc", 3), 6);
 	assert_int_equal(probe_of(eo, "fi_late", 1), -1);
-	assert_int_equal(probe_of(eo, "fi_late", 2), 5);
+	assert_int_equal(probe_of(eo, "fi_late", 2), 6);
 	assert_int_equal(probe_of(eo, "fi_writes", 1), -1);
 	assert_int_equal(probe_of(eo, "fi_loops", 1), -1);
 	assert_int_equal(probe_of(eo, "fi_spills", 7), 5);
 	assert_int_equal(probe_of(eo, "fi_never", 1), -1);
+	elfobj_free(eo);
+}
+
+/* Which register the probe reads. */
+static int reg_of(const struct elfobj *eo, const char *name, unsigned int args, unsigned int n)
+{
+	uint64_t work = FINDER_WORK;
+	struct fctx c = {.eo = eo, .work = &work};
+	struct finder_func f = {.addr = address_of(eo, name)};
+
+	finder_probe(&c, &f, args);
+	return f.reg[n];
+}
+
+static void test_moved(void **state)
+{
+	struct elfobj *eo = open_path("/proc/self/exe");
+
+	(void)state;
+	assert_int_equal(probe_of(eo, "fi_moved", 1), 7 + 3 + 5 + 2);
+	assert_int_equal(reg_of(eo, "fi_moved", 1, 0), FR_DX);
+	assert_int_equal(probe_of(eo, "fi_moved", 5), -1); /* the third is lost */
+	assert_int_equal(reg_of(eo, "fi_moved", 5, 0), FR_DI);
+	assert_int_equal(probe_of(eo, "fi_twice", 3), 15);
+	assert_int_equal(reg_of(eo, "fi_twice", 3, 0), 9);
+	assert_int_equal(reg_of(eo, "fi_twice", 3, 1), FR_14);
+	assert_int_equal(probe_of(eo, "fi_half", 1), -1);
+	assert_int_equal(probe_of(eo, "fi_copy_lost", 1), -1);
+	assert_int_equal(reg_of(eo, "fi_copy_lost", 1, 0), FR_DI);
+	assert_int_equal(probe_of(eo, "fi_swapped", 1), -1);
+	assert_int_equal(reg_of(eo, "fi_push_first", 7, 2), FR_DX);
 	elfobj_free(eo);
 }
 
@@ -456,10 +505,11 @@ static void test_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_probe),   cmocka_unit_test(test_flow),
-	    cmocka_unit_test(test_no_vm),   cmocka_unit_test(test_stripped),
-	    cmocka_unit_test(test_twin),    cmocka_unit_test(test_luajit),
-	    cmocka_unit_test(test_layouts), cmocka_unit_test(test_garbage),
+	    cmocka_unit_test(test_probe),    cmocka_unit_test(test_moved),
+	    cmocka_unit_test(test_flow),     cmocka_unit_test(test_no_vm),
+	    cmocka_unit_test(test_stripped), cmocka_unit_test(test_twin),
+	    cmocka_unit_test(test_luajit),   cmocka_unit_test(test_layouts),
+	    cmocka_unit_test(test_garbage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
