@@ -2,7 +2,7 @@
 # Set-up, demo and tests. Included by the Makefile, whose variables it uses.
 
 # Debian 12 packages, by what needs them. tests/deps installs those that are missing.
-BUILD_PKGS := gcc libc6-dev clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g-dev \
+BUILD_PKGS := gcc libc6-dev clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g-dev liblzma-dev \
 	libncurses-dev libjansson-dev uthash-dev libzydis-dev pkg-config
 DEMO_PKGS := luajit2
 TEST_PKGS := luajit2 libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk libcmocka-dev \

@@ -188,6 +188,10 @@ static int read_phdrs(struct elfobj *eo, const Elf64_Ehdr *eh, int is_debug)
 	size_t i, n = eh->e_phnum;
 	int err;
 
+	if (is_debug && !n) {
+		read_build_id(eo, NULL, 0);
+		return 0;
+	}
 	if (eh->e_phentsize != sizeof(*ph) || !n || n > PHDRS_MAX)
 		return -ENOEXEC;
 	err = eo_load(eo, eh->e_phoff, n * sizeof(*ph), &ph);

@@ -25,17 +25,30 @@ struct elfobj;
 int elfobj_open(int fd, const char *name, struct elfobj **out, struct why *why);
 void elfobj_free(struct elfobj *eo);
 
+/* Where a file's symbols are from. Only one is used, the first in this order. */
+enum elfobj_source {
+	ELFOBJ_NO_SYMBOLS,
+	ELFOBJ_SYMTAB,	   /* its own .symtab */
+	ELFOBJ_DEBUG_FILE, /* a separate file */
+	ELFOBJ_MINIDEBUG,  /* its .gnu_debugdata: functions only */
+	ELFOBJ_DEBUGINFOD,
+};
+enum elfobj_source elfobj_source(const struct elfobj *eo);
+const char *elfobj_source_name(enum elfobj_source source);
+
 /*
  * Adds the symbols of a separate debug file, if one with the same build-id lies under root
- * (usr/lib/debug/.build-id/xx/yyyy.debug). root: directory ("" for /). Returns how many it has.
+ * (usr/lib/debug/.build-id/xx/yyyy.debug) and it has none of its own. root: directory ("" for /).
+ * Returns how many it has.
  */
 size_t elfobj_add_debug(struct elfobj *eo, const char *root);
 
+/* The same with the debug file behind fd, which was fetched from a server; fd stays the caller's.
+ */
+size_t elfobj_add_fetched(struct elfobj *eo, int fd);
+
 /* Lower-case hex, or "". */
 const char *elfobj_build_id(const struct elfobj *eo);
-
-/* True if it has .symtab (its own or a debug file's). */
-int elfobj_has_symtab(const struct elfobj *eo);
 
 /* File offset -> virtual address by the program headers. 0 or -ENOENT. */
 int elfobj_vaddr(const struct elfobj *eo, uint64_t offset, uint64_t *vaddr);
@@ -61,14 +74,14 @@ int elfobj_func_bounds(const struct elfobj *eo, uint64_t vaddr, uint64_t *start,
 /* The first function of .eh_frame_hdr's table that starts at vaddr or later. 0 or -ENOENT. */
 int elfobj_next_func(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64_t *end);
 
-/* Value of a defined symbol by exact name, .symtab first, then .dynsym. 0 or -ENOENT. */
+/* Value of a defined symbol by exact name, .dynsym last. 0 or -ENOENT. */
 int elfobj_lookup(const struct elfobj *eo, const char *name, uint64_t *vaddr, uint64_t *size);
 
 /* The same of .dynsym alone. */
 int elfobj_export(const struct elfobj *eo, const char *name, uint64_t *vaddr, uint64_t *size);
 
 /*
- * Values of the functions in .symtab that are called name or are a compiler's clone of it:
+ * Values of the functions that are called name, exports aside, or are a compiler's clone of it:
  * name.isra.0, name.constprop.0.part.1, name.llvm.123; not its name.cold. Returns how many there
  * are, of which at most max are stored.
  */

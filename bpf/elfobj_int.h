@@ -49,7 +49,7 @@ struct eo_slot {
 };
 
 struct eo_lazy {
-	int have_sh, have_fdes, have_syms, have_slots;
+	int have_sh, have_fdes, have_syms, have_slots, have_mini;
 	Elf64_Shdr *sh;
 	size_t nsh;
 	char *shstr;
@@ -57,7 +57,8 @@ struct eo_lazy {
 	struct eo_fde *fdes;
 	size_t nfdes;
 	struct eo_symtab symtab, dynsym;
-	struct elfobj *debug; /* the debug file, of which only symtab is used; or NULL */
+	struct elfobj *debug;	   /* the debug file, of which only symtab is used; or NULL */
+	enum elfobj_source source; /* of debug */
 	struct eo_sym *syms;
 	size_t nsyms;
 	struct eo_slot *slots;
@@ -103,6 +104,12 @@ void eo_load_fdes(const struct elfobj *eo);
 uint64_t eo_fde_start(const struct elfobj *eo, size_t i);
 /* End of the function of entry i, from its FDE. 0 or -ENOENT. */
 int eo_fde_end(const struct elfobj *eo, size_t i, uint64_t *end);
+
+/* How many symbols .symtab claims to have, without reading it. */
+size_t eo_count_symtab(const struct elfobj *eo);
+
+/* Unpacks .gnu_debugdata if there are no other symbols. Once. */
+void eo_load_mini(const struct elfobj *eo);
 
 /* Frees what elfobj_sym.c has put into lazy. */
 void eo_free_syms(struct eo_lazy *lz);

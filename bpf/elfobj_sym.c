@@ -3,13 +3,8 @@
 #include "bpf/elfobj_int.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* In our copy of a symbol: "name@VERSION", which is not what "name" links to. */
 #define OTHER_OLD_VERSION 0x80
@@ -67,8 +62,7 @@ static const Elf64_Shdr *find_symtab(const struct elfobj *eo, uint32_t type)
 	return NULL;
 }
 
-/* How many symbols .symtab claims to have, without reading it. */
-static size_t count_symtab(const struct elfobj *eo)
+size_t eo_count_symtab(const struct elfobj *eo)
 {
 	const Elf64_Shdr *sh = find_symtab(eo, SHT_SYMTAB);
 
@@ -94,11 +88,6 @@ static void load_symtab(const struct elfobj *eo, uint32_t type, struct eo_symtab
 		return;
 	tab->n = sh->sh_size / sizeof(*tab->sym);
 	cut_versions(tab);
-}
-
-int elfobj_has_symtab(const struct elfobj *eo)
-{
-	return count_symtab(eo) > 0 || eo->lazy->debug;
 }
 
 /* By this the best of several names of one address is chosen: the smallest. */
@@ -170,6 +159,7 @@ static void load_symtabs(const struct elfobj *eo)
 
 	load_symtab(eo, SHT_SYMTAB, &lz->symtab);
 	load_symtab(eo, SHT_DYNSYM, &lz->dynsym);
+	eo_load_mini(eo);
 	if (lz->debug)
 		load_symtab(lz->debug, SHT_SYMTAB, &lz->debug->lazy->symtab);
 }
@@ -364,54 +354,6 @@ size_t elfobj_clones(const struct elfobj *eo, const char *name, uint64_t *vaddr,
 	if (!n && lz->debug)
 		n = clones_in(eo, &lz->debug->lazy->symtab, name, vaddr, max);
 	return n;
-}
-
-/* path is taken below root, whose links must not lead out of it: it may be the target's. */
-static int open_below(const char *root, const char *path)
-{
-	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-			       .resolve = RESOLVE_IN_ROOT};
-	int dir, fd;
-
-	dir = open(*root ? root : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
-	fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
-	if (fd < 0)
-		fd = -errno;
-	close(dir);
-	return fd;
-}
-
-size_t elfobj_add_debug(struct elfobj *eo, const char *root)
-{
-	char path[64 + sizeof(eo->build_id)];
-	struct eo_lazy *lz = eo->lazy;
-	struct elfobj *debug;
-	int fd, err;
-
-	if (lz->debug || strlen(eo->build_id) < 4)
-		return 0;
-	snprintf(path, sizeof(path), "usr/lib/debug/.build-id/%.2s/%s.debug", eo->build_id,
-		 eo->build_id + 2);
-	fd = open_below(root, path);
-	if (fd < 0)
-		return 0;
-	err = eo_open(fd, 1, &debug);
-	close(fd);
-	if (err)
-		return 0;
-	if (strcmp(debug->build_id, eo->build_id) != 0 || !count_symtab(debug)) {
-		elfobj_free(debug);
-		return 0;
-	}
-	lz->debug = debug;
-	/* Names stay borrowed: they lie in the tables, not in what is sorted. */
-	free(lz->syms);
-	lz->syms = NULL;
-	lz->nsyms = 0;
-	lz->have_syms = 0;
-	return count_symtab(debug);
 }
 
 static int cmp_slots(const void *va, const void *vb)

@@ -239,7 +239,7 @@ static struct module *module_load(int fd, int pid, const struct proc_map *m, con
 		return mod;
 	mod->has_vm = !elfobj_luajit(mod->elf, &mod->vm);
 	snprintf(root, sizeof(root), "/proc/%d/root", pid);
-	if (!elfobj_has_symtab(mod->elf) && !elfobj_add_debug(mod->elf, root))
+	if (!elfobj_add_debug(mod->elf, root))
 		elfobj_add_debug(mod->elf, "");
 	return mod;
 }

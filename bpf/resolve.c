@@ -170,7 +170,7 @@ static int emit_build(struct resolve *r, const struct rbuild *b, const struct ff
 
 	e.flags = (l->gc64 ? EV_BUILD_GC64 : 0) | (l->fr2 ? EV_BUILD_FR2 : 0) |
 		  (l->dualnum ? EV_BUILD_DUALNUM : 0) | (ff && ff->lua52 ? EV_BUILD_LUA52 : 0) |
-		  (elfobj_has_symtab(b->module->elf) ? 0 : EV_BUILD_STRIPPED);
+		  (elfobj_source(b->module->elf) ? 0 : EV_BUILD_STRIPPED);
 	err = resolve_emit(r, &e.h, sizeof(e), strs, 4);
 	for (id = 2; !err && ff && id < ff->n; id++) {
 		struct ev_ff f = {.h = header(EV_FF, 0), .build = b->id, .ffid = id};

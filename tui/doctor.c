@@ -166,11 +166,11 @@ static void check_target(struct doctor *d, int pid)
 
 		if (m->module && m->module->has_vm && m->prot & PROC_X)
 			tell(d, "LuaJIT", 1, "",
-			     "%s in '%s', build-id %s, %s, %s, interpreter %#llx-%#llx",
+			     "%s in '%s', build-id %s, %s, symbols: %s, interpreter %#llx-%#llx",
 			     m->module->vm.version, printable(m->module->path),
 			     elfobj_build_id(m->module->elf),
 			     m->module->vm.gc64 ? "GC64" : "32-bit GCRef",
-			     elfobj_has_symtab(m->module->elf) ? "with symbols" : "stripped",
+			     elfobj_source_name(elfobj_source(m->module->elf)),
 			     (unsigned long long)m->module->vm.asm_start,
 			     (unsigned long long)m->module->vm.asm_end);
 	}

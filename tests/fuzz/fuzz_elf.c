@@ -6,6 +6,7 @@
 #include "bpf/elfobj.h"
 
 #include <elf.h>
+#include <lzma.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ enum {
 	NFDES = 2,
 	NSYMS = 6,
 	NSECTIONS = 8,
+	MINI_SIZE = 600,
 };
 
 /* All at its own offset; addresses are offsets. */
@@ -51,6 +53,7 @@ struct image {
 	char shstr[64];
 	char version[32];
 	Elf64_Shdr sh[NSECTIONS];
+	unsigned char mini[MINI_SIZE]; /* an .xz file with an ELF file */
 	_Alignas(16) unsigned char vm[VM_SIZE];
 	unsigned char after[64];
 };
@@ -130,6 +133,36 @@ static void make_sections(struct image *im)
 	}
 }
 
+/* The symbols in place of .symtab, packed without a checksum so that edits get through. */
+static void make_mini(struct image *im)
+{
+	struct {
+		Elf64_Ehdr eh;
+		Elf64_Shdr sh[3];
+		Elf64_Sym sym[NSYMS];
+		char str[64];
+	} in;
+	size_t size = 0;
+
+	memset(&in, 0, sizeof(in));
+	in.eh = im->eh;
+	in.eh.e_phnum = in.eh.e_shstrndx = 0;
+	in.eh.e_shnum = 3;
+	in.eh.e_shoff = sizeof(in.eh);
+	in.sh[1] = im->sh[3];
+	in.sh[1].sh_link = 2;
+	in.sh[1].sh_offset = (size_t)((char *)in.sym - (char *)&in);
+	in.sh[2] = im->sh[5];
+	in.sh[2].sh_offset = (size_t)(in.str - (char *)&in);
+	memcpy(in.sym, im->sym, sizeof(in.sym));
+	memcpy(in.str, im->str, sizeof(in.str));
+	if (lzma_easy_buffer_encode(0, LZMA_CHECK_NONE, NULL, (uint8_t *)&in, sizeof(in), im->mini,
+				    &size, MINI_SIZE) != LZMA_OK)
+		abort();
+	memcpy(im->shstr + 16, ".gnu_debugdata", 15);
+	section(im, 3, 16, SHT_PROGBITS, offsetof(struct image, mini), size, 0, 0);
+}
+
 static void make(struct image *im)
 {
 	memset(im, 0, sizeof(*im));
@@ -184,7 +217,7 @@ static void ask(const struct elfobj *eo, uint64_t addr)
 	elfobj_vaddr(eo, addr, &start);
 }
 
-static void use(int fd)
+static void use(int fd, int unpacks)
 {
 	struct elfobj_vm vm;
 	struct elfobj *eo;
@@ -198,7 +231,8 @@ static void use(int fd)
 		if (vm.asm_start >= vm.asm_end)
 			abort();
 	}
-	sink += (uint64_t)elfobj_has_symtab(eo);
+	if (elfobj_source(eo) != ELFOBJ_MINIDEBUG && unpacks)
+		abort();
 	for (addr = 0; addr < sizeof(struct image); addr += 100)
 		ask(eo, elfobj_first_vaddr(eo) + addr);
 	ask(eo, UINT64_MAX);
@@ -223,7 +257,7 @@ static void edit(struct image *im, const uint8_t *data, size_t size)
 	}
 }
 
-/* The first byte's lowest bit chooses: edits, or a file. */
+/* The first byte's lowest bit chooses: edits, or a file; the next, where the symbols are. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct image im;
@@ -235,6 +269,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (fd < 0)
 		abort();
 	make(&im);
+	if (data[0] & 2)
+		make_mini(&im);
 	edit(&im, data + 1, size - 1);
 	if (data[0] & 1) {
 		if (write(fd, &im, sizeof(im)) != (ssize_t)sizeof(im))
@@ -242,7 +278,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else if (write(fd, data + 1, size - 1) != (ssize_t)size - 1) {
 		abort();
 	}
-	use(fd);
+	use(fd, data[0] & 1 && data[0] & 2 && size == 1);
 	close(fd);
 	return 0;
 }

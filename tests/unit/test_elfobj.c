@@ -157,7 +157,7 @@ static void test_alias(void **state)
 	uint64_t root = address_of(eo, "eo_test_root"), size;
 
 	(void)state;
-	assert_true(elfobj_has_symtab(eo));
+	assert_int_equal(elfobj_source(eo), ELFOBJ_SYMTAB);
 	assert_int_equal(elfobj_lookup(eo, "eo_test_rootf64", &root, &size), 0);
 	assert_int_equal(size, 8);
 	is_symbol(eo, root, "eo_test_root", root, 0, 8);
@@ -278,81 +278,6 @@ static void test_mapped(void **state)
 	elfobj_free(eo);
 }
 
-static void put_file(const char *path, const void *p, size_t len)
-{
-	char dir[512];
-	char *slash;
-	int fd;
-
-	snprintf(dir, sizeof(dir), "%s", path);
-	for (slash = strchr(dir + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(dir, 0700))
-			assert_int_equal(errno, EEXIST);
-		*slash = '/';
-	}
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, p, len), len);
-	close(fd);
-}
-
-/* Removes the folders that put_file made below root, whose file must be gone. */
-static void remove_dirs(char *path, const char *root)
-{
-	char *slash;
-
-	while ((slash = strrchr(path, '/')) && strlen(path) > strlen(root)) {
-		*slash = '\0';
-		assert_int_equal(rmdir(path), 0);
-	}
-}
-
-/* This program without section headers, and then with itself as its debug file. */
-static void test_debug(void **state)
-{
-	char root[] = "/tmp/ljx-elfobj.XXXXXX", path[512];
-	struct elfobj *eo, *self = open_path("/proc/self/exe");
-	uint64_t addr = address_of(self, "eo_test_root"), size;
-	const char *id = elfobj_build_id(self);
-	unsigned char *p, *note;
-	size_t len;
-	int fd;
-
-	(void)state;
-	assert_int_equal(strlen(id), 40);
-	assert_non_null(mkdtemp(root));
-	snprintf(path, sizeof(path), "%s/usr/lib/debug/.build-id/%.2s/%s.debug", root, id, id + 2);
-	p = read_self(&len);
-	memset(p + offsetof(Elf64_Ehdr, e_shnum), 0, 2);
-	fd = memfile(p, len);
-	assert_int_equal(elfobj_open(fd, "stripped", &eo, NULL), 0);
-	close(fd);
-	assert_string_equal(elfobj_build_id(eo), id);
-	assert_false(elfobj_has_symtab(eo));
-	no_symbol(eo, addr);
-	assert_int_equal(elfobj_add_debug(eo, root), 0);
-	free(p);
-	p = read_self(&len);
-	note = memmem(p, len, "\x14\0\0\0\3\0\0\0GNU", 12);
-	assert_non_null(note);
-	/* a file of that name whose build-id is another one */
-	note[12 + 19] ^= 1;
-	put_file(path, p, len);
-	assert_int_equal(elfobj_add_debug(eo, root), 0);
-	note[12 + 19] ^= 1;
-	put_file(path, p, len);
-	assert_true(elfobj_add_debug(eo, root) > 4);
-	assert_true(elfobj_has_symtab(eo));
-	is_symbol(eo, addr + 1, "eo_test_root", addr, 0, 8);
-	assert_int_equal(elfobj_lookup(eo, "eo_test_root", &addr, &size), 0);
-	elfobj_free(eo);
-	elfobj_free(self);
-	free(p);
-	unlink(path);
-	remove_dirs(path, root);
-}
-
 static void test_libluajit(void **state)
 {
 	struct elfobj *eo = open_path(LIBLUAJIT);
@@ -373,7 +298,7 @@ static void test_libluajit(void **state)
 		assert_string_equal(vm.version, "LuaJIT 2.1.0-beta3");
 	}
 	/* stripped: nothing is known of the code of the VM but its bounds */
-	assert_false(elfobj_has_symtab(eo));
+	assert_int_equal(elfobj_source(eo), ELFOBJ_NO_SYMBOLS);
 	no_symbol(eo, vm.asm_start + 0x100);
 	assert_int_equal(elfobj_func_bounds(eo, vm.asm_start + 0x100, &start, &end), 0);
 	assert_int_equal(start, vm.asm_start);
@@ -791,7 +716,6 @@ int main(void)
 	    cmocka_unit_test(test_clones),
 	    cmocka_unit_test(test_code),
 	    cmocka_unit_test(test_mapped),
-	    cmocka_unit_test(test_debug),
 	    cmocka_unit_test(test_libluajit),
 	    cmocka_unit_test(test_luajit_static),
 	    cmocka_unit_test(test_not_luajit),
