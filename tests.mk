@@ -3,7 +3,7 @@
 
 # Debian 12 packages, by what needs them. tests/deps installs those that are missing.
 BUILD_PKGS := gcc libc6-dev clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g-dev liblzma-dev \
-	libncurses-dev libjansson-dev uthash-dev libzydis-dev pkg-config
+	libdebuginfod-dev libncurses-dev libjansson-dev uthash-dev libzydis-dev pkg-config
 DEMO_PKGS := luajit2
 TEST_PKGS := luajit2 libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk libcmocka-dev \
 	libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev
@@ -40,7 +40,8 @@ bench: deps-test
 # What the tests run: made by tests/run, so that a broken build is a failed test.
 UNIT_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/fuzz/*.c)))
-HOST_PROGS := $(B)/tests/c/host $(B)/tests/c/host-static $(B)/tests/c/vms $(B)/tests/c/gap
+HOST_PROGS := $(B)/tests/c/host $(B)/tests/c/host-static $(B)/tests/c/vms $(B)/tests/c/gap \
+	$(B)/tests/c/states
 
 unit-programs: $(UNIT_PROGS)
 fuzz-programs: $(FUZZ_PROGS)

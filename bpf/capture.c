@@ -73,6 +73,8 @@ int capture_new(const struct capture_opts *opts, resolve_sink_fn *sink, void *ct
 	c->stats.last_status = -1;
 	libbpf_set_print(no_print);
 	c->resolve = resolve_new(deliver, c);
+	if (c->resolve && opts->say)
+		resolve_fetch(c->resolve, opts->say, opts->say_ctx);
 	c->skel = sampler_bpf__open();
 	if (!c->resolve || !c->skel) {
 		capture_free(c);
@@ -144,6 +146,7 @@ static struct follow *remember(struct capture *c, int pid)
 static void forget(struct capture *c, struct follow *f)
 {
 	capture_drop_vms(c, f);
+	c->unwatched += f->unwatched;
 	probes_free(f->probes);
 	bpf_map_delete_elem(bpf_map__fd(c->skel->maps.procs), &f->pid);
 	resolve_drop(c->resolve, f->pid);
@@ -155,7 +158,9 @@ static void forget(struct capture *c, struct follow *f)
 static void plan(struct follow *f, uint64_t took, int found)
 {
 	uint64_t now = resolve_now(), pause = took * SCAN_SHARE;
-	uint64_t every = f->sampled		     ? SAMPLED_EVERY
+	/* Samples and uprobes show a new VM; before a watchpoint is on it, nothing does. */
+	int blind = f->probes && probes_kind(f->probes) != PROBE_UPROBE;
+	uint64_t every = f->sampled		     ? (blind ? HINTED_EVERY : SAMPLED_EVERY)
 			 : now - f->since < YOUNG_NS ? YOUNG_EVERY
 						     : OLD_EVERY;
 
@@ -174,6 +179,7 @@ static int attach(struct capture *c, struct follow *f, int *has_code, struct vm_
 		return err;
 	c->stats.vms += vms->n;
 	c->stats.vms_refused += vms->refused;
+	f->scanned = 0;
 	err = capture_install(c, f, vms);
 	plan(f, resolve_now() - start, 1);
 	return err;
@@ -212,6 +218,8 @@ int capture_add(struct capture *c, int pid, struct why *why)
 	else if (!f->sampled && !(err = proc_info_read(pid, &info)))
 		err = capture_why_no_vm(why, &info, resolve_vm_module(c->resolve, pid), &ev,
 					c->stats.vms_refused > refused);
+	else if (f->probe_err && c->opts.need_traces)
+		err = capture_why_probes(why, pid, f->probe_err, c->probe_text);
 	if (err)
 		forget(c, f);
 	return err;
@@ -233,6 +241,7 @@ static void on_exec(struct capture *c, struct follow *f)
 {
 	probes_free(f->probes);
 	f->probes = NULL;
+	f->probe_err = 0;
 	f->sampled = 0;
 	f->since = resolve_now();
 	f->next = 0;
@@ -268,7 +277,12 @@ static int on_record(void *ctx, void *data, size_t size)
 		on_exit_of(c, f, data);
 	else if (f && !f->sampled && !f->next) /* a child that ran before we looked at it */
 		attach(c, f, &has_code, NULL);
-	c->err = resolve_record(c->resolve, h);
+	if (f && f->sampled && h->kind == EV_TRACE)
+		capture_meet_vm(c, f, ((const struct ev_trace *)data)->g);
+	else if (f && f->sampled && h->kind == EV_PROTO_RAW)
+		capture_meet_vm(c, f, ((const struct ev_proto_raw *)data)->g);
+	if (!c->err)
+		c->err = resolve_record(c->resolve, h);
 	return 0;
 }
 
@@ -357,9 +371,13 @@ static int housekeeping(struct capture *c)
 	struct follow *f, *tmp;
 	int err;
 
+	resolve_poll(c->resolve);
 	HASH_ITER(hh, c->procs, f, tmp)
-	if (f->next <= now || (f->hinted && f->next_hinted <= now))
-		look_after(c, f);
+	{
+		f->no_vm = 0; /* its address may be a VM's by the next time */
+		if (f->next <= now || (f->hinted && f->next_hinted <= now))
+			look_after(c, f);
+	}
 	err = emit_lost(c);
 	if (!err && now >= c->next_clock)
 		err = emit_clock(c);
@@ -416,12 +434,13 @@ const struct capture_stats *capture_stats(struct capture *c)
 	s->traces = n->traces;
 	s->lost_traces = n->lost_traces;
 	s->probe_hits = n->probes;
-	s->probes = c->probe_text;
 	s->targets = s->watched = 0;
+	s->vms_unwatched = c->unwatched;
 	HASH_ITER(hh, c->procs, f, tmp)
 	{
 		s->targets += f->sampled ? 1 : 0;
 		s->watched += f->sampled ? 0 : 1;
+		s->vms_unwatched += f->unwatched;
 	}
 	s->resolve = *resolve_stats(c->resolve);
 	return s;

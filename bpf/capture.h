@@ -30,7 +30,14 @@ struct capture_opts {
 	int no_samples; /* no sampling: trace events only */
 	int code;	/* listings of the bytecode that samples and trace events show */
 	enum capture_traces traces;
+	int need_traces;	 /* capture_add fails if the recorder cannot be watched */
 	unsigned int ring_bytes; /* 0: by the rate */
+	/*
+	 * Gets what the user should know while it happens, a line each: which probes a process got,
+	 * that symbols are asked for. NULL: nobody is told, and nobody asked.
+	 */
+	void (*say)(void *ctx, const char *text);
+	void *say_ctx;
 };
 
 struct capture_stats {
@@ -40,14 +47,13 @@ struct capture_stats {
 	uint64_t faults;	      /* memory reads that failed in BPF */
 	uint64_t traces, lost_traces; /* trace events; those of them not delivered */
 	uint64_t probe_hits;
-	const char
-	    *probes; /* which probes the last process got, or why none; "" if none was asked for */
 	uint64_t delivered;
 	unsigned int targets; /* alive and being sampled */
 	unsigned int watched; /* alive, without LuaJIT so far */
 	unsigned int exited;
 	int last_status; /* wait status of the last target that exited, -1: not known */
 	uint64_t vms, vms_refused;
+	uint64_t vms_unwatched; /* without probes on their recorder, though they were asked for */
 	struct resolve_stats resolve;
 };
 
@@ -80,5 +86,12 @@ int capture_poll(struct capture *c, int ms);
 int capture_stop(struct capture *c);
 
 const struct capture_stats *capture_stats(struct capture *c);
+
+/*
+ * Asks for the symbols of the files that these VMs are in, and waits for them some seconds at most,
+ * longer if the recorder's functions are not found without. What a capture does before it places
+ * uprobes.
+ */
+void capture_ask_symbols(struct resolve *r, const struct vm_list *vms);
 
 #endif

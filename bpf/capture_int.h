@@ -22,10 +22,16 @@ struct follow {
 	uint32_t nvms;
 	int sampled; /* it has a verified VM */
 	struct probes *probes;
+	int probe_err;	      /* none could be attached: -errno */
+	uint32_t scanned;     /* VMs up to this number were looked at for what was before */
+	size_t unwatched;     /* VMs that had no probes at some time */
 	int hinted;	      /* a sample showed a VM that is not in the list */
 	uint64_t since;	      /* ns: first seen, or exec */
 	uint64_t next;	      /* ns: next look; 0: not looked at yet */
 	uint64_t next_hinted; /* ns: no look because of hints before */
+	uint64_t met_since;   /* ns: met counts from then on */
+	uint64_t no_vm;	      /* the last that an event showed and that is none */
+	unsigned int met;     /* how many were none */
 	UT_hash_handle hh;
 };
 
@@ -46,7 +52,8 @@ struct capture {
 	int running;
 	int err; /* of the sink, met inside the ring's callback */
 	struct smp_counters told;
-	char probe_text[512];
+	uint64_t unwatched;    /* of processes that are gone */
+	char probe_text[1024]; /* of the last process: what was attached, or why not */
 	uint64_t next_clock;
 	struct capture_stats stats;
 };
@@ -60,7 +67,11 @@ void capture_close_events(struct capture *c);
 int capture_install(struct capture *c, struct follow *f, const struct vm_list *vms);
 void capture_drop_vms(struct capture *c, const struct follow *f);
 
+/* A VM that an event shows is looked at, if it is not known. */
+void capture_meet_vm(struct capture *c, struct follow *f, uint64_t g);
+
 /* capture_why.c: each returns err. */
+int capture_why_probes(struct why *why, int pid, int err, const char *text);
 int capture_why_load(struct why *why, int err);
 int capture_why_event(struct why *why, int err);
 int capture_why_attach(struct why *why, int pid, int err);

@@ -10,6 +10,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+/* For symbols of the VM's file: if they can be done without, and if not. */
+#define ASK_FIRST_MS 2000
+#define ASK_NEEDED_MS 10000
+/* So often events that show what is no VM are followed: in so many ns. */
+#define MEET_MAX 50
+#define MEET_EVERY 1000000000ull
+
 /* The index of a layout in the programs' map, entered at its first use. */
 static int layout_index(struct capture *c, const struct layout_row *row, uint32_t *idx)
 {
@@ -45,52 +52,97 @@ static int add_module(struct smp_proc *p, const struct vm *vm, uint32_t layout)
 	return 0;
 }
 
-void capture_drop_vms(struct capture *c, const struct follow *f)
+static void drop_list(struct capture *c, uint32_t vmkey, uint32_t n)
 {
-	struct smp_vmkey key = {.key = f->vmkey};
+	struct smp_vmkey key = {.key = vmkey};
 
-	for (key.idx = 0; key.idx < f->nvms; key.idx++)
+	for (key.idx = 0; key.idx < n; key.idx++)
 		bpf_map_delete_elem(bpf_map__fd(c->skel->maps.vms), &key);
 }
 
-/* Puts probes on the recorders of a process's VMs, in place of those of before. */
-static void attach_probes(struct capture *c, struct follow *f, const struct vm_list *vms)
+void capture_drop_vms(struct capture *c, const struct follow *f)
 {
-	const struct probe_programs prog = {c->skel->progs.probe_update, c->skel->progs.probe_err,
-					    c->skel->progs.probe_flushall, c->skel->progs.watch};
+	drop_list(c, f->vmkey, f->nvms);
+}
+
+/* The first wait is for a server that has the answer at hand: symbols and code can be compared. */
+void capture_ask_symbols(struct resolve *r, const struct vm_list *vms)
+{
+	size_t i;
+
+	for (i = 0; i < vms->n; i++) {
+		if (i && vms->vm[i].module == vms->vm[i - 1].module)
+			continue;
+		if (vms->vm[i].module->fetch != MODULE_NOT_ASKED)
+			continue;
+		resolve_ask(r, vms->vm[i].module, ASK_FIRST_MS);
+		if (!elfobj_source(vms->vm[i].module->elf) && probes_lack_functions(&vms->vm[i]))
+			resolve_ask(r, vms->vm[i].module, ASK_NEEDED_MS);
+	}
+}
+
+/* Puts probes on the recorders of those of a process's VMs that have none. */
+static int update_probes(struct capture *c, struct follow *f, const struct vm_list *vms)
+{
+	const struct probe_programs prog = {
+	    c->skel->progs.probe_update,	  c->skel->progs.probe_err,
+	    c->skel->progs.probe_flushall,	  c->skel->progs.watch,
+	    bpf_map__fd(c->skel->maps.recorders), bpf_map__fd(c->skel->maps.watched)};
 	enum probe_kind kind = c->opts.traces == CAPTURE_TRACES_UPROBE	? PROBE_UPROBE
 			       : c->opts.traces == CAPTURE_TRACES_WATCH ? PROBE_WATCH
 									: PROBE_AUTO;
-	uint32_t *layout;
+	uint32_t *layout = calloc(vms->n + 1, sizeof(*layout));
+	size_t i;
+	int err;
+
+	if (!f->probes)
+		f->probes = probes_new(&prog, f->pid, kind);
+	if (!layout || !f->probes) {
+		free(layout);
+		return -ENOMEM;
+	}
+	if (kind != PROBE_WATCH)
+		capture_ask_symbols(c->resolve, vms);
+	for (i = 0; i < vms->n; i++)
+		layout_index(c, vms->vm[i].row, &layout[i]);
+	err = probes_update(f->probes, resolve_maps(c->resolve, f->pid), vms, layout, c->probe_text,
+			    sizeof(c->probe_text));
+	free(layout);
+	if (probes_unwatched(f->probes) > f->unwatched)
+		f->unwatched = probes_unwatched(f->probes);
+	if (c->opts.say && *c->probe_text && (!err || c->running || !c->opts.need_traces))
+		c->opts.say(c->opts.say_ctx, c->probe_text);
+	return err;
+}
+
+/* What was there before; after the probes, so that nothing falls between. */
+static void scan_new(struct capture *c, struct follow *f, const struct vm_list *vms)
+{
+	uint32_t upto = f->scanned;
 	size_t i;
 
-	probes_free(f->probes);
-	f->probes = NULL;
-	if (c->opts.traces == CAPTURE_TRACES_OFF || !vms->n)
-		return;
-	layout = calloc(vms->n, sizeof(*layout));
-	for (i = 0; layout && i < vms->n; i++)
-		layout_index(c, vms->vm[i].row, &layout[i]);
-	if (layout)
-		probes_attach(&prog, f->pid, resolve_maps(c->resolve, f->pid), vms, layout, &kind,
-			      &f->probes, c->probe_text, sizeof(c->probe_text));
-	free(layout);
-	/* What was there before; after the probes, so that nothing falls between. */
-	for (i = 0; i < vms->n && !c->err; i++)
+	for (i = 0; i < vms->n && !c->err; i++) {
+		if (vms->vm[i].number <= f->scanned)
+			continue;
 		c->err = jitscan(c->resolve, f->pid, &vms->vm[i]);
+		if (vms->vm[i].number > upto)
+			upto = vms->vm[i].number;
+	}
+	f->scanned = upto;
 	if (c->err == -ESRCH || c->err == -EPERM) /* it has just ended */
 		c->err = 0;
 }
 
-int capture_install(struct capture *c, struct follow *f, const struct vm_list *vms)
+/* The list that BPF uses, as a whole: a sample finds the old one or the new one. */
+static int install_list(struct capture *c, struct follow *f, const struct vm_list *vms)
 {
 	struct smp_proc p = {.flags = c->opts.follow ? SMP_FOLLOW : 0};
+	uint32_t old_key = f->vmkey, old_n = f->nvms;
 	struct smp_vmkey key;
 	struct smp_vm v;
 	size_t i;
 	int err = 0;
 
-	capture_drop_vms(c, f);
 	f->nvms = 0;
 	/* A key of its own: forked children share the old one until we get to them. */
 	f->vmkey = key.key = ++c->next_vmkey;
@@ -114,7 +166,42 @@ int capture_install(struct capture *c, struct follow *f, const struct vm_list *v
 	f->sampled = f->nvms > 0;
 	if (!err)
 		err = bpf_map_update_elem(bpf_map__fd(c->skel->maps.procs), &f->pid, &p, BPF_ANY);
-	if (!err)
-		attach_probes(c, f, vms);
+	drop_list(c, old_key, old_n);
 	return err;
+}
+
+int capture_install(struct capture *c, struct follow *f, const struct vm_list *vms)
+{
+	int err = install_list(c, f, vms);
+
+	if (err || c->opts.traces == CAPTURE_TRACES_OFF || (!vms->n && !f->probes))
+		return err;
+	f->probe_err = update_probes(c, f, vms);
+	scan_new(c, f, vms);
+	return 0;
+}
+
+void capture_meet_vm(struct capture *c, struct follow *f, uint64_t g)
+{
+	const struct vm_list *vms;
+	uint64_t now;
+	int err;
+
+	if (g == f->no_vm)
+		return;
+	now = resolve_now();
+	if (now - f->met_since > MEET_EVERY) {
+		f->met_since = now;
+		f->met = 0;
+	}
+	if (f->met >= MEET_MAX)
+		return;
+	err = resolve_add_vm(c->resolve, f->pid, g, &vms);
+	if (!err) {
+		c->stats.vms++;
+		capture_install(c, f, vms);
+	} else if (err < 0 && err != -EEXIST) {
+		f->no_vm = g;
+		f->met++;
+	}
 }

@@ -50,6 +50,20 @@ int capture_why_attach(struct why *why, int pid, int err)
 	}
 }
 
+int capture_why_probes(struct why *why, int pid, int err, const char *text)
+{
+	enum why_code code = err == -EPERM || err == -EACCES	    ? WHY_PERMISSION
+			     : err == -ENOENT || err == -EOPNOTSUPP ? WHY_UNSUPPORTED
+								    : WHY_KERNEL;
+
+	why_set(why, code, err, "cannot watch the trace recorder of process %d: %s", pid,
+		*text ? text : strerror(-err));
+	if (code == WHY_PERMISSION)
+		why_hint(why, "Uprobes need root or CAP_SYS_ADMIN");
+	why_hint(why, "--probe auto takes what works, uprobes or watchpoints");
+	return err;
+}
+
 int capture_why_no_vm(struct why *why, const struct proc_info *info, const struct module *mod,
 		      const struct vm_evidence *ev, int refused)
 {

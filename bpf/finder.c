@@ -32,6 +32,18 @@ const char *finder_name(enum finder_id id)
 	return funcs[id].name;
 }
 
+void finder_where(const struct elfobj *eo, const struct finder_func *fn, char *buf, size_t size)
+{
+	int code = fn->how & FINDER_BY_CODE, symbol = fn->how & FINDER_BY_SYMBOL;
+
+	if (!fn->how)
+		snprintf(buf, size, "(not found)");
+	else
+		snprintf(buf, size, "(%s%s%s%s)", code ? "in the code" : "",
+			 code && symbol ? " and " : "", symbol ? "by " : "",
+			 symbol ? elfobj_source_name(elfobj_source(eo)) : "");
+}
+
 int finder_anchor(const struct finder *f, enum finder_anchor_id id, int32_t *value)
 {
 	if (!(f->anchors & 1u << id))

@@ -124,6 +124,9 @@ int finder_run(const struct elfobj *eo, const struct layout *l, unsigned int fla
 
 const char *finder_name(enum finder_id id);
 
+/* How a function was found, in words: "(in the code and by .symtab)"; eo: the file. */
+void finder_where(const struct elfobj *eo, const struct finder_func *fn, char *buf, size_t size);
+
 /* 0 and the anchor's value, or -ENOENT. */
 int finder_anchor(const struct finder *f, enum finder_anchor_id id, int32_t *value);
 

@@ -4,36 +4,57 @@
  * hardware watchpoints on jit_State otherwise. One kind per process, so that no event comes twice.
  *
  * Uprobes are at a function's entry or in its straight-line prologue, never on its return: a return
- * probe kills a LuaJIT process when an error unwinds. All are gone with probes_free, or with us.
+ * probe kills a LuaJIT process when an error unwinds. One set of them serves all VMs that run the
+ * same code, also those that come later. Watchpoints are two for each VM, of the four that a thread
+ * has, so they serve two VMs; threads that come later inherit them.
+ *
+ * All are gone with probes_free, or with us.
  */
 #ifndef BPF_PROBES_H
 #define BPF_PROBES_H
 
+#include "bpf/finder.h"
 #include "bpf/process.h"
 #include "bpf/vm.h"
 
 struct bpf_program;
 
-/* The BPF programs (bpf/tracer.bpf.h), loaded. */
+/* The BPF programs (bpf/tracer.bpf.h), loaded, and their maps. */
 struct probe_programs {
 	struct bpf_program *update, *err, *flushall, *watch;
+	int recorders, watched; /* descriptors */
 };
 
 enum probe_kind { PROBE_AUTO, PROBE_UPROBE, PROBE_WATCH };
 
-/* Debug registers: two for each VM. */
 #define PROBE_WATCH_VMS 2
+
+/* The functions that uprobes need, all of them. */
+#define PROBE_FUNCS 3
+extern const enum finder_id probe_func[PROBE_FUNCS];
 
 struct probes;
 
-/*
- * Attaches to pid. layout[i] is the index of vms->vm[i]'s layout in the programs' map. *kind is
- * what was asked for, and what was taken. text says what was done, or why not: the functions found,
- * a VM that is not watched. Returns 0 or -errno.
- */
-int probes_attach(const struct probe_programs *prog, int pid, const struct proc_maps *maps,
-		  const struct vm_list *vms, const uint32_t *layout, enum probe_kind *kind,
-		  struct probes **out, char *text, size_t size);
+/* kind is what is asked for; auto is decided by the first probes_update. NULL: out of memory. */
+struct probes *probes_new(const struct probe_programs *prog, int pid, enum probe_kind kind);
 void probes_free(struct probes *p);
+
+/*
+ * Follows the process's VMs: puts probes on those that have none yet, takes them from those that
+ * are gone, and leaves the others alone, so that nothing is lost. layout[i] is the index of
+ * vms->vm[i]'s layout in the programs' map. What was done is said in text, or why it could not be;
+ * "" if nothing changed. Returns 0, or -errno if no VM of the process has probes now.
+ */
+int probes_update(struct probes *p, const struct proc_maps *maps, const struct vm_list *vms,
+		  const uint32_t *layout, char *text, size_t size);
+
+/* How many VMs had no probes after the last update. */
+size_t probes_unwatched(const struct probes *p);
+
+/* What was taken; PROBE_AUTO: nothing yet. */
+enum probe_kind probes_kind(const struct probes *p);
+
+/* True if uprobes cannot be placed in the code that vm runs because a function is not found. */
+int probes_lack_functions(const struct vm *vm);
 
 #endif

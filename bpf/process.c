@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/process.h"
 
+#include "bpf/fetch.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -10,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Mappings of one process that are looked at; more is a runaway, not a program. */
@@ -17,6 +20,10 @@
 
 struct modules {
 	struct module *list;
+	struct fetch *fetch; /* started when it is needed */
+	modules_say_fn *say; /* NULL: not to be asked, or not any more */
+	void *say_ctx;
+	int arrived; /* a module got symbols since the last modules_poll */
 };
 
 static long read_file(const char *path, char *buf, size_t size)
@@ -185,12 +192,109 @@ void modules_free(struct modules *ms)
 
 	if (!ms)
 		return;
+	fetch_free(ms->fetch);
 	for (m = ms->list; m; m = next) {
 		next = m->next;
 		elfobj_free(m->elf);
 		free(m);
 	}
 	free(ms);
+}
+
+void modules_fetch(struct modules *ms, modules_say_fn *say, void *ctx)
+{
+	ms->say = fetch_configured() ? say : NULL;
+	ms->say_ctx = ctx;
+}
+
+/* There will be no more answers. */
+static void stop_fetch(struct modules *ms, const char *text)
+{
+	fetch_free(ms->fetch);
+	ms->fetch = NULL;
+	ms->say(ms->say_ctx, text);
+	ms->say = NULL;
+}
+
+static void take_answer(struct modules *ms, const char *build_id, int fd)
+{
+	struct module *m;
+
+	for (m = ms->list; m; m = m->next) {
+		if (m->fetch != MODULE_ASKED || strcmp(elfobj_build_id(m->elf), build_id) != 0)
+			continue;
+		m->fetch = MODULE_ANSWERED;
+		if (fd >= 0 && elfobj_add_fetched(m->elf, fd))
+			ms->arrived = 1;
+	}
+}
+
+/* Waits up to ms for one answer. 1: one came. */
+static int await_answer(struct modules *ms, int wait_ms)
+{
+	char id[FETCH_ID];
+	int fd, ret = fetch_take(ms->fetch, wait_ms, id, &fd);
+
+	if (ret == 1) {
+		take_answer(ms, id, fd);
+		if (fd >= 0)
+			close(fd);
+	} else if (ret < 0 && ret != -EINTR) {
+		stop_fetch(ms, "debuginfod cannot be asked any more");
+	}
+	return ret;
+}
+
+static void ask(struct modules *ms, struct module *m)
+{
+	int err = 0;
+
+	if (!ms->fetch) {
+		err = fetch_new(&ms->fetch);
+		if (!err)
+			ms->say(ms->say_ctx, "asking debuginfod for symbols that are missing here");
+	}
+	if (!err)
+		err = fetch_ask(ms->fetch, elfobj_build_id(m->elf));
+	if (!err)
+		m->fetch = MODULE_ASKED;
+	else if (err != -EAGAIN)
+		stop_fetch(ms, "debuginfod cannot be asked");
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void modules_ask(struct modules *ms, const struct module *mod, int wait_ms)
+{
+	int64_t end = now_ms() + wait_ms, left;
+	struct module *m = ms->list;
+
+	while (m && m != mod)
+		m = m->next;
+	if (!ms->say || !m || !m->elf || !*elfobj_build_id(m->elf) || elfobj_source(m->elf))
+		return;
+	if (m->fetch == MODULE_NOT_ASKED)
+		ask(ms, m);
+	while (ms->say && m->fetch == MODULE_ASKED && (left = end - now_ms()) > 0)
+		if (await_answer(ms, (int)left) < 0)
+			break;
+}
+
+int modules_poll(struct modules *ms)
+{
+	int arrived;
+
+	while (ms->fetch && await_answer(ms, 0) == 1)
+		;
+	arrived = ms->arrived;
+	ms->arrived = 0;
+	return arrived;
 }
 
 /* Opens the file behind a mapping. The fd, or -errno. */

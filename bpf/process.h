@@ -33,7 +33,7 @@ int *proc_list(size_t *n);
 /* The threads of a process; as proc_list. */
 int *proc_threads(int pid, size_t *n);
 
-/* One file with executable mappings. Immutable, owned by its struct modules. */
+/* One file with executable mappings. Owned by its struct modules, which may add symbols. */
 struct module {
 	struct module *next;
 	uint64_t dev, inode, mtime;
@@ -42,12 +42,29 @@ struct module {
 	struct elfobj *elf; /* NULL: could not be read or is no ELF */
 	int has_vm;	    /* a LuaJIT VM is in it: vm is set */
 	struct elfobj_vm vm;
+	enum { MODULE_NOT_ASKED, MODULE_ASKED, MODULE_ANSWERED } fetch;
 };
 
 struct modules;
 
 struct modules *modules_new(void);
 void modules_free(struct modules *ms);
+
+/*
+ * From now on symbols may be asked for, where files have none (bpf/fetch.h). say gets a line of
+ * text when that happens.
+ */
+typedef void modules_say_fn(void *ctx, const char *text);
+void modules_fetch(struct modules *ms, modules_say_fn *say, void *ctx);
+
+/*
+ * Asks for the symbols of m if it has none, and waits up to ms milliseconds for them; once they are
+ * there, m->elf has them. Asks once only: later calls wait only.
+ */
+void modules_ask(struct modules *ms, const struct module *m, int wait_ms);
+
+/* Takes in what has come meanwhile. True if a module has symbols that had none. */
+int modules_poll(struct modules *ms);
 
 enum { PROC_R = 1, PROC_W = 2, PROC_X = 4 };
 

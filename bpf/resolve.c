@@ -9,6 +9,9 @@
 #include <string.h>
 #include <time.h>
 
+/* What waiting for names may take of all the time: samples wait meanwhile in the ring. */
+#define ASK_ALL_MS 1000
+
 uint64_t resolve_now(void)
 {
 	struct timespec t;
@@ -94,6 +97,27 @@ const struct proc_maps *resolve_maps(struct resolve *r, int pid)
 uint32_t resolve_new_id(struct resolve *r)
 {
 	return 0x80000000u | r->next_id++;
+}
+
+void resolve_fetch(struct resolve *r, modules_say_fn *say, void *ctx)
+{
+	modules_fetch(r->modules, say, ctx);
+	r->ask_ms = ASK_ALL_MS;
+}
+
+void resolve_ask(struct resolve *r, const struct module *m, int wait_ms)
+{
+	modules_ask(r->modules, m, wait_ms);
+}
+
+void resolve_poll(struct resolve *r)
+{
+	struct rproc *p, *tmp;
+
+	if (!modules_poll(r->modules))
+		return;
+	HASH_ITER(hh, r->procs, p, tmp)
+	p->nranges = 0;
 }
 
 static const struct module *vm_module(const struct proc_maps *maps)
@@ -206,29 +230,51 @@ static int build_of(struct resolve *r, const struct vm *vm, uint32_t *id)
 	return emit_build(r, b, c.table);
 }
 
-static int emit_vm(struct resolve *r, struct rproc *p, const struct vm *vm)
+static int emit_vm(struct resolve *r, struct rproc *p, struct vm *vm)
 {
 	struct ev_vm e = {.g = vm->g, .number = ++p->vms_seen};
 	int err = build_of(r, vm, &e.build);
+
+	vm->number = e.number;
 
 	e.h = header(EV_VM, p->pid);
 	return err ? err : resolve_emit(r, &e.h, sizeof(e), NULL, 0);
 }
 
-/* Takes over a new list of VMs and announces those that the old one lacks. */
+static int has_vm(const struct vm_list *list, uint64_t g)
+{
+	size_t i;
+
+	for (i = 0; i < list->n; i++)
+		if (list->vm[i].g == g)
+			return 1;
+	return 0;
+}
+
+/*
+ * Takes over a new list of VMs and announces those that the old one lacks. One that was busy
+ * changing when it was looked at gets a second look before it counts as gone.
+ */
 static int replace_vms(struct resolve *r, struct rproc *p, struct vm_list *list, int *changed)
 {
 	struct vm_list old = p->vms;
+	struct vm again;
 	size_t i, j;
 	int err = 0;
 
+	for (i = 0; i < old.n; i++)
+		if (!has_vm(list, old.vm[i].g) && list->n < VM_MAX &&
+		    !vm_find_row(p->pid, &p->maps, old.vm[i].g, &again, NULL))
+			vm_list_add(list, &again);
 	*changed = list->n != old.n;
 	p->vms = *list;
 	for (i = 0; i < p->vms.n && !err; i++) {
 		for (j = 0; j < old.n && old.vm[j].g != p->vms.vm[i].g; j++)
 			;
-		if (j < old.n && old.vm[j].row == p->vms.vm[i].row)
+		if (j < old.n && old.vm[j].row == p->vms.vm[i].row && !old.vm[j].gone) {
+			p->vms.vm[i].number = old.vm[j].number;
 			continue;
+		}
 		*changed = 1;
 		err = emit_vm(r, p, &p->vms.vm[i]);
 	}
@@ -332,6 +378,45 @@ int resolve_rescan(struct resolve *r, int pid, const struct vm_list **vms, int *
 	return err;
 }
 
+/* If all VMs of the process are of one build, so is another one. */
+static int assume_vm(const struct rproc *p, uint64_t g, struct vm *out)
+{
+	size_t i;
+
+	for (i = 1; i < p->vms.n; i++)
+		if (p->vms.vm[i].row != p->vms.vm[0].row || p->vms.vm[i].bias != p->vms.vm[0].bias)
+			return -ENOENT;
+	if (!p->vms.n)
+		return -ENOENT;
+	*out = p->vms.vm[0];
+	out->g = g;
+	out->gone = 1;
+	return 0;
+}
+
+int resolve_add_vm(struct resolve *r, int pid, uint64_t g, const struct vm_list **vms)
+{
+	struct rproc *p = resolve_proc(r, pid);
+	struct vm vm;
+	int err;
+
+	if (!p)
+		return -ESRCH;
+	if (resolve_vm_at(p, g))
+		return -EEXIST;
+	if (p->vms.n >= VM_MAX)
+		return -ENOSPC;
+	err = vm_find_row(pid, &p->maps, g, &vm, NULL);
+	if (err == -ENOENT)
+		err = assume_vm(p, g, &vm);
+	if (!err)
+		err = vm_list_add(&p->vms, &vm);
+	if (!err)
+		err = emit_vm(r, p, &p->vms.vm[p->vms.n - 1]);
+	*vms = &p->vms;
+	return err ? err : vm.gone;
+}
+
 void resolve_drop(struct resolve *r, int pid)
 {
 	struct rproc *p = resolve_proc(r, pid);
@@ -397,7 +482,7 @@ int resolve_record(struct resolve *r, const struct ev_hdr *h)
 		err = resolve_trace_syms(r, (const struct ev_trace *)(const void *)h);
 		if (!err)
 			err = resolve_names(r, h, ((const struct ev_trace *)(const void *)h)->f,
-					     ((const struct ev_trace *)(const void *)h)->nframes);
+					    ((const struct ev_trace *)(const void *)h)->nframes);
 		if (!err)
 			err = resolve_code(r, h);
 		return err ? err : r->sink(r->ctx, h);

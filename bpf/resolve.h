@@ -52,11 +52,30 @@ int resolve_attach(struct resolve *r, int pid, const struct vm_list **vms, int *
  */
 int resolve_rescan(struct resolve *r, int pid, const struct vm_list **vms, int *changed);
 
+/*
+ * A record tells of a VM that may not be in the list yet: verifies it and announces it. 0: it was
+ * added; 1: it is gone already, and is taken for one like the others until the next rescan;
+ * -EEXIST: it is known; -ENOENT: that is no VM.
+ */
+int resolve_add_vm(struct resolve *r, int pid, uint64_t g, const struct vm_list **vms);
+
 /* Forgets pid: it ended or became another program. */
 void resolve_drop(struct resolve *r, int pid);
 
 /* The file with a VM's code that pid maps, or NULL. */
 const struct module *resolve_vm_module(struct resolve *r, int pid);
+
+/*
+ * Lets symbols be asked for that files lack (modules_fetch), within limits: no call here waits for
+ * long. Call it before anything is attached.
+ */
+void resolve_fetch(struct resolve *r, modules_say_fn *say, void *ctx);
+
+/* Waits up to ms for those of a module. */
+void resolve_ask(struct resolve *r, const struct module *m, int wait_ms);
+
+/* Takes in those that have come: addresses get better names from now on. */
+void resolve_poll(struct resolve *r);
 
 /* The mappings as of the last look, or NULL. */
 const struct proc_maps *resolve_maps(struct resolve *r, int pid);

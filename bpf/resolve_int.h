@@ -82,6 +82,7 @@ struct resolve {
 	uint32_t nbuilds;
 	uint32_t next_id; /* of prototypes that BPF did not see */
 	size_t body_bytes;
+	int ask_ms; /* what waiting for symbols of others than LuaJIT may still take */
 	struct resolve_stats stats;
 	int want_code;
 	struct ev_code *code; /* the same for CODE, NULL: none was sent so far */

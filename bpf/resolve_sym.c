@@ -13,6 +13,8 @@
 #define RANGES_MAX 65536
 /* Mappings are read again for an unknown address, but not more often than this. */
 #define MAPS_AGE_NS 200000000u
+/* For symbols of one file. */
+#define ASK_MS 100
 
 struct handler {
 	uint64_t addr;
@@ -200,17 +202,33 @@ static void vm_symbol(const struct rproc *p, const struct proc_map *m, uint64_t 
 	snprintf(s->name, sizeof(s->name), "lj_BC_%s", bc_name(gen, h[lo].op));
 }
 
-static void file_symbol(const struct rproc *p, const struct proc_map *m, uint64_t addr,
-			struct symbol *s)
+/* Symbols that a server has. What was fetched before comes at once; the rest is for later. */
+static void ask_for_symbols(struct resolve *r, const struct module *mod)
+{
+	uint64_t start = resolve_now();
+
+	modules_ask(r->modules, mod, r->ask_ms < ASK_MS ? r->ask_ms : ASK_MS);
+	r->ask_ms -= (int)((resolve_now() - start) / 1000000);
+	if (r->ask_ms < 0)
+		r->ask_ms = 0;
+}
+
+static void file_symbol(struct resolve *r, const struct rproc *p, const struct proc_map *m,
+			uint64_t addr, struct symbol *s)
 {
 	const struct module *mod = m->module;
 	uint64_t v = addr - m->bias, start, end;
 	const char *name;
 	int in_asm = mod->has_vm && v >= mod->vm.asm_start && v < mod->vm.asm_end;
+	int known = !elfobj_symbol(mod->elf, v, &name, &start, &end);
 
+	if (!known && !in_asm && !elfobj_plt_name(mod->elf, v) && !elfobj_source(mod->elf)) {
+		ask_for_symbols(r, mod);
+		known = !elfobj_symbol(mod->elf, v, &name, &start, &end);
+	}
 	if (mod->has_vm)
 		s->flags = EV_SYM_LUAJIT;
-	if (!elfobj_symbol(mod->elf, v, &name, &start, &end)) {
+	if (known) {
 		s->kind = EV_SYM_FUNC;
 		if (in_asm)
 			s->kind = strncmp(name, "lj_BC_", 6) ? EV_SYM_VM : EV_SYM_BC;
@@ -263,7 +281,7 @@ int resolve_sym(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time
 		return 0;	  /* not mapped any more: stays without a name */
 	range_find(p, addr, &at); /* reading the mappings may have dropped the ranges */
 	if (m->module && m->module->elf) {
-		file_symbol(p, m, addr, &s);
+		file_symbol(r, p, m, addr, &s);
 	} else {
 		s.start = m->start;
 		s.end = m->end;

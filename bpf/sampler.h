@@ -43,16 +43,33 @@ struct smp_vm {
 
 /*
  * The cookie of a probe: which layout, and how its function passes the VM. Arguments differ between
- * builds: in an amalgamated one the compiler passes to static functions what they really use. At the
- * probe they may have moved to other registers: PROBE_REG is where the first or second is, counted
- * in struct pt_regs from its start.
+ * builds: in an amalgamated one the compiler passes to static functions what they really use. At
+ * the probe they may have moved to other registers: PROBE_REG is where the first or second is,
+ * counted in struct pt_regs from its start.
  */
-#define PROBE_LAYOUT(cookie) ((ev_u32)(cookie) & 0xff)
+#define PROBE_LAYOUT(cookie) ((ev_u32)(cookie)&0xff)
 #define PROBE_ARG(cookie) ((ev_u32)(cookie) >> 8 & 0xff)
 #define PROBE_REG(cookie, n) ((ev_u32)((cookie) >> (16 + 8 * (n))) & 15)
 enum { PROBE_ARG_J = 0, PROBE_ARG_L = 1, PROBE_ARG_G = 2 };
 
 #define SMP_RECORDERS 4096u /* VMs whose recorder is followed */
+#define SMP_WATCHED 16384u  /* addresses with watchpoints */
+
+struct smp_recorder_key {
+	ev_u64 J;
+	ev_u32 tgid;
+	ev_u32 pad;
+};
+
+/*
+ * What a watchpoint is on: a layout and argument as in a cookie, argument 0 jit_State.state, 1
+ * jit_State.freetrace. Not in a cookie, which threads that inherit the event would not have.
+ */
+struct smp_watch_key {
+	ev_u64 addr;
+	ev_u32 tgid;
+	ev_u32 pad;
+};
 
 /* Counted in BPF since it was loaded. */
 struct smp_counters {
@@ -60,10 +77,10 @@ struct smp_counters {
 	ev_u64 samples;	     /* of a target, while it has LuaJIT */
 	ev_u64 lost_samples; /* ring full */
 	ev_u64 lost_protos;
-	ev_u64 lost_notes; /* fork, exec, exit, hints */
-	ev_u64 faults;	   /* reads of user memory that failed */
-	ev_u64 probes;	     /* hits of recorder probes */
-	ev_u64 traces;	     /* trace events */
+	ev_u64 lost_notes;  /* fork, exec, exit, hints */
+	ev_u64 faults;	    /* reads of user memory that failed */
+	ev_u64 probes;	    /* hits of recorder probes */
+	ev_u64 traces;	    /* trace events */
 	ev_u64 lost_traces; /* of them not delivered: ring full */
 };
 

@@ -24,18 +24,20 @@ struct recorder {
 	struct scratch sc;
 };
 
-struct recorder_key {
-	u64 J;
-	u32 tgid;
-	u32 pad;
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, SMP_RECORDERS);
-	__type(key, struct recorder_key);
+	__type(key, struct smp_recorder_key);
 	__type(value, struct recorder);
 } recorders SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SMP_WATCHED);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct smp_watch_key);
+	__type(value, u32);
+} watched SEC(".maps");
 
 /* Too large for the stack: what a new entry of recorders is copied from. */
 struct {
@@ -66,7 +68,7 @@ struct trace_ctx {
 
 static __always_inline struct recorder *recorder_of(const struct trace_ctx *c)
 {
-	struct recorder_key key = {.J = c->J, .tgid = c->tgid};
+	struct smp_recorder_key key = {.J = c->J, .tgid = c->tgid};
 	struct recorder *r = bpf_map_lookup_elem(&recorders, &key);
 	u32 zero = 0;
 
@@ -240,7 +242,7 @@ static long abort_walk_cb(u32 i, void *ctx)
 
 static __always_inline void abort_now(const struct trace_ctx *c, struct recorder *r, u64 error)
 {
-	struct recorder_key key = {.J = c->J, .tgid = c->tgid};
+	struct smp_recorder_key key = {.J = c->J, .tgid = c->tgid};
 
 	if (on_abort(c, r, error))
 		bpf_loop(2 * ABORT_FRAMES, abort_walk_cb, &key, 0);
@@ -282,14 +284,13 @@ static __always_inline void step(const struct trace_ctx *c, struct recorder *r,
 }
 
 /* The target's ids, if it is one that is followed. */
-static __always_inline int trace_ctx_init(struct trace_ctx *c, u64 cookie)
+static __always_inline int trace_ctx_init(struct trace_ctx *c)
 {
 	u64 id = current_id();
 
 	COUNT(probes);
 	c->tgid = id >> 32;
 	c->tid = (u32)id;
-	c->layout = PROBE_LAYOUT(cookie);
 	return bpf_map_lookup_elem(&procs, &c->tgid) ? 0 : -1;
 }
 
@@ -369,7 +370,8 @@ int probe_update(struct pt_regs *ctx)
 	u32 state;
 
 	l = layout_at(PROBE_LAYOUT(cookie));
-	if (!l || trace_ctx_init(&c, cookie))
+	c.layout = PROBE_LAYOUT(cookie);
+	if (!l || trace_ctx_init(&c))
 		return 0;
 	trace_ctx_arg(&c, l, cookie, probe_arg(ctx, cookie, 0));
 	r = recorder_of(&c);
@@ -431,7 +433,8 @@ int probe_err(struct pt_regs *ctx)
 	if ((u32)probe_arg(ctx, cookie, 1) != TRERR_DOWNREC)
 		return 0;
 	l = layout_at(PROBE_LAYOUT(cookie));
-	if (!l || trace_ctx_init(&c, cookie))
+	c.layout = PROBE_LAYOUT(cookie);
+	if (!l || trace_ctx_init(&c))
 		return 0;
 	trace_ctx_arg(&c, l, cookie, probe_arg(ctx, cookie, 0));
 	r = recorder_of(&c);
@@ -469,7 +472,8 @@ int probe_flushall(struct pt_regs *ctx)
 	u8 hooks = 0;
 
 	l = layout_at(PROBE_LAYOUT(cookie));
-	if (!l || trace_ctx_init(&c, cookie))
+	c.layout = PROBE_LAYOUT(cookie);
+	if (!l || trace_ctx_init(&c))
 		return 0;
 	trace_ctx_arg(&c, l, cookie, probe_arg(ctx, cookie, 0));
 	r = recorder_of(&c);
@@ -491,21 +495,30 @@ int probe_flushall(struct pt_regs *ctx)
 SEC("perf_event")
 int watch(struct bpf_perf_event_data *ctx)
 {
-	u64 cookie = bpf_get_attach_cookie(ctx);
 	struct trace_ctx c = {.flags = EV_TF_WATCH};
-	const struct layout *l = layout_at(PROBE_LAYOUT(cookie));
+	struct smp_watch_key key = {};
+	const struct layout *l;
 	struct recorder *r;
-	u32 state;
+	u32 state, *what;
 
-	if (!l || trace_ctx_init(&c, cookie))
+	if (trace_ctx_init(&c))
 		return 0;
-	c.J = ctx->addr - (PROBE_ARG(cookie) ? l->J_freetrace : l->J_state);
+	key.addr = ctx->addr;
+	key.tgid = c.tgid;
+	what = bpf_map_lookup_elem(&watched, &key);
+	if (!what)
+		return 0;
+	c.layout = PROBE_LAYOUT(*what);
+	l = layout_at(c.layout);
+	if (!l)
+		return 0;
+	c.J = ctx->addr - (PROBE_ARG(*what) ? l->J_freetrace : l->J_state);
 	c.g = c.J - l->GG_J + l->GG_g;
 	r = recorder_of(&c);
 	if (!r)
 		return 0;
 	state = rd32(c.J + l->J_state);
-	if (!PROBE_ARG(cookie)) {
+	if (!PROBE_ARG(*what)) {
 		if (state != r->state || state)
 			step(&c, r, l, state);
 		return 0;

@@ -318,6 +318,8 @@ static int try_row(struct check *c, const struct layout_row *row, const struct p
 		out->row = row;
 		out->module = m->module;
 		out->bias = m->bias;
+		out->number = 0;
+		out->gone = 0;
 	}
 	return ok;
 }
@@ -347,7 +349,7 @@ int vm_find_row(int pid, const struct proc_maps *maps, uint64_t g, struct vm *ou
 	return err;
 }
 
-static int add_vm(struct vm_list *list, const struct vm *vm)
+int vm_list_add(struct vm_list *list, const struct vm *vm)
 {
 	struct vm *bigger;
 
@@ -418,7 +420,7 @@ static int match_vm(void *ctx, uint64_t addr, const uint64_t *word, size_t own, 
 			continue;
 		err = vm_find_row(s->pid, s->maps, a + d, &vm, &ev);
 		if (!err)
-			err = add_vm(s->out, &vm);
+			err = vm_list_add(s->out, &vm);
 		else if (err == -ENOENT && (err = 0, ev.failed)) {
 			s->out->refused++;
 			if (s->ev)

@@ -22,6 +22,8 @@ struct vm {
 	const struct layout_row *row;
 	const struct module *module; /* whose assembly runs it */
 	uint64_t bias;		     /* of that module */
+	uint32_t number; /* from 1 on, in the order in which the resolver saw them; 0: not seen */
+	int gone;	 /* it was no more when it was looked at: the rest is as of the others */
 };
 
 /* What a check saw, for `ljx doctor` and error messages. */
@@ -49,6 +51,9 @@ struct vm_list {
  */
 int vm_scan(int pid, const struct proc_maps *maps, struct vm_list *out, struct vm_evidence *ev);
 void vm_list_release(struct vm_list *list);
+
+/* Appends a copy of vm; beyond VM_MAX it is counted only. 0 or -ENOMEM. */
+int vm_list_add(struct vm_list *list, const struct vm *vm);
 
 /* Verifies the global_State at g by all rows. 0 and *out, or -ENOENT. */
 int vm_find_row(int pid, const struct proc_maps *maps, uint64_t g, struct vm *out,

@@ -2,6 +2,7 @@
 /* ljx doctor: what works here, and what to do about what does not. */
 #include "bpf/capture.h"
 #include "bpf/mem.h"
+#include "bpf/probes.h"
 #include "tui/ljx.h"
 
 #include <errno.h>
@@ -143,6 +144,59 @@ static void check_vm(struct doctor *d, int pid, const struct vm *vm)
 	     (int)(uint32_t)mem_u64(pid, vm->g + l->G_vmstate));
 }
 
+/* Stderr, so that the table and JSON stay what they are. */
+static void say(void *ctx, const char *text)
+{
+	(void)ctx;
+	fprintf(stderr, "ljx: %s\n", printable(text));
+}
+
+/* Where the recorder's functions are, and from where that is known. */
+static void check_recorder(struct doctor *d, const struct vm *vm)
+{
+	static const char *const regs[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+					   "r8",  "r9",	 "r10", "r11", "r12", "r13", "r14", "r15"};
+	struct finder *f = calloc(1, sizeof(*f));
+	char where[64];
+	size_t i;
+
+	if (!f || finder_run(vm->module->elf, &vm->row->l, 0, f, NULL)) {
+		free(f);
+		return;
+	}
+	for (i = 0; i < PROBE_FUNCS; i++) {
+		const struct finder_func *fn = &f->func[probe_func[i]];
+
+		finder_where(vm->module->elf, fn, where, sizeof(where));
+		if (fn->how)
+			tell(d, "recorder", 1, "",
+			     "%s at %#llx %s; probe at +%#llx, %s, argument in %s",
+			     finder_name(probe_func[i]), (unsigned long long)fn->addr, where,
+			     (unsigned long long)(fn->probe - fn->addr),
+			     fn->emulated ? "emulated by the kernel" : "stepped over",
+			     regs[fn->reg[0] & 15]);
+		else
+			tell(d, "recorder", 1, "", "%s %s: %s; watchpoints are used",
+			     finder_name(probe_func[i]), where, printable(fn->text));
+	}
+	free(f);
+}
+
+/* The VMs, and once for each LuaJIT in the process its recorder. */
+static void check_vms(struct doctor *d, int pid, const struct vm_list *vms)
+{
+	size_t i, j;
+
+	for (i = 0; i < vms->n; i++) {
+		for (j = 0; j < i && vms->vm[j].module != vms->vm[i].module; j++)
+			;
+		if (j == i)
+			check_recorder(d, &vms->vm[i]);
+	}
+	for (i = 0; i < vms->n && i < 16; i++)
+		check_vm(d, pid, &vms->vm[i]);
+}
+
 static void check_target(struct doctor *d, int pid)
 {
 	struct resolve *r = resolve_new(discard, NULL);
@@ -156,7 +210,10 @@ static void check_target(struct doctor *d, int pid)
 	tell(d, "process", !err, "ljx ps lists what runs here", "%d %s", pid,
 	     err ? strerror(-err) : info.cmdline);
 	if (!err) {
+		resolve_fetch(r, d->o->quiet ? NULL : say, NULL);
 		err = resolve_attach(r, pid, &vms, &has_code, &ev);
+		if (!err)
+			capture_ask_symbols(r, vms);
 		tell(d, "memory", !err, "run ljx as root, or with CAP_SYS_PTRACE", "%s",
 		     err ? strerror(-err) : "readable");
 	}
@@ -177,8 +234,8 @@ static void check_target(struct doctor *d, int pid)
 	if (maps && !has_code)
 		tell(d, "LuaJIT", 0, "this is not a LuaJIT process; ljx ps lists those",
 		     "not in any of its %zu mappings", maps->n);
-	for (i = 0; vms && i < vms->n && i < 16; i++)
-		check_vm(d, pid, &vms->vm[i]);
+	if (vms)
+		check_vms(d, pid, vms);
 	if (vms && has_code && !vms->n)
 		tell(d, "VM", 0,
 		     vms->refused ? "please report this with the output of --json"

@@ -90,14 +90,13 @@ static int loop(struct live *l, struct jit_tap *t, struct rec_writer *w)
 {
 	double now, end = l->o->duration, flushed = 0, ticked = 0;
 	int more = 1, err = 0;
-	char told[256] = "";
 
 	while (more > 0 && !stop_requested && !err && !t->done) {
 		now = live_seconds(l);
 		if (end > 0 && now >= end)
 			break;
 		more = live_poll(l, 50);
-		live_tell_probes(l, told);
+		t->not_watched = capture_stats(l->capture)->vms_unwatched;
 		if (fflush(stdout)) /* a reader that had enough, like head */
 			t->done = 1;
 		if (t->tick && now - ticked >= l->o->refresh) {

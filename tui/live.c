@@ -21,6 +21,17 @@ static int sink(void *ctx, const struct ev_hdr *h)
 	return err;
 }
 
+/* What capture says: the same line of many processes once. */
+static void say(void *ctx, const char *text)
+{
+	struct live *l = ctx;
+
+	if (l->o->quiet || !strcmp(l->said, text))
+		return;
+	snprintf(l->said, sizeof(l->said), "%s", text);
+	fprintf(stderr, "ljx: %s\n", printable(text));
+}
+
 static int emit_meta(struct live *l)
 {
 	const struct options *o = l->o;
@@ -69,6 +80,8 @@ static int add_targets(struct live *l, struct why *why)
 		}
 		if (!first.code)
 			first = w;
+		if (!t->must && l->tap && w.code != WHY_UNSUPPORTED)
+			say(l, w.text);
 		if (t->must)
 			break;
 		if (w.code == WHY_UNSUPPORTED)
@@ -91,7 +104,10 @@ int live_start(struct live *l, const struct options *o, unsigned int what,
 				  .nothing = o->nothing,
 				  .no_samples = !(what & LIVE_SAMPLES),
 				  .code = writer || what & LIVE_CODE,
-				  .traces = what & LIVE_TRACES ? o->probe : CAPTURE_TRACES_OFF};
+				  .say = say,
+				  .say_ctx = l,
+				  .traces = what & LIVE_TRACES ? o->probe : CAPTURE_TRACES_OFF,
+				  .need_traces = tap != NULL};
 	struct prof_opts po = {.lines = o->lines, .per_process = o->per_process};
 	struct why why = {.code = 0};
 	const struct capture_stats *s;
@@ -142,20 +158,13 @@ int live_poll(struct live *l, int ms)
 	return s->targets + s->watched > 0;
 }
 
-void live_tell_probes(const struct live *l, char told[256])
-{
-	const char *now = capture_stats(l->capture)->probes;
-
-	if (l->o->quiet || !now || !strcmp(told, now))
-		return;
-	snprintf(told, 256, "%s", now);
-	fprintf(stderr, "ljx: %s\n", printable(now));
-}
-
 void live_tell_losses(const struct live *l)
 {
 	const struct capture_stats *s = capture_stats(l->capture);
 
+	if (s->vms_unwatched && !l->o->quiet)
+		fprintf(stderr, "ljx: %llu VMs were not watched: what they compile is not known\n",
+			(unsigned long long)s->vms_unwatched);
 	if (s->lost_traces)
 		fprintf(stderr, "ljx: lost %llu of %llu trace events: the ring buffer was full\n",
 			(unsigned long long)s->lost_traces, (unsigned long long)s->traces);

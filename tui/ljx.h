@@ -146,7 +146,8 @@ struct jit_tap {
 	const char *file; /* the recording, or NULL: live */
 	uint32_t pid;	  /* only this process; 0: all */
 	unsigned int shown;
-	uint64_t now; /* time of the last record */
+	uint64_t now;	      /* time of the last record */
+	uint64_t not_watched; /* VMs; set by the end of a live run */
 };
 
 /* file: an operand that is a recording, or NULL. 0, or an exit code, printed. */
@@ -178,6 +179,7 @@ struct live {
 	struct rec_writer *writer; /* NULL: nothing is recorded */
 	struct jit_tap *tap;	   /* NULL: none */
 	uint64_t start;		   /* ns */
+	char said[1024];	   /* what capture said last */
 };
 
 #define LIVE_SAMPLES 1u
@@ -191,8 +193,7 @@ struct live {
 int live_start(struct live *l, const struct options *o, unsigned int what,
 	       struct rec_writer *writer, struct jit_tap *tap);
 
-/* Says on stderr which probes the target got, once each; told: what was said last. */
-void live_tell_probes(const struct live *l, char told[256]);
+/* Says on stderr what is missing at the end. */
 void live_tell_losses(const struct live *l);
 
 /* Samples for up to ms. 1: go on; 0: no target is left; < 0: -errno. */

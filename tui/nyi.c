@@ -390,22 +390,22 @@ static json_t *json_cpu(const struct jt_costs *c)
 	return j;
 }
 
-static void print_json_list(const struct options *o, struct jt *jt, const struct list *l,
-			    uint64_t now)
+static void print_json_list(const struct jit_tap *t, const struct list *l)
 {
-	const struct jt_stats *s = jt_stats(jt);
+	const struct jt_stats *s = jt_stats(t->jt);
 	json_t *list = json_array(), *j;
 	size_t i;
 
 	for (i = 0; i < l->n; i++)
-		json_array_append_new(list, json_row(o, jt, &l->row[i]));
-	j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "schema",
+		json_array_append_new(list, json_row(t->o, t->jt, &l->row[i]));
+	j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "schema",
 		      "ljx.nyi/1", "aborts", (json_int_t)s->aborts, "stops", (json_int_t)s->stops,
 		      "stitches", (json_int_t)s->stitches, "returns", (json_int_t)s->returns,
 		      "flushes", (json_int_t)s->flushes, "undefined", (json_int_t)s->undefined,
 		      "missed", (json_int_t)s->missed, "dropped_sites",
-		      (json_int_t)s->dropped_sites, "hidden", (json_int_t)l->harmless, "cheap",
-		      (json_int_t)l->cheap, "cpu", json_cpu(jt_costs(jt, now)), "sites", list);
+		      (json_int_t)s->dropped_sites, "vms_not_watched", (json_int_t)t->not_watched,
+		      "hidden", (json_int_t)l->harmless, "cheap", (json_int_t)l->cheap, "cpu",
+		      json_cpu(jt_costs(t->jt, t->now)), "sites", list);
 	if (!j)
 		return;
 	json_dumpf(j, stdout, JSON_INDENT(1));
@@ -442,7 +442,7 @@ static int print_now(struct jit_tap *t, const char *location)
 	if (err)
 		return err;
 	if (t->o->json)
-		print_json_list(t->o, t->jt, &l, t->now);
+		print_json_list(t, &l);
 	else
 		print_list(t->o, t->jt, location, &l, t->now);
 	free(l.row);

@@ -101,7 +101,6 @@ static int sample(struct live *l, const struct outputs *os, struct why *why)
 	/* Without a terminal a line a second is enough for a short run, and too much for a long
 	 * one. */
 	double every = tty ? 0.25 : end > 0 && end <= 60 ? 1 : 10;
-	char told[256] = "";
 
 	while (more > 0 && !stop_requested && !err) {
 		now = live_seconds(l);
@@ -109,7 +108,6 @@ static int sample(struct live *l, const struct outputs *os, struct why *why)
 			break;
 		more =
 		    live_poll(l, end > 0 && end - now < 0.05 ? (int)((end - now) * 1000) + 1 : 50);
-		live_tell_probes(l, told);
 		now = live_seconds(l);
 		if (now - shown >= every) {
 			progress(l, tty, 0);

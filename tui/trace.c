@@ -150,6 +150,9 @@ int verb_trace(const struct options *o)
 		return code;
 	t.event = event;
 	code = jit_run(&t);
+	if (o->json && t.not_watched)
+		printf("{\"schema\":\"ljx.trace/1\",\"type\":\"not_watched\",\"vms\":%llu}\n",
+		       (unsigned long long)t.not_watched);
 	jit_tap_release(&t);
 	return code;
 }
