@@ -67,6 +67,7 @@ struct jt_loc {
 	const char *file;	     /* LUA: path, name, [string "..."], [builtin:name]; else "" */
 	const char *name; /* LUA: what it is called by, "" if not known; FUNCTION: its name */
 	const void *key;  /* LUA: the same for the same function; else NULL */
+	uint32_t content; /* LUA: the function's, as ev_func has it */
 };
 
 /* "file:line", or the function's name; as snprintf. */
@@ -165,6 +166,9 @@ struct jt_trace {
 	uint8_t at_return; /* a root trace that starts at a return: down-recursion */
 	uint64_t mcode, time;
 	struct jt_share samples;
+	/* ROOT: the bytecode it was made from: positions of its loop, or of all the function. Of
+	 * others that of their root; last < first: not known. */
+	uint32_t first, last;
 	struct jt_loc start;
 	struct jt_loc end; /* where it stopped: a function, or a place in one */
 };

@@ -111,6 +111,7 @@ void jt_kept_loc(const struct jt_kept *k, struct jt_loc *out)
 	out->file = i->file;
 	out->name = i->name ? i->name : "";
 	out->key = i;
+	out->content = i->k.content;
 }
 
 void jt_place_loc(const struct jt_place *p, struct jt_loc *out)

@@ -99,6 +99,8 @@ static void fill(const struct jt *jt, const struct jt_vm *vm, struct jt_live *t,
 	out->vm = vm->number;
 	out->comm = p ? p->comm : "";
 	out->samples = jt_sum_share(&t->sum, jt->sample_time);
+	out->first = t->region ? t->region->key.first : 1;
+	out->last = t->region ? t->region->key.last : 0;
 	jt_kept_loc(&t->start, &out->start);
 	jt_kept_loc(&t->end, &out->end);
 }

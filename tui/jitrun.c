@@ -42,6 +42,8 @@ int jit_tap_record(struct jit_tap *t, const struct ev_hdr *h)
 {
 	int err = jt_add(t->jt, h);
 
+	if (!err && t->record)
+		err = t->record(t, h);
 	if (h->time > t->now)
 		t->now = h->time;
 	if (!err && h->kind == EV_TRACE && t->event && !t->done && (!t->pid || t->pid == h->pid))
@@ -119,6 +121,8 @@ static int loop(struct live *l, struct jit_tap *t, struct rec_writer *w)
 
 static int from_live(const struct options *o, struct jit_tap *t)
 {
+	unsigned int what =
+	    LIVE_TRACES | (t->samples ? LIVE_SAMPLES : 0) | (t->code ? LIVE_CODE : 0);
 	struct output out = {.fd = -1};
 	struct rec_writer *w = NULL;
 	struct why why = {.code = 0};
@@ -130,7 +134,7 @@ static int from_live(const struct options *o, struct jit_tap *t)
 		return complain(o, &why);
 	}
 	stop_on_signals();
-	code = live_start(&l, o, LIVE_TRACES | (t->samples ? LIVE_SAMPLES : 0), w, t);
+	code = live_start(&l, o, what, w, t);
 	if (code) {
 		rec_writer_free(w);
 		output_abort(&out);

@@ -42,6 +42,7 @@ struct options {
 	int batch, lines, per_process, per_thread, json, quiet, nothing, stacks, check, watch;
 	double min_cost; /* percent */
 	int list; /* bc -l */
+	int bytecode, no_source; /* annotate */
 	const char *jv;	   /* --jv: "", "name" or "number"; NULL: not given */
 	unsigned int only; /* trace: bits 1 << EV_TRACE_* */
 	enum capture_traces probe;
@@ -56,7 +57,7 @@ int options_parse(struct options *o, int argc, char *const *argv, const char *ve
 /* A verb: returns the exit code. */
 typedef int verb_fn(const struct options *o);
 verb_fn verb_record, verb_report, verb_top, verb_ps, verb_bt, verb_doctor, verb_version;
-verb_fn verb_trace, verb_traces, verb_nyi;
+verb_fn verb_trace, verb_traces, verb_nyi, verb_annotate;
 verb_fn verb_bc, verb_ff, verb_err, verb_ir, verb_explain;
 
 /* Set by SIGINT, SIGTERM and SIGHUP: 1 stop and write; 2 and more: quit now. */
@@ -140,9 +141,12 @@ struct jit_tap {
 	struct jt *jt;						     /* gets every record */
 	void (*event)(struct jit_tap *t, const struct ev_trace *ev); /* and then this; or NULL */
 	void (*tick)(struct jit_tap *t); /* live: each o->refresh seconds; or NULL */
+	int (*record)(struct jit_tap *t, const struct ev_hdr *h);    /* gets them all too; or NULL */
+	void *ctx;						     /* of the hooks' owner */
 	int done; /* set by event: it wants no more */
 	const struct options *o;
 	int samples;	  /* CPU samples are wanted too */
+	int code;	  /* and the bytecode that they show */
 	const char *file; /* the recording, or NULL: live */
 	uint32_t pid;	  /* only this process; 0: all */
 	unsigned int shown;

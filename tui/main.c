@@ -141,6 +141,19 @@ static const struct verb verbs[] = {
 		 "  -o FILE.ljx      record, too\n"
 		 "  --json           all of it as JSON\n" JIT_HELP,
      "  ljx traces -p 4242 -d 10\n  ljx traces 17 run.ljx\n"},
+    {"annotate", verb_annotate, "pgncrdToqjBSQ",
+     "ljx annotate LOCATION [TARGET] [-d TIME]\n       ljx annotate LOCATION FILE.ljx",
+     "source and bytecode with shares, aborts and traces",
+     TARGET_HELP "LOCATION: FILE, FILE:LINE (the function there), FILE:A-B or func:NAME\n"
+		 "Options:\n"
+		 "  --bytecode       under every line, not only under those that matter\n"
+		 "  --no-source      bytecode only\n"
+		 "  -o FILE.ljx      record, too\n"
+		 "  --json           all of it as JSON\n"
+		 "  --probe KIND     auto, uprobe or watch (auto)\n"
+		 "  -q               no messages\n" SAMPLE_HELP,
+     "  ljx annotate func:decode -p 4242 -d 10\n"
+     "  ljx annotate json.lua:61 run.ljx --bytecode\n"},
     {"bt", verb_bt, "pgnj", "ljx bt [TARGET]", "print every VM's and coroutine's Lua stack once",
      TARGET_HELP, "  ljx bt -p 4242\n"},
     {"ps", verb_ps, "j", "ljx ps [--json]", "list the LuaJIT processes", "", "  ljx ps\n"},

@@ -38,6 +38,8 @@ static const struct option longs[] = {
     {"min-cost", required_argument, NULL, 'M'},
     {"watch", no_argument, NULL, 'W'},
     {"list", no_argument, NULL, 'l'},
+    {"bytecode", no_argument, NULL, 'B'},
+    {"no-source", no_argument, NULL, 'S'},
     {"nothing", no_argument, NULL, 'Z'}, /* for benchmarks: the events alone */
     {NULL, 0, NULL, 0},
 };
@@ -222,6 +224,8 @@ static int set_flag(struct options *o, int c)
 		    : c == 'C' ? &o->check
 		    : c == 'W' ? &o->watch
 		    : c == 'l' ? &o->list
+		    : c == 'B' ? &o->bytecode
+		    : c == 'S' ? &o->no_source
 		    : c == 'Z' ? &o->nothing
 			       : NULL;
 
