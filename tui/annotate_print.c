@@ -171,8 +171,7 @@ static void print_json_model(const struct annotate *a, const struct annotate_cho
 static void none_found(const struct options *o, const struct annotate_input *in, struct why *why)
 {
 	const struct lines_func *f;
-	const char *last = "";
-	size_t n, i, shown = 0;
+	size_t n, i, k, shown = 0;
 
 	f = lines_funcs(in->lines, &n);
 	why_set(why, WHY_EMPTY, -ENOENT, "no function of the samples matches '%s'",
@@ -180,9 +179,10 @@ static void none_found(const struct options *o, const struct annotate_input *in,
 	for (i = 0; f && i < n && shown < FILES_SHOWN; i++) {
 		const char *file = prof_frame(in->prof, f[i].frame)->file;
 
-		if (!f[i].total || !strcmp(file, last))
+		for (k = 0; k < i && (!f[k].total || strcmp(f[k].chunk, f[i].chunk) != 0); k++)
+			;
+		if (!f[i].total || k < i)
 			continue;
-		last = file;
 		why_hint(why, "%s%s",
 			 shown++ ? "              " : "There were in: ", printable(file));
 	}
