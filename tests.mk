@@ -41,7 +41,7 @@ bench: deps-test
 UNIT_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/fuzz/*.c)))
 HOST_PROGS := $(B)/tests/c/host $(B)/tests/c/host-static $(B)/tests/c/vms $(B)/tests/c/gap \
-	$(B)/tests/c/states
+	$(B)/tests/c/states $(B)/tests/c/registers
 
 unit-programs: $(UNIT_PROGS)
 fuzz-programs: $(FUZZ_PROGS)

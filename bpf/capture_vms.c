@@ -110,8 +110,6 @@ static int update_probes(struct capture *c, struct follow *f, const struct vm_li
 	free(layout);
 	if (probes_unwatched(f->probes) > f->unwatched)
 		f->unwatched = probes_unwatched(f->probes);
-	if (c->opts.say && *c->probe_text && (!err || c->running || !c->opts.need_traces))
-		c->opts.say(c->opts.say_ctx, c->probe_text);
 	return err;
 }
 
@@ -178,6 +176,9 @@ int capture_install(struct capture *c, struct follow *f, const struct vm_list *v
 		return err;
 	f->probe_err = update_probes(c, f, vms);
 	scan_new(c, f, vms);
+	/* Last: who waits for it, to start something, must not be met in the scan. */
+	if (c->opts.say && *c->probe_text && (!f->probe_err || c->running || !c->opts.need_traces))
+		c->opts.say(c->opts.say_ctx, c->probe_text);
 	return 0;
 }
 
@@ -199,6 +200,9 @@ void capture_meet_vm(struct capture *c, struct follow *f, uint64_t g)
 	err = resolve_add_vm(c->resolve, f->pid, g, &vms);
 	if (!err) {
 		c->stats.vms++;
+		/* Its past is in the events that follow: a scan would tell of it twice. */
+		f->scanned = vms->vm[vms->n - 1].number;
+		c->err = jitscan_new(c->resolve, f->pid, &vms->vm[vms->n - 1]);
 		capture_install(c, f, vms);
 	} else if (err < 0 && err != -EEXIST) {
 		f->no_vm = g;

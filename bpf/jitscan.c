@@ -256,3 +256,10 @@ int jitscan(struct resolve *r, int pid, const struct vm *vm)
 	free(s);
 	return err;
 }
+
+int jitscan_new(struct resolve *r, int pid, const struct vm *vm)
+{
+	struct scan s = {.r = r, .pid = pid, .vm = vm, .l = &vm->row->l};
+
+	return emit_jit(&s, 0, 0);
+}

@@ -15,4 +15,7 @@
 /* Emits a JIT record, then TRACE (LIVE) and SPOT records of vm through r. 0 or -errno. */
 int jitscan(struct resolve *r, int pid, const struct vm *vm);
 
+/* The JIT record alone: of a VM that is new, whose past is all in the stream of events. */
+int jitscan_new(struct resolve *r, int pid, const struct vm *vm);
+
 #endif

@@ -1,57 +1,19 @@
 // SPDX-License-Identifier: MIT
-#include "bpf/probes.h"
-
-#include "bpf/mem.h"
-#include "bpf/sampler.h"
+#include "bpf/probes_int.h"
 
 #include <asm/ptrace.h>
 #include <errno.h>
-#include <linux/hw_breakpoint.h>
-#include <linux/perf_event.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-
-/* Threads that start while watchpoints are set: so often it is begun again. */
-#define WATCH_TRIES 5
 
 const enum finder_id probe_func[PROBE_FUNCS] = {FINDER_DISPATCH_UPDATE, FINDER_TRACE_ERR,
 						FINDER_TRACE_FLUSHALL};
 
-/* The probes of one LuaJIT in the process (uprobes), or of one VM (watchpoints). */
-struct probe_set {
-	uint64_t key;	/* where the module lies, or the VM's global_State */
-	uint64_t J;	/* of that VM */
-	ev_u64 addr[2]; /* what is watched */
-	struct bpf_link **link;
-	size_t n;
-	int seen;
-};
-
-struct probes {
-	struct probe_programs prog;
-	int pid;
-	enum probe_kind asked, kind; /* kind: taken; PROBE_AUTO: none yet */
-	struct probe_set *set;
-	size_t nsets, unwatched;
-};
-
-struct update {
-	struct probes *p;
-	const struct proc_maps *maps;
-	const struct vm_list *vms;
-	const uint32_t *layout;
-	char *text;
-	size_t size;
-};
-
-__attribute__((format(printf, 2, 3))) static void say(const struct update *u, const char *fmt, ...)
+void probes_say(const struct update *u, const char *fmt, ...)
 {
 	size_t n = strlen(u->text);
 	va_list ap;
@@ -61,7 +23,7 @@ __attribute__((format(printf, 2, 3))) static void say(const struct update *u, co
 	va_end(ap);
 }
 
-static int keep(struct probe_set *s, struct bpf_link *link)
+int probes_keep(struct probe_set *s, struct bpf_link *link)
 {
 	struct bpf_link **bigger;
 
@@ -77,7 +39,7 @@ static int keep(struct probe_set *s, struct bpf_link *link)
 	return 0;
 }
 
-static void drop_links(struct probe_set *s)
+void probes_drop_links(struct probe_set *s)
 {
 	while (s->n)
 		bpf_link__destroy(s->link[--s->n]);
@@ -85,36 +47,16 @@ static void drop_links(struct probe_set *s)
 	s->link = NULL;
 }
 
-static void forget_recorder(struct probes *p, uint64_t J)
-{
-	struct smp_recorder_key key = {.J = J, .tgid = (ev_u32)p->pid};
-
-	bpf_map_delete_elem(p->prog.recorders, &key);
-}
-
-static void unwatch(struct probes *p, struct probe_set *s)
-{
-	struct smp_watch_key key = {.tgid = (ev_u32)p->pid};
-	int i;
-
-	for (i = 0; i < 2 && s->J; i++) {
-		key.addr = s->addr[i];
-		bpf_map_delete_elem(p->prog.watched, &key);
-	}
-}
-
 static void drop_set(struct probes *p, size_t i)
 {
 	struct probe_set *s = &p->set[i];
 
-	drop_links(s);
-	unwatch(p, s);
-	if (s->J)
-		forget_recorder(p, s->J);
+	probes_drop_links(s);
+	probes_unwatch(p, s);
 	*s = p->set[--p->nsets];
 }
 
-static int add_set(struct probes *p, const struct probe_set *s)
+int probes_add_set(struct probes *p, const struct probe_set *s)
 {
 	struct probe_set *bigger = realloc(p->set, (p->nsets + 1) * sizeof(*bigger));
 
@@ -125,7 +67,7 @@ static int add_set(struct probes *p, const struct probe_set *s)
 	return 0;
 }
 
-static struct probe_set *find_set(const struct probes *p, uint64_t key)
+struct probe_set *probes_find_set(const struct probes *p, uint64_t key)
 {
 	size_t i;
 
@@ -207,11 +149,11 @@ static int uprobe(const struct update *u, struct probe_set *s, struct bpf_progra
 	/* The very file that is mapped, whatever its name leads to by now. */
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid,
 		 (unsigned long long)m->start, (unsigned long long)m->end);
-	err = keep(s, bpf_program__attach_uprobe_opts(prog, pid, path, off, &opts));
+	err = probes_keep(s, bpf_program__attach_uprobe_opts(prog, pid, path, off, &opts));
 	if (err != -EPERM && err != -EACCES)
 		return err;
 	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, vm->module->path);
-	return keep(s, bpf_program__attach_uprobe_opts(prog, pid, path, off, &opts));
+	return probes_keep(s, bpf_program__attach_uprobe_opts(prog, pid, path, off, &opts));
 }
 
 /* All that uprobes need. text gets why not. 0 or -errno. */
@@ -250,7 +192,7 @@ static void say_found(const struct update *u, const struct vm *vm, const struct 
 
 	for (i = 0; i < PROBE_FUNCS; i++) {
 		finder_where(vm->module->elf, &f->func[probe_func[i]], where, sizeof(where));
-		say(u, "%s%s %s", i ? ", " : "", finder_name(probe_func[i]), where);
+		probes_say(u, "%s%s %s", i ? ", " : "", finder_name(probe_func[i]), where);
 	}
 }
 
@@ -269,23 +211,23 @@ static int uprobe_module(const struct update *u, const struct vm *vm, uint32_t l
 		return -ENOMEM;
 	err = find_functions(vm, f, &missing);
 	if (err == -EOPNOTSUPP)
-		say(u, "no uprobes: built without the JIT compiler; ");
+		probes_say(u, "no uprobes: built without the JIT compiler; ");
 	else if (err)
-		say(u, "no uprobes: %s is not found; ", missing ? missing : "the VM's code");
+		probes_say(u, "no uprobes: %s is not found; ", missing ? missing : "the VM's code");
 	for (i = 0; !err && i < PROBE_FUNCS; i++) {
 		err = uprobe(u, &s, at[i], vm, layout, &f->func[probe_func[i]]);
 		if (err)
-			say(u, "no uprobes: %s refused: %s; ", finder_name(probe_func[i]),
-			    strerror(-err));
+			probes_say(u, "no uprobes: %s refused: %s; ", finder_name(probe_func[i]),
+				   strerror(-err));
 	}
 	if (!err)
-		err = add_set(u->p, &s);
+		err = probes_add_set(u->p, &s);
 	if (err) {
-		drop_links(&s);
+		probes_drop_links(&s);
 	} else {
-		say(u, "uprobes: ");
+		probes_say(u, "uprobes: ");
 		say_found(u, vm, f);
-		say(u, "; ");
+		probes_say(u, "; ");
 	}
 	free(f);
 	return err;
@@ -300,157 +242,11 @@ static int uprobes(const struct update *u)
 	for (i = 0; i < u->vms->n; i++) {
 		for (j = 0; j < i && u->vms->vm[j].bias != u->vms->vm[i].bias; j++)
 			;
-		if (j < i || find_set(u->p, u->vms->vm[i].bias))
+		if (j < i || probes_find_set(u->p, u->vms->vm[i].bias))
 			continue;
 		ret = uprobe_module(u, &u->vms->vm[i], u->layout[i]);
 		err = err ? err : ret;
 	}
-	return err;
-}
-
-/* A watchpoint in one thread and those that it will start, but not in other processes. */
-static int watch_thread(struct probes *p, struct probe_set *s, int tid, uint64_t addr)
-{
-	struct perf_event_attr attr = {.size = sizeof(attr),
-				       .type = PERF_TYPE_BREAKPOINT,
-				       .bp_type = HW_BREAKPOINT_W,
-				       .bp_addr = addr,
-				       .bp_len = HW_BREAKPOINT_LEN_4,
-				       .sample_period = 1,
-				       .exclude_kernel = 1,
-				       .exclude_hv = 1,
-				       .inherit = 1,
-				       .inherit_thread = 1};
-	int fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	err = keep(s, bpf_program__attach_perf_event(p->prog.watch, fd));
-	if (err)
-		close(fd);
-	return err;
-}
-
-/* Are all of a's threads in b? */
-static int same_threads(const int *a, size_t na, const int *b, size_t nb)
-{
-	size_t i, j = 0;
-
-	for (i = 0; i < na; i++) {
-		while (j < nb && b[j] < a[i])
-			j++;
-		if (j == nb || b[j] != a[i])
-			return 0;
-	}
-	return 1;
-}
-
-/* In all threads. 1: others have started meanwhile, of which it is not known who started them. */
-static int watch_threads(struct probes *p, struct probe_set *s)
-{
-	size_t n, after, i;
-	int *tid = proc_threads(p->pid, &n), *now, err = tid ? 0 : -ESRCH;
-
-	for (i = 0; i < 2 * n && !err; i++) {
-		err = watch_thread(p, s, tid[i / 2], s->addr[i % 2]);
-		if (err == -ESRCH) /* this one has just ended */
-			err = 0;
-	}
-	now = err ? NULL : proc_threads(p->pid, &after);
-	if (now)
-		err = !same_threads(now, after, tid, n);
-	free(now);
-	free(tid);
-	return err;
-}
-
-static int watch_vm(const struct update *u, const struct vm *vm, uint32_t layout)
-{
-	const struct layout *l = &vm->row->l;
-	struct probes *p = u->p;
-	struct probe_set s = {.key = vm->g, .J = vm_main(vm) + l->GG_J};
-	struct smp_watch_key key = {.tgid = (ev_u32)p->pid};
-	int err = 0, i, tries;
-
-	s.addr[0] = s.J + l->J_state;
-	s.addr[1] = s.J + l->J_freetrace;
-	forget_recorder(p, s.J);
-	for (i = 0; i < 2 && !err; i++) {
-		ev_u32 what = layout | (ev_u32)i << 8;
-
-		key.addr = s.addr[i];
-		err = bpf_map_update_elem(p->prog.watched, &key, &what, BPF_ANY);
-	}
-	for (tries = 0; !err && tries < WATCH_TRIES; tries++) {
-		drop_links(&s);
-		err = watch_threads(p, &s);
-		if (err <= 0)
-			break;
-		err = 0;
-	}
-	if (!err)
-		err = add_set(p, &s);
-	if (err) {
-		drop_links(&s);
-		unwatch(p, &s);
-	}
-	return err;
-}
-
-/* How much a VM has to tell: with the JIT compiler on, by the number its next trace gets. */
-static uint32_t activity(int pid, const struct vm *vm)
-{
-	const struct layout *l = &vm->row->l;
-	uint32_t next;
-
-	if (vm_jit_on(pid, vm) != 1 ||
-	    mem_read(pid, vm_main(vm) + l->GG_J + l->J_freetrace, &next, sizeof(next)))
-		return 0;
-	return next < UINT32_MAX ? next + 1 : next;
-}
-
-/* The one without watchpoints that is most active; of equals the first found. */
-static size_t next_vm(const struct update *u)
-{
-	size_t i, best = u->vms->n;
-	uint32_t most = 0, a;
-
-	for (i = 0; i < u->vms->n; i++) {
-		if (find_set(u->p, u->vms->vm[i].g))
-			continue;
-		a = activity(u->p->pid, &u->vms->vm[i]);
-		if (best == u->vms->n || a > most) {
-			best = i;
-			most = a;
-		}
-	}
-	return best;
-}
-
-static int watches(const struct update *u)
-{
-	int err = 0, more = 0;
-	size_t i;
-
-	/* One text for all processes that are alike: numbers, but no pid. */
-	while (!err && u->p->nsets < PROBE_WATCH_VMS) {
-		i = next_vm(u);
-		if (i == u->vms->n)
-			break;
-		err = watch_vm(u, &u->vms->vm[i], u->layout[i]);
-		if (!err)
-			say(u, "%s VM %u", more++ ? "," : "watchpoints on", u->vms->vm[i].number);
-	}
-	if (more)
-		say(u, "; ");
-	if (err == -ENOSPC || err == -EBUSY)
-		say(u,
-		    "no %swatchpoints: a thread's debug registers are taken, by a debugger or "
-		    "another tracer; ",
-		    u->p->nsets ? "more " : "");
-	else if (err)
-		say(u, "no %swatchpoints: %s; ", u->p->nsets ? "more " : "", strerror(-err));
 	return err;
 }
 
@@ -475,17 +271,18 @@ static void say_unwatched(const struct update *u)
 	size_t i, n = 0, shown = 0;
 
 	for (i = 0; i < u->vms->n; i++)
-		n += !find_set(u->p, u->vms->vm[i].g) && !find_set(u->p, u->vms->vm[i].bias);
+		n += !probes_find_set(u->p, u->vms->vm[i].g) &&
+		     !probes_find_set(u->p, u->vms->vm[i].bias);
 	if (n && n != u->p->unwatched) {
-		say(u, "%zu of %zu VMs of pid %d not watched:", n, u->vms->n, u->p->pid);
+		probes_say(u, "%zu of %zu VMs of pid %d not watched:", n, u->vms->n, u->p->pid);
 		for (i = 0; i < u->vms->n && shown < 8; i++) {
 			const struct vm *vm = &u->vms->vm[i];
 
-			if (find_set(u->p, vm->g) || find_set(u->p, vm->bias))
+			if (probes_find_set(u->p, vm->g) || probes_find_set(u->p, vm->bias))
 				continue;
-			say(u, "%s VM %u", shown++ ? "," : "", vm->number);
+			probes_say(u, "%s VM %u", shown++ ? "," : "", vm->number);
 		}
-		say(u, "%s; ", shown < n ? ", ..." : "");
+		probes_say(u, "%s; ", shown < n ? ", ..." : "");
 	}
 	u->p->unwatched = n;
 }
@@ -512,7 +309,7 @@ int probes_update(struct probes *p, const struct proc_maps *maps, const struct v
 				drop_set(p, p->nsets - 1);
 	}
 	if (err && want != PROBE_UPROBE) {
-		err = watches(&u);
+		err = probes_watch(&u);
 		if (p->nsets)
 			p->kind = PROBE_WATCH;
 	}
