@@ -130,15 +130,28 @@ static int add_vm(struct prof *p, const struct ev_vm *ev)
 	id = pool_add(&p->vmids, &key, sizeof(key));
 	if (!id)
 		return -ENOMEM;
+	if (ev->number && map_set(&p->vm_numbers, id, ev->number))
+		return -ENOMEM;
 	return map_set(&p->vms, id, ev->build == UINT32_MAX ? 1 : ev->build + 1);
+}
+
+static uint32_t vmid(const struct prof *p, const struct proc *proc, uint64_t g)
+{
+	struct vm_key key = {g, proc->pub.pid, proc->generation};
+
+	return pool_find(&p->vmids, &key, sizeof(key));
 }
 
 uint32_t defs_build(const struct prof *p, const struct proc *proc, uint64_t g)
 {
-	struct vm_key key = {g, proc->pub.pid, proc->generation};
-	uint32_t val = map_get(&p->vms, pool_find(&p->vmids, &key, sizeof(key)));
+	uint32_t val = map_get(&p->vms, vmid(p, proc, g));
 
 	return val ? val - 1 : 0;
+}
+
+uint32_t defs_vm(const struct prof *p, const struct proc *proc, uint64_t g)
+{
+	return map_get(&p->vm_numbers, vmid(p, proc, g));
 }
 
 static int add_func(struct prof *p, const struct ev_func *ev)
@@ -300,5 +313,6 @@ void defs_release(struct prof *p)
 	map_release(&p->ffs);
 	map_release(&p->builds);
 	map_release(&p->vms);
+	map_release(&p->vm_numbers);
 	map_release(&p->builds_seen);
 }

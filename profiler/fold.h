@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the parts of the fold share; not for other folders. prof.c adds samples to the tree, defs.c
- * remembers definitions, frames.c numbers frames by identity and labels them, rows.c reads the
- * tree.
+ * remembers definitions, frames.c numbers frames by identity and labels them, samples.c keeps what
+ * the tree does not, rows.c reads the tree.
  */
 #ifndef PROFILER_FOLD_H
 #define PROFILER_FOLD_H
@@ -76,6 +76,24 @@ struct node {
 	uint32_t leaf; /* NODE_LEAF or 0 */
 };
 
+/* What PROF_KEEP_* asks for. */
+struct samples {
+	struct pool labels;  /* struct prof_labels; number - 1 is theirs */
+	struct map piles_at; /* stack, labels -> index of piles + 1 */
+	struct prof_pile *piles;
+	uint32_t npiles, piles_cap;
+	struct prof_tick *ticks;
+	uint32_t nticks, ticks_cap;
+	uint32_t limit;		/* of ticks, before they are taken together */
+	uint64_t width;		/* ns that are one, by now */
+	int unsorted;		/* a tick is earlier than the one before it */
+	struct map thread_now;	/* pid, tid -> index of threads + 1 */
+	struct pool thread_ids; /* (pid, tid, vm) */
+	struct map threads_at;	/* number of thread_ids -> index of threads + 1 */
+	struct prof_thread *threads;
+	uint32_t nthreads, threads_cap;
+};
+
 #define NODES_LOG2 12u
 #define NODES_BLOCK (1u << NODES_LOG2)
 
@@ -106,15 +124,18 @@ struct prof {
 	uint32_t nprocs, procs_cap;
 	struct prof_process *processes; /* for prof_processes() */
 
-	struct map funcs;   /* proto id -> frame + 1 */
-	struct map names;   /* proto, pc -> strs */
-	struct map ffs;	    /* build, ffid -> frame + 1 */
-	struct map builds;  /* build id -> strs of "version\0build-id" */
-	struct map vms;	    /* number of vmids -> build id + 1 */
-	char *builds_shown; /* for prof_builds(), or NULL */
+	struct map funcs;      /* proto id -> frame + 1 */
+	struct map names;      /* proto, pc -> strs */
+	struct map ffs;	       /* build, ffid -> frame + 1 */
+	struct map builds;     /* build id -> strs of "version\0build-id" */
+	struct map vms;	       /* number of vmids -> build id + 1 */
+	struct map vm_numbers; /* number of vmids -> the VM's number */
+	char *builds_shown;    /* for prof_builds(), or NULL */
 	struct map builds_seen;
 
 	uint32_t undefined; /* frame [undefined] */
+
+	struct samples samples;
 };
 
 /* String idx of a record whose structure has size fixed; "" if there is none. */
@@ -152,6 +173,9 @@ struct sym *defs_sym(const struct proc *proc, uint64_t addr);
 /* The build of a VM, 0 if not known. */
 uint32_t defs_build(const struct prof *p, const struct proc *proc, uint64_t g);
 
+/* The number of a VM within its process, 0 if not known. */
+uint32_t defs_vm(const struct prof *p, const struct proc *proc, uint64_t g);
+
 /* The name by which the instruction at (proto, pc) calls: of strs, 0 if none. */
 uint32_t defs_name(const struct prof *p, uint64_t addr);
 
@@ -184,6 +208,16 @@ int frames_vote(struct prof *p, uint32_t frame, uint32_t name);
 
 /* Counts the votes and makes the labels that depend on them. */
 int frames_finish(struct prof *p);
+
+/* samples.c: 0 or -ENOMEM. */
+
+/* A sample that ended at node of the tree. */
+int samples_add(struct prof *p, const struct proc *proc, const struct ev_sample *s,
+		unsigned int state, uint32_t node);
+
+/* Brings the ticks into order. */
+int samples_finish(struct prof *p);
+void samples_release(struct prof *p);
 
 static inline struct node *node_at(const struct prof *p, uint32_t i)
 {

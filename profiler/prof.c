@@ -45,6 +45,12 @@ static int push_fixed(struct cursor *c, enum prof_kind kind, const char *label)
 	return err ? err : push(c, frame, 0);
 }
 
+static const char *const state_text[EV_STATE_MAX] = {
+#define STATE_TEXT(num, name, text) [num] = text,
+    EV_STATES(STATE_TEXT)
+#undef STATE_TEXT
+};
+
 static int push_process(struct cursor *c)
 {
 	struct proc *proc = c->proc;
@@ -60,6 +66,44 @@ static int push_process(struct cursor *c)
 			return err;
 	}
 	return push(c, proc->frame, 0);
+}
+
+/* What the sample is split by, but for the process. */
+static int push_split(struct cursor *c, enum prof_split by)
+{
+	const struct ev_sample *s = c->s;
+	char label[LABEL_MAX + 1];
+	uint32_t vm;
+
+	switch (by) {
+	case PROF_BY_THREAD:
+		label_format(label, "thread:%" PRIu32, s->h.tid);
+		break;
+	case PROF_BY_VM:
+		vm = defs_vm(c->p, c->proc, s->g);
+		label_format(label, vm ? "VM:%" PRIu32 : "[no VM]", vm);
+		break;
+	case PROF_BY_COROUTINE:
+		label_format(label, s->L ? "coroutine:0x%" PRIx64 : "[no coroutine]", s->L);
+		break;
+	case PROF_BY_STATE:
+		label_format(label, "[%s]", state_text[c->state]);
+		break;
+	default:
+		label_format(label, s->trace ? "trace:%" PRIu32 : "[no trace]", s->trace);
+	}
+	return push_fixed(c, PROF_PROCESS, label);
+}
+
+static int push_splits(struct cursor *c)
+{
+	unsigned int split = c->p->opts.split;
+	int err = split & 1u << PROF_BY_PROCESS ? push_process(c) : 0;
+
+	for (enum prof_split by = PROF_BY_THREAD; by < PROF_BY_MAX && !err; by++)
+		if (split & 1u << by)
+			err = push_split(c, by);
+	return err;
 }
 
 /* The function of frame f, or *out = p->undefined. */
@@ -158,10 +202,10 @@ static int has_functions(const struct cursor *c)
 	return 0;
 }
 
-/* What goes before the stack: the process, and why the stack is not whole. */
+/* What goes before the stack: what it is split by, and why the stack is not whole. */
 static int push_head(struct cursor *c)
 {
-	int err = c->p->opts.per_process ? push_process(c) : 0;
+	int err = push_splits(c);
 
 	/* A whole walk that found nothing: no Lua function is active. With a trace that cannot be.
 	 */
@@ -275,6 +319,15 @@ static void count(struct cursor *c)
 	st->by_why[c->why]++;
 }
 
+static int is_wanted(const struct prof *p, const struct ev_sample *s, unsigned int state)
+{
+	const struct prof_opts *o = &p->opts;
+	uint64_t at = s->h.time > p->stats.start_time ? s->h.time - p->stats.start_time : 0;
+
+	return (!o->pid || o->pid == s->h.pid) && (!o->states || (o->states & 1u << state)) &&
+	       at >= o->from && (!o->to || at < o->to);
+}
+
 static int add_sample(struct prof *p, const struct ev_sample *s)
 {
 	struct cursor c = {.p = p, .s = s, .top = NO_FRAME};
@@ -285,10 +338,10 @@ static int add_sample(struct prof *p, const struct ev_sample *s)
 	if (!c.proc)
 		return -ENOMEM;
 	c.proc->pub.samples++;
-	if (p->opts.pid && p->opts.pid != s->h.pid)
+	c.state = s->state < EV_STATE_MAX ? s->state : EV_STATE_UNKNOWN;
+	if (!is_wanted(p, s, c.state))
 		return 0;
 	c.nframes = s->nframes < room ? s->nframes : (uint32_t)room;
-	c.state = s->state < EV_STATE_MAX ? s->state : EV_STATE_UNKNOWN;
 	c.why = s->why < EV_WHY_MAX ? s->why : EV_WHY_BAD_FRAME;
 	err = push_head(&c);
 	if (!err)
@@ -299,17 +352,25 @@ static int add_sample(struct prof *p, const struct ev_sample *s)
 		err = push_fixed(&c, PROF_KERNEL, "[kernel]");
 	if (!err)
 		count(&c);
-	return err;
+	return err || !p->opts.keep ? err : samples_add(p, c.proc, s, c.state, c.node);
 }
 
 int prof_add(struct prof *p, const struct ev_hdr *h)
 {
 	tree_reopen(p);
+	if (!p->stats.start_time)
+		p->stats.start_time = h->time;
 	switch (h->kind) {
 	case EV_SAMPLE:
 		return add_sample(p, (const struct ev_sample *)h);
 	case EV_LOST:
 		p->stats.lost += ((const struct ev_lost *)h)->samples;
+		return 0;
+	case EV_CLOCK:
+		/* The first pairing of the clocks, carried back to the start. */
+		if (!p->stats.start_realtime)
+			p->stats.start_realtime = ((const struct ev_clock *)h)->realtime -
+						  (h->time - p->stats.start_time);
 		return 0;
 	case EV_META:
 		p->stats.rate = ((const struct ev_meta *)h)->rate;
@@ -331,6 +392,8 @@ int prof_finish(struct prof *p)
 	for (uint32_t i = 0; i < p->nprocs; i++)
 		processes[i] = p->procs[i].pub;
 	err = frames_finish(p);
+	if (!err)
+		err = samples_finish(p);
 	return err ? err : tree_finish(p);
 }
 
@@ -352,13 +415,16 @@ struct prof *prof_new(const struct prof_opts *opts)
 
 int prof_reset(struct prof *p)
 {
-	uint32_t rate = p->stats.rate, root;
+	struct prof_stats old = p->stats;
+	uint32_t root;
 	int err;
 
 	tree_release(p);
+	samples_release(p);
 	map_release(&p->votes_at);
 	p->nvotes = 0;
-	p->stats = (struct prof_stats){.rate = rate};
+	p->stats = (struct prof_stats){
+	    .rate = old.rate, .start_time = old.start_time, .start_realtime = old.start_realtime};
 	for (uint32_t i = 0; i < p->nprocs; i++)
 		p->procs[i].pub.samples = 0;
 	err = frames_fixed(p, PROF_ROOT, "all", &root);
@@ -370,6 +436,7 @@ void prof_free(struct prof *p)
 	if (!p)
 		return;
 	defs_release(p);
+	samples_release(p);
 	pool_release(&p->strs);
 	pool_release(&p->ids);
 	map_release(&p->votes_at);
@@ -383,6 +450,26 @@ void prof_free(struct prof *p)
 const struct prof_node *prof_root(const struct prof *p)
 {
 	return &node_at(p, 0)->pub;
+}
+
+uint32_t prof_stacks(const struct prof *p)
+{
+	return p->nnodes;
+}
+
+const struct prof_node *prof_stack(const struct prof *p, uint32_t stack)
+{
+	return &node_at(p, stack)->pub;
+}
+
+uint32_t prof_parent(const struct prof *p, uint32_t stack)
+{
+	return node_at(p, stack)->parent;
+}
+
+uint32_t prof_frames(const struct prof *p)
+{
+	return p->nframes;
 }
 
 const struct prof_frame *prof_frame(const struct prof *p, uint32_t frame)
@@ -399,6 +486,34 @@ const struct prof_process *prof_processes(const struct prof *p, size_t *n)
 {
 	*n = p->finished ? p->nprocs : 0;
 	return p->processes;
+}
+
+static const uint32_t group_states[PROF_GROUP_MAX] = {
+#define GROUP_STATES(letter, text, states) [PROF_GROUP_##letter] = states,
+    PROF_GROUPS(GROUP_STATES)
+#undef GROUP_STATES
+};
+
+uint32_t prof_states(char letter)
+{
+	static const char letters[] = {
+#define GROUP_LETTER(letter, text, states) #letter[0],
+	    PROF_GROUPS(GROUP_LETTER)
+#undef GROUP_LETTER
+	};
+	const char *at = letter ? memchr(letters, letter, sizeof(letters)) : NULL;
+
+	return at ? group_states[at - letters] : 0;
+}
+
+void prof_groups(const uint64_t by_state[EV_STATE_MAX], uint64_t out[PROF_GROUP_MAX])
+{
+	for (int g = 0; g < PROF_GROUP_MAX; g++) {
+		out[g] = 0;
+		for (int s = 0; s < EV_STATE_MAX; s++)
+			if (group_states[g] & 1u << s)
+				out[g] += by_state[s];
+	}
 }
 
 const char *prof_builds(const struct prof *p)

@@ -29,25 +29,48 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What samples can be split by: a frame at the root, in this order. Name of the option's value. */
+#define PROF_SPLITS(_)                                                                \
+	_(PROCESS, "process")	  /* comm:pid */                                      \
+	_(THREAD, "thread")	  /* thread:tid */                                    \
+	_(VM, "vm")		  /* VM:number, as `bt` counts them */                \
+	_(COROUTINE, "coroutine") /* coroutine:0xADDRESS; addresses are used again */ \
+	_(STATE, "state")	  /* [compiled] and so on */                          \
+	_(TRACE, "trace")	  /* trace:NUMBER, [no trace] */
+
+enum prof_split {
+#define PROF_ENUM(name, text) PROF_BY_##name,
+	PROF_SPLITS(PROF_ENUM)
+#undef PROF_ENUM
+	    PROF_BY_MAX
+};
+
+/* What is remembered besides the tree, for the writers that need it. */
+#define PROF_KEEP_PILES 1u /* prof_piles() */
+#define PROF_KEEP_TICKS 2u /* prof_ticks(), and what KEEP_PILES does */
+
 struct prof_opts {
-	int lines;	 /* a pseudo-frame "file:current-line" above each Lua function */
-	int per_process; /* root frame comm:pid */
-	uint32_t pid;	 /* only this process; 0: all */
+	int lines;	    /* a pseudo-frame "file:current-line" above each Lua function */
+	unsigned int split; /* 1 << PROF_BY_* */
+	unsigned int keep;  /* PROF_KEEP_* */
+	uint32_t pid;	    /* only this process; 0: all */
+	uint32_t states;    /* only these, 1 << EV_STATE_*; 0: all */
+	uint64_t from, to;  /* only [from, to) of the stream, ns from its start; to 0: to its end */
 };
 
 /* How a frame is coloured, and which row kind it is. */
 enum prof_kind {
 	PROF_ROOT,
-	PROF_PROCESS,
+	PROF_PROCESS, /* what samples are split by */
 	PROF_LUA,
-	PROF_LINE,   /* line pseudo-frame */
-	PROF_TRACE,  /* compiled code */
-	PROF_C,	     /* C function, fast function */
-	PROF_VM,     /* interpreter: handlers and the VM's helpers */
+	PROF_LINE,  /* line pseudo-frame */
+	PROF_TRACE, /* compiled code */
+	PROF_C,	    /* C function, fast function */
+	PROF_VM,    /* interpreter: handlers and the VM's helpers */
 	PROF_KERNEL,
 	PROF_GC,
-	PROF_JIT,    /* record, optimise, assemble, exit */
-	PROF_OTHER,  /* [truncated], [no Lua stack: ...], [undefined] */
+	PROF_JIT,   /* record, optimise, assemble, exit */
+	PROF_OTHER, /* [truncated], [no Lua stack: ...], [undefined] */
 };
 
 struct prof_frame {
@@ -60,17 +83,43 @@ struct prof_frame {
 
 /* A node of the tree. Children are in byte order of their labels after prof_finish. */
 struct prof_node {
-	uint32_t frame;	       /* index for prof_frame() */
+	uint32_t frame; /* index for prof_frame() */
 	uint32_t nchildren;
-	uint64_t total;	       /* samples here and below */
-	uint64_t self;	       /* samples that end here */
+	uint64_t total;			 /* samples here and below */
+	uint64_t self;			 /* samples that end here */
 	uint64_t by_state[EV_STATE_MAX]; /* total, split */
 	struct prof_node **children;
 };
 
+/*
+ * The groups of states that pictures and tables show: letter, name, states. All of them together
+ * are all states.
+ */
+#define PROF_GROUPS(_)                                                                           \
+	_(N, "compiled", 1u << EV_STATE_TRACE)                                                   \
+	_(I, "interpreted", 1u << EV_STATE_INTERP)                                               \
+	_(C, "C code", 1u << EV_STATE_C)                                                         \
+	_(G, "GC", 1u << EV_STATE_GC)                                                            \
+	_(J, "JIT compiler",                                                                     \
+	  1u << EV_STATE_EXIT | 1u << EV_STATE_RECORD | 1u << EV_STATE_OPT | 1u << EV_STATE_ASM) \
+	_(O, "other", 1u << EV_STATE_OUTSIDE | 1u << EV_STATE_UNKNOWN)
+
+enum prof_group {
+#define PROF_ENUM(letter, text, states) PROF_GROUP_##letter,
+	PROF_GROUPS(PROF_ENUM)
+#undef PROF_ENUM
+	    PROF_GROUP_MAX
+};
+
+/* The states of a group by its letter, 1 << EV_STATE_*; 0: there is no such group. */
+uint32_t prof_states(char letter);
+
+/* by_state, summed up by groups. */
+void prof_groups(const uint64_t by_state[EV_STATE_MAX], uint64_t out[PROF_GROUP_MAX]);
+
 /* Counts over the whole stream. */
 struct prof_stats {
-	uint64_t samples; /* folded, after the filter */
+	uint64_t samples;  /* folded, after the filter */
 	uint64_t with_lua; /* with a Lua stack, whole or in part */
 	uint64_t kernel;
 	uint64_t truncated;
@@ -79,6 +128,8 @@ struct prof_stats {
 	uint64_t lost;	    /* told by LOST records */
 	uint64_t by_state[EV_STATE_MAX];
 	uint64_t by_why[EV_WHY_MAX];
+	uint64_t start_time;	 /* ns, of the stream's first record */
+	uint64_t start_realtime; /* the same by the wall clock, ns since 1970; 0: not known */
 	uint64_t first_time, last_time; /* ns, of samples */
 	uint32_t rate;
 };
@@ -115,6 +166,60 @@ const struct prof_process *prof_processes(const struct prof *p, size_t *n);
 
 /* The builds seen ("LuaJIT 2.1.0-beta3 (luajit2-20230119)"), joined by ", ". "" if none. */
 const char *prof_builds(const struct prof *p);
+
+/* ---- what PROF_KEEP_* kept ---- */
+
+/* The timeline of a thread in a VM. What it does outside of any VM goes to the last one it was in.
+ */
+struct prof_thread {
+	uint32_t pid, tid;
+	uint32_t vm; /* number; 0: it was never in one */
+	const char *comm;
+	uint64_t samples;
+	uint64_t first_time, last_time;
+};
+
+/* What samples of one stack can differ in. */
+struct prof_labels {
+	uint32_t thread; /* index of prof_threads() */
+	uint32_t vm;	 /* number; 0: none */
+	uint32_t trace;	 /* number; 0: none */
+	uint32_t state;	 /* enum ev_state */
+};
+
+/* Samples of one stack with the same labels. */
+struct prof_pile {
+	uint32_t stack; /* for prof_stack() */
+	uint32_t labels;
+	uint64_t count;
+};
+
+/* Samples at a time. */
+struct prof_tick {
+	uint64_t time;
+	uint32_t pile;
+	uint32_t count;
+};
+
+const struct prof_thread *prof_threads(const struct prof *p, size_t *n);
+const struct prof_labels *prof_labels(const struct prof *p, uint32_t labels);
+const struct prof_pile *prof_piles(const struct prof *p, size_t *n);
+
+/*
+ * All samples in order of time. Bounded: with more than a million of them those that are near in
+ * time and of one pile are taken together, at the time of the first.
+ */
+const struct prof_tick *prof_ticks(const struct prof *p, size_t *n);
+
+/* Nodes by number: 0 is the root, and a node's number is larger than its parent's. */
+uint32_t prof_stacks(const struct prof *p);
+const struct prof_node *prof_stack(const struct prof *p, uint32_t stack);
+uint32_t prof_parent(const struct prof *p, uint32_t stack);
+
+/* Frames by number, prof_frames of them. */
+uint32_t prof_frames(const struct prof *p);
+
+/* ---- rows ---- */
 
 /* A row of `top`: a function with all its samples. Recursion counts once. */
 struct prof_row {

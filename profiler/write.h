@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Writers over a finished profile. They write to a stream that the caller opened and closes. */
+/*
+ * The output formats: writers over a finished profile, one file fmt_NAME.c each, and the table of
+ * them that options, help and tests are made from. A writer writes to a stream that the caller
+ * opened and closes; it returns 0 or -errno, of the stream or for want of memory.
+ */
 #ifndef PROFILER_WRITE_H
 #define PROFILER_WRITE_H
 
@@ -14,16 +18,37 @@ struct write_info {
 	const char *version;
 };
 
+typedef int write_fn(FILE *f, const struct prof *p, const struct write_info *info);
+
 /*
- * Folded stacks: `root;...;leaf COUNT`, one line per distinct stack, in LC_ALL=C order. Returns 0
- * or -errno of the stream.
+ * Folded stacks: `root;...;leaf COUNT`, one line per distinct stack, in LC_ALL=C order.
  */
-int write_folded(FILE *f, const struct prof *p);
+write_fn write_folded;
 
 /*
  * A self-contained SVG flame graph: valid XML, no external reference, a correct picture without
- * scripts; with them zoom, search, icicle, dark mode, keys. Returns 0 or -errno of the stream.
+ * scripts; with them zoom, search, icicle, dark mode, keys.
  */
-int write_svg(FILE *f, const struct prof *p, const struct write_info *info);
+write_fn write_svg;
+
+struct format {
+	const char *name;
+	/* How names of such files end, or with a '*' at the end begin; separated by blanks. */
+	const char *files;
+	const char *what;  /* for the help */
+	unsigned int keep; /* PROF_KEEP_*: what the profile must have kept */
+	int lines;	   /* it must have been folded with lines, which are not shown as frames */
+	write_fn *write;
+};
+
+/* All of them; the name of the last is NULL. */
+extern const struct format formats[];
+
+/* NULL: there is none of this name, or for a file of this name. */
+const struct format *format_by_name(const char *name);
+const struct format *format_by_file(const char *path);
+
+/* Ends a writer: 0, or the -errno of its stream, or err if that is set. */
+int write_end(FILE *f, int err);
 
 #endif

@@ -78,7 +78,7 @@ static int open_output(const struct options *o, struct output *out, struct rec_w
 	if (!o->nouts)
 		return 0;
 	err = output_open(o, o->out[0], out, why);
-	if (!err && (out->format != OUT_LJX || o->nouts > 1)) {
+	if (!err && (out->format || o->nouts > 1)) {
 		output_abort(out);
 		why_set(why, WHY_USAGE, -EINVAL, "%s takes one -o FILE.ljx", o->verb);
 		return -EINVAL;

@@ -12,7 +12,7 @@
 static int sink(void *ctx, const struct ev_hdr *h)
 {
 	struct live *l = ctx;
-	int err = prof_add(l->prof, h);
+	int err = folds_add(&l->folds, h);
 
 	if (!err && l->tap)
 		err = jit_tap_record(l->tap, h);
@@ -108,7 +108,6 @@ int live_start(struct live *l, const struct options *o, unsigned int what,
 				  .say_ctx = l,
 				  .traces = what & LIVE_TRACES ? o->probe : CAPTURE_TRACES_OFF,
 				  .need_traces = tap != NULL};
-	struct prof_opts po = {.lines = o->lines, .per_process = o->per_process};
 	struct why why = {.code = 0};
 	const struct capture_stats *s;
 	int code, err;
@@ -123,8 +122,10 @@ int live_start(struct live *l, const struct options *o, unsigned int what,
 	co.follow = l->targets.follow;
 	err = l->targets.must ? capture_check(l->targets.main_pid, &why) : 0;
 	if (!err) {
-		l->prof = prof_new(&po);
-		err = l->prof ? emit_meta(l) : -ENOMEM;
+		err = folds_new(o, &l->folds);
+		l->prof = l->folds.plain;
+		if (!err)
+			err = emit_meta(l);
 	}
 	if (!err)
 		err = capture_new(&co, sink, l, &l->capture, &why);
@@ -183,7 +184,7 @@ double live_seconds(const struct live *l)
 void live_free(struct live *l)
 {
 	capture_free(l->capture);
-	prof_free(l->prof);
+	folds_free(&l->folds);
 	l->capture = NULL;
 	l->prof = NULL;
 	if (l->targets.release_fd > 0)

@@ -8,6 +8,7 @@
 #include "bpf/why.h"
 #include "jittrace/jt.h"
 #include "profiler/prof.h"
+#include "profiler/write.h"
 
 #include <signal.h>
 #include <stddef.h>
@@ -39,12 +40,15 @@ struct options {
 	unsigned int frames; /* top -N; 0: no end */
 	double refresh;
 	unsigned int rows;
-	int batch, lines, per_process, per_thread, json, quiet, nothing, stacks, check, watch;
-	double min_cost; /* percent */
-	int list; /* bc -l */
+	unsigned int split; /* 1 << PROF_BY_* */
+	uint32_t states;    /* 1 << EV_STATE_*; 0: all */
+	uint64_t from, to;  /* of --time, ns from the start; to 0: no end */
+	int batch, lines, per_thread, json, quiet, nothing, stacks, check, watch;
+	double min_cost;	 /* percent */
+	int list;		 /* bc -l */
 	int bytecode, no_source; /* annotate */
-	const char *jv;	   /* --jv: "", "name" or "number"; NULL: not given */
-	unsigned int only; /* trace: bits 1 << EV_TRACE_* */
+	const char *jv;		 /* --jv: "", "name" or "number"; NULL: not given */
+	unsigned int only;	 /* trace: bits 1 << EV_TRACE_* */
 	enum capture_traces probe;
 	const char *arg[8]; /* operands */
 	size_t nargs;
@@ -91,26 +95,44 @@ void targets_release(struct targets *t);
 /* Waits for our command. Its exit code as a shell gives it. */
 int targets_wait(struct targets *t);
 
+/* ---- profiles (folds.c) ---- */
+
+/* What the outputs of a run are made from. */
+struct folds {
+	struct prof *plain; /* as the options have it, and for those that want lines if all do */
+	struct prof *lined; /* with lines, for the formats that want them; NULL: not needed */
+};
+
+/* 0 or -ENOMEM, as those below. */
+int folds_new(const struct options *o, struct folds *f);
+int folds_add(struct folds *f, const struct ev_hdr *h);
+int folds_finish(struct folds *f);
+void folds_free(struct folds *f);
+
 /* ---- output files (output.c) ---- */
 
-enum out_format { OUT_LJX, OUT_FOLDED, OUT_SVG, OUT_NONE };
-
 struct output {
-	enum out_format format;
-	const char *path; /* as given; "-": stdout */
-	char *temp;	  /* a name beside path on the way there; NULL: it has its name */
+	const struct format *format; /* NULL: a recording */
+	const char *path;	     /* as given; "-": stdout */
+	char *temp; /* a name beside path on the way there; NULL: it has its name */
 	int fd;
 	int unnamed; /* it has not even the temporary name yet */
 };
 
-/* The format by extension, or by o->format. */
-enum out_format output_format(const struct options *o, const char *path);
+/* The format by the file's name, or by o->format. NULL: a recording, or it cannot be told. */
+const struct format *output_format(const struct options *o, const char *path);
 
 /* Opens the file that will become path, without touching what is there. 0, or -errno and why. */
 int output_open(const struct options *o, const char *path, struct output *out, struct why *why);
 
-/* Writes a finished profile (not for OUT_LJX). */
-int output_profile(struct output *out, const struct options *o, const struct prof *p,
+/* Is this a name of a format, or "ljx"? */
+int output_is_format(const char *name);
+
+/* Prints the formats, one a line, for the help. */
+void output_help(FILE *f);
+
+/* Writes what was folded (not for a recording). */
+int output_profile(struct output *out, const struct options *o, const struct folds *folds,
 		   const char *title, struct why *why);
 
 /* Gives the file its name; and its owner, under sudo. It stays open: a recording grows. */
@@ -141,8 +163,8 @@ struct jit_tap {
 	struct jt *jt;						     /* gets every record */
 	void (*event)(struct jit_tap *t, const struct ev_trace *ev); /* and then this; or NULL */
 	void (*tick)(struct jit_tap *t); /* live: each o->refresh seconds; or NULL */
-	int (*record)(struct jit_tap *t, const struct ev_hdr *h);    /* gets them all too; or NULL */
-	void *ctx;						     /* of the hooks' owner */
+	int (*record)(struct jit_tap *t, const struct ev_hdr *h); /* gets them all too; or NULL */
+	void *ctx;						  /* of the hooks' owner */
 	int done; /* set by event: it wants no more */
 	const struct options *o;
 	int samples;	  /* CPU samples are wanted too */
@@ -179,7 +201,8 @@ struct live {
 	const struct options *o;
 	struct targets targets;
 	struct capture *capture;
-	struct prof *prof;
+	struct folds folds;
+	struct prof *prof;	   /* folds.plain */
 	struct rec_writer *writer; /* NULL: nothing is recorded */
 	struct jit_tap *tap;	   /* NULL: none */
 	uint64_t start;		   /* ns */

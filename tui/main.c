@@ -63,7 +63,8 @@ static void usage(FILE *f)
 	"  -q               no messages\n"
 #define SHAPE_HELP                                                                  \
 	"  --lines          a frame for the current line above each Lua function\n" \
-	"  --per-process    keep processes apart: a root frame comm:pid\n"
+	"  --per-process    keep processes apart: a root frame comm:pid\n"          \
+	"  --split LIST     keep apart by process,thread,vm,coroutine,state,trace\n"
 
 #define BUILD_HELP                                                                    \
 	"Build:\n"                                                                    \
@@ -85,22 +86,25 @@ static const struct verb verbs[] = {
 		 "  --filter RE      only functions that match\n"
 		 "  --rows N         rows per table (20)\n" SAMPLE_HELP,
      "  ljx top -b -p 4242\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
-    {"record", verb_record, "pgncrdTofLPqjQ", "ljx record [TARGET] [-d TIME] [-o FILE]...",
+    {"record", verb_record, "pgncrdTofLPSqjQ", "ljx record [TARGET] [-d TIME] [-o FILE]...",
      "sample, and write a recording, folded stacks or a flame graph",
      TARGET_HELP
      "Options:\n"
-     "  -o FILE          .ljx recording, .folded stacks, .svg flame graph; repeatable\n"
-     "  -f FORMAT        format for other names: ljx, folded, svg\n"
+     "  -o FILE          .ljx recording or another format, by its name; repeatable\n"
+     "  -f FORMAT        format of files whose name does not tell\n"
      "  --probe KIND     of the trace recorder, for .ljx: auto, uprobe, watch, off (auto)\n"
      "  -q               no progress\n" SAMPLE_HELP SHAPE_HELP,
      "  ljx record -g $(cat /run/nginx.pid) -d 30 -o nginx.svg -o nginx.ljx\n"
      "  ljx record -r 499 -o run.svg -- luajit script.lua\n"},
-    {"report", verb_report, "pjofLPwq", "ljx report FILE.ljx [-o FILE]... [--json]",
+    {"report", verb_report, "pjofLPSAtwq", "ljx report FILE.ljx [-o FILE]... [--json]",
      "read a recording: print it, or convert it",
      "Options:\n"
-     "  -o FILE          .folded or .svg; repeatable; without it the hot functions are printed\n"
+     "  -o FILE          convert; repeatable; without it the hot functions are printed\n"
+     "  -f FORMAT        format of files whose name does not tell\n"
      "  --json           the report as JSON\n"
      "  --pid PID        only this process\n"
+     "  --time FROM-TO   only this part of the recording: 10s-20s, 5m-, -500ms\n"
+     "  --state LETTERS  only in these states: N compiled, I interpreted, C, G, J, O other\n"
      "  --rows N         rows printed (20)\n" SHAPE_HELP,
      "  ljx report run.ljx\n  ljx report run.ljx -o run.svg --lines\n"},
     {"trace", verb_trace, "pgncdNoqjJOQ",
@@ -189,6 +193,8 @@ static int help(const struct verb *v)
 	printf("Usage: %s\n%s.\n", v->usage, v->summary);
 	if (v->options[0])
 		printf("\n%s", v->options);
+	if (strchr(v->accepts, 'o') && strchr(v->accepts, 'f'))
+		output_help(stdout);
 	if (v->examples[0])
 		printf("\nExamples:\n%s", v->examples);
 	return 0;

@@ -27,6 +27,9 @@ static const struct option longs[] = {
     {"per-thread", no_argument, NULL, 'T'},
     {"lines", no_argument, NULL, 'L'},
     {"per-process", no_argument, NULL, 'P'},
+    {"split", required_argument, NULL, 'S'},
+    {"state", required_argument, NULL, 'A'},
+    {"time", required_argument, NULL, 't'},
     {"json", no_argument, NULL, 'j'},
     {"quiet", no_argument, NULL, 'q'},
     {"jv", optional_argument, NULL, 'J'},
@@ -191,6 +194,68 @@ static int parse_only(struct options *o, const char *arg)
 	}
 }
 
+static const char *const splits[] = {
+#define SPLIT(name, text) text,
+    PROF_SPLITS(SPLIT)
+#undef SPLIT
+	NULL};
+
+/* "state,thread" */
+static int parse_split(struct options *o, const char *arg)
+{
+	for (;;) {
+		size_t len = strcspn(arg, ",");
+		int i = index_of(arg, len, splits);
+
+		if (i < 0)
+			return i;
+		o->split |= 1u << i;
+		if (!arg[len])
+			return 0;
+		arg += len + 1;
+	}
+}
+
+/* The letters of the columns, "I" or "NC"; O: all others. */
+static int parse_states(struct options *o, const char *arg)
+{
+	if (!*arg)
+		return -EINVAL;
+	for (; *arg; arg++) {
+		uint32_t states = prof_states(*arg);
+
+		if (!states)
+			return -EINVAL;
+		o->states |= states;
+	}
+	return 0;
+}
+
+/* "10s-20s", "10-", "-500ms": of the recording. */
+static int parse_range(struct options *o, const char *arg)
+{
+	char from[32];
+	size_t len = strcspn(arg, "-");
+	double t;
+
+	if (arg[len] != '-' || len >= sizeof(from))
+		return -EINVAL;
+	memcpy(from, arg, len);
+	from[len] = '\0';
+	o->from = o->to = 0;
+	if (len) {
+		if (parse_time(from, &t))
+			return -EINVAL;
+		o->from = (uint64_t)(t * 1e9);
+	}
+	if (!arg[len + 1])
+		return len ? 0 : -EINVAL;
+	if (parse_time(arg + len + 1, &t))
+		return -EINVAL;
+	o->to = (uint64_t)(t * 1e9);
+	return o->to > o->from ? 0 : -EINVAL;
+}
+
 static int parse_percent(const char *arg, double *out)
 {
 	char *end;
@@ -217,7 +282,6 @@ static int set_flag(struct options *o, int c)
 	int *flag = c == 'b'   ? &o->batch
 		    : c == 'T' ? &o->per_thread
 		    : c == 'L' ? &o->lines
-		    : c == 'P' ? &o->per_process
 		    : c == 'j' ? &o->json
 		    : c == 'q' ? &o->quiet
 		    : c == 'K' ? &o->stacks
@@ -260,8 +324,7 @@ static int set_option(struct options *o, int c, const char *arg)
 		return 0;
 	case 'f':
 		o->format = arg;
-		return strcmp(arg, "ljx") && strcmp(arg, "folded") && strcmp(arg, "svg") ? -EINVAL
-											 : 0;
+		return output_is_format(arg) ? 0 : -EINVAL;
 	case 'F':
 		o->file = arg;
 		return 0;
@@ -289,6 +352,15 @@ static int set_option(struct options *o, int c, const char *arg)
 		return parse_only(o, arg);
 	case 'Q':
 		return parse_probe(o, arg);
+	case 'P':
+		o->split |= 1u << PROF_BY_PROCESS;
+		return 0;
+	case 'S':
+		return parse_split(o, arg);
+	case 'A':
+		return parse_states(o, arg);
+	case 't':
+		return parse_range(o, arg);
 	default:
 		return set_flag(o, c);
 	}

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "profiler/write.h"
 #include "tui/ljx.h"
 
 #include <errno.h>
@@ -10,20 +9,46 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static enum out_format by_name(const char *name)
+int output_is_format(const char *name)
 {
-	return !strcmp(name, "ljx")				 ? OUT_LJX
-	       : !strcmp(name, "folded") || !strcmp(name, "txt") ? OUT_FOLDED
-	       : !strcmp(name, "svg")				 ? OUT_SVG
-								 : OUT_NONE;
+	return !strcmp(name, "ljx") || format_by_name(name);
 }
 
-enum out_format output_format(const struct options *o, const char *path)
+void output_help(FILE *f)
 {
-	const char *dot = strrchr(path, '.');
-	enum out_format f = dot && !strchr(dot, '/') ? by_name(dot + 1) : OUT_NONE;
+	const struct format *fmt;
 
-	return f == OUT_NONE && o->format ? by_name(o->format) : f;
+	fprintf(f,
+		"\nFormats, by name and by how names of files end or begin:\n"
+		"  %-11s %-30s recording, the source of all others\n",
+		"ljx", ".ljx");
+	for (fmt = formats; fmt->name; fmt++)
+		fprintf(f, "  %-11s %-30s %s\n", fmt->name, fmt->files, fmt->what);
+}
+
+static int is_named(const char *path, const char *ending)
+{
+	size_t len = strlen(path), n = strlen(ending);
+
+	return len > n && !strcmp(path + len - n, ending);
+}
+
+/* Does the name alone not tell enough? */
+static int is_open(const char *path)
+{
+	return !format_by_file(path) || is_named(path, ".json") || is_named(path, ".txt");
+}
+
+const struct format *output_format(const struct options *o, const char *path)
+{
+	if (is_named(path, ".ljx"))
+		return NULL;
+	return o->format && is_open(path) ? format_by_name(o->format) : format_by_file(path);
+}
+
+static int is_known(const struct options *o, const char *path)
+{
+	return is_named(path, ".ljx") || o->format || format_by_file(path);
 }
 
 static int cannot_write(struct why *why, const char *path, int err)
@@ -50,9 +75,10 @@ int output_open(const struct options *o, const char *path, struct output *out, s
 	out->fd = -1;
 	out->path = path;
 	out->format = output_format(o, path);
-	if (out->format == OUT_NONE) {
+	if (!is_known(o, path)) {
 		why_set(why, WHY_USAGE, -EINVAL, "cannot tell the format of '%s'", printable(path));
-		why_hint(why, "Name it .ljx, .folded or .svg, or say -F FORMAT.");
+		why_hint(why, "Name it .ljx, .folded or .svg, or say -f FORMAT; "
+			      "ljx report --help lists all.");
 		return -EINVAL;
 	}
 	if (!strcmp(path, "-")) {
@@ -96,9 +122,10 @@ static char *command_line(const struct options *o)
 	return s;
 }
 
-int output_profile(struct output *out, const struct options *o, const struct prof *p,
+int output_profile(struct output *out, const struct options *o, const struct folds *folds,
 		   const char *title, struct why *why)
 {
+	const struct prof *p = out->format->lines && folds->lined ? folds->lined : folds->plain;
 	struct write_info info = {.title = title, .version = LJX_VERSION};
 	FILE *f = fdopen(dup(out->fd), "w");
 	char *command = command_line(o);
@@ -109,7 +136,7 @@ int output_profile(struct output *out, const struct options *o, const struct pro
 		return cannot_write(why, out->path, -errno);
 	}
 	info.command = command;
-	err = out->format == OUT_SVG ? write_svg(f, p, &info) : write_folded(f, p);
+	err = out->format->write(f, p, &info);
 	if (fclose(f) && !err)
 		err = -errno;
 	free(command);

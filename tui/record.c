@@ -37,7 +37,7 @@ static int open_all(const struct options *o, struct outputs *os, struct why *why
 		if (err)
 			break;
 		os->n++;
-		if (os->out[i].format != OUT_LJX)
+		if (os->out[i].format)
 			continue;
 		if (os->writer) {
 			why_set(why, WHY_USAGE, -EINVAL, "one .ljx recording at a time");
@@ -87,7 +87,7 @@ static const char *recording_path(const struct outputs *os)
 	size_t i;
 
 	for (i = 0; i < os->n; i++)
-		if (os->out[i].format == OUT_LJX)
+		if (!os->out[i].format)
 			return os->out[i].path;
 	return "";
 }
@@ -137,7 +137,7 @@ static int write_all(const struct options *o, struct live *l, struct outputs *os
 {
 	char title[160];
 	size_t i;
-	int err = prof_finish(l->prof), one;
+	int err = folds_finish(&l->folds), one;
 
 	if (err)
 		return why_set(why, WHY_INTERNAL, err, "%s", strerror(-err));
@@ -149,13 +149,13 @@ static int write_all(const struct options *o, struct live *l, struct outputs *os
 		const char *path = out->path;
 
 		/* An empty picture must not replace a good one. */
-		if (out->format != OUT_LJX && !prof_stats(l->prof)->samples) {
+		if (out->format && !prof_stats(l->prof)->samples) {
 			output_abort(out);
 			continue;
 		}
 		/* What fails must not take the others along. */
-		if (out->format != OUT_LJX)
-			one = output_profile(out, o, l->prof, title, why);
+		if (out->format)
+			one = output_profile(out, o, &l->folds, title, why);
 		else if (one)
 			(void)why_set(why, WHY_INTERNAL, one, "cannot write '%s': %s",
 				      printable(path), strerror(-one));
@@ -191,7 +191,7 @@ static int publish_recording(struct outputs *os, struct why *why)
 	int err = 0;
 
 	for (i = 0; i < os->n && !err; i++)
-		if (os->out[i].format == OUT_LJX)
+		if (!os->out[i].format)
 			err = output_publish(&os->out[i], why);
 	return err;
 }

@@ -7,10 +7,10 @@
 
 static int fold(void *ctx, const struct ev_hdr *h)
 {
-	return prof_add(ctx, h);
+	return folds_add(ctx, h);
 }
 
-static int convert(const struct options *o, const struct prof *p, struct why *why)
+static int convert(const struct options *o, const struct folds *f, struct why *why)
 {
 	struct output out;
 	size_t i;
@@ -20,11 +20,11 @@ static int convert(const struct options *o, const struct prof *p, struct why *wh
 		err = output_open(o, o->out[i], &out, why);
 		if (err)
 			return err;
-		if (out.format == OUT_LJX)
+		if (!out.format)
 			err = why_set(why, WHY_USAGE, -EINVAL, "'%s' is a recording already",
 				      printable(o->arg[0]));
 		else
-			err = output_profile(&out, o, p, o->arg[0], why);
+			err = output_profile(&out, o, f, o->arg[0], why);
 		if (!err)
 			err = output_commit(&out, why);
 		output_abort(&out);
@@ -54,11 +54,8 @@ static void print(const struct options *o, const struct prof *p)
 
 int verb_report(const struct options *o)
 {
-	struct prof_opts po = {.lines = o->lines,
-			       .per_process = o->per_process,
-			       .pid = o->npids ? (uint32_t)o->pid[0] : 0};
 	struct why why = {.code = 0};
-	struct prof *p;
+	struct folds folds;
 	int corrupt, err;
 
 	if (o->nargs != 1) {
@@ -66,24 +63,23 @@ int verb_report(const struct options *o)
 		why_hint(&why, "ljx report FILE.ljx -o FILE.svg");
 		return complain(o, &why);
 	}
-	p = prof_new(&po);
-	if (!p)
+	if (folds_new(o, &folds))
 		return complain(o, (why_set(&why, WHY_INTERNAL, -ENOMEM, "out of memory"), &why));
-	err = replay(o->arg[0], fold, p, &why);
+	err = replay(o->arg[0], fold, &folds, &why);
 	/* Up to the damage all is good: show it, and then fail. */
 	corrupt = err == -EBADMSG;
 	if (!err || corrupt) {
 		struct why later = {.code = 0};
 
-		err = prof_finish(p);
+		err = folds_finish(&folds);
 		if (!err && o->nouts)
-			err = convert(o, p, &later);
+			err = convert(o, &folds, &later);
 		else if (!err)
-			print(o, p);
+			print(o, folds.plain);
 		if (later.code)
 			why = later;
 	}
-	prof_free(p);
+	folds_free(&folds);
 	if (err && !why.code)
 		why_set(&why, WHY_INTERNAL, err, "%s", strerror(-err));
 	return why.code ? complain(o, &why) : 0;

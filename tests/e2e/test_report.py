@@ -71,6 +71,38 @@ def test_filter_by_pid(example):
     assert total(folded(example, "--pid", "4242")) == 16
 
 
+def test_split(example):
+    """Each split is a frame at the root, in one order, and no sample goes lost."""
+    for by, root in (("process", "luajit:4242"), ("thread", "thread:4242"), ("vm", "VM:1"),
+                     ("coroutine", "coroutine:0x2000"), ("state", "[compiled]"),
+                     ("trace", "trace:1")):
+        stacks = folded(example, "--split", by)
+        assert total(stacks) == 16
+        assert root in {frames[0] for frames, _ in stacks}, by
+    assert folded(example, "--split", "process") == folded(example, "--per-process")
+    both = folded(example, "--split", "state,process")
+    assert count(both, "luajit:4242", "[compiled]") == 4
+    assert sum(n for frames, n in both if frames[1] == "[C]") == 4
+    # Rows are by function, whatever the pictures are split by.
+    assert report(example, "--split", "state,thread")["functions"] == report(example)["functions"]
+
+
+def test_filter_by_state(example):
+    assert total(folded(example, "--state", "N")) == 4
+    assert total(folded(example, "--state", "IO")) == 8
+    assert total(folded(example, "--state", "NICGJO")) == 16
+    assert report(example, "--state", "C")["by_state"] == {"C": 4}
+
+
+def test_filter_by_time(example):
+    """The example has a record each 2 ms; the first sample is at 30 ms."""
+    assert total(folded(example, "--time", "30ms-")) == 16
+    assert total(folded(example, "--time", "-30ms")) == 0
+    assert total(folded(example, "--time", "30ms-32ms")) == 1
+    first = total(folded(example, "--time", "-40ms"))
+    assert 0 < first < 16 and first + total(folded(example, "--time", "40ms-")) == 16
+
+
 def test_twice_the_same(example, tmp_path):
     """Writers are deterministic."""
     for ext in ("svg", "folded"):
@@ -189,7 +221,9 @@ def test_undefined_is_counted(tmp_path):
     ["recrod"], ["record", "--no-such-option"], ["record", "-p"], ["record", "-p", "x1"],
     ["record", "-p", "1", "-r", "0"], ["record", "-p", "1", "-d", "soon"],
     ["record", "-p", "1", "-o", "file.unknown"], ["report"], ["report", "x.ljx", "--no-such-option"],
-    ["record", "-p", "1", "-g", "1"]])
+    ["record", "-p", "1", "-g", "1"], ["report", "x.ljx", "--time", "5"],
+    ["report", "x.ljx", "--time", "9s-5s"], ["report", "x.ljx", "--state", "X"],
+    ["report", "x.ljx", "--split", "colour"], ["report", "x.ljx", "-f", "xml"]])
 def test_usage(args, tmp_path):
     p = ljx(*args, status=USAGE, cwd=tmp_path)
     assert p.err.startswith("ljx") and len(p.err) < 1500, p.err

@@ -172,16 +172,19 @@ static void output(struct prof *p, FILE *null)
 	if (self != prof_stats(p)->samples || prof_root(p)->total != self)
 		abort();
 	free(rows);
-	if (write_folded(null, p) || write_svg(null, p, &info))
-		abort();
+	for (const struct format *f = formats; f->name; f++)
+		if (f->write(null, p, &info))
+			abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = {data, size};
 	uint8_t how = take(&in);
-	struct prof_opts opts = {
-	    .lines = how & 1, .per_process = how >> 1 & 1, .pid = how >> 2 & 1};
+	struct prof_opts opts = {.lines = how & 1,
+				 .split = how & 2 ? take(&in) : 0,
+				 .keep = how >> 5 & 3,
+				 .pid = how >> 2 & 1};
 	struct prof *p = prof_new(&opts);
 	struct lines *l = p ? lines_new(p) : NULL;
 	FILE *null = fopen("/dev/null", "w");

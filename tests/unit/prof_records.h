@@ -196,7 +196,7 @@ static inline char *folded(struct prof *p)
 	int err = prof_finish(p);
 
 	assert(f && !err);
-	err = write_folded(f, p);
+	err = write_folded(f, p, &(struct write_info){0});
 	assert(!err);
 	(void)err;
 	fclose(f);

@@ -419,7 +419,7 @@ static void test_lines(void **state)
 
 static void test_processes(void **state)
 {
-	struct prof *p = start(&(struct prof_opts){.per_process = 1});
+	struct prof *p = start(&(struct prof_opts){.split = 1u << PROF_BY_PROCESS});
 	const struct prof_process *procs;
 	size_t n;
 

@@ -274,7 +274,7 @@ static void test_write_error(void **state)
 	SAMPLE(p, ({0}), LUA(1, 1, 0));
 	assert_int_equal(prof_finish(p), 0);
 	assert_true(write_svg(f, p, &(struct write_info){0}) < 0);
-	assert_true(write_folded(f, p) < 0);
+	assert_true(write_folded(f, p, &(struct write_info){0}) < 0);
 	fclose(f);
 	prof_free(p);
 }

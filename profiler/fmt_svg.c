@@ -9,7 +9,6 @@
 #include "profiler/walk.h"
 #include "profiler/write.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -448,8 +447,5 @@ int write_svg(FILE *f, const struct prof *p, const struct write_info *info)
 		fprintf(f, "<text x=\"%u\" y=\"%u\">no samples</text>\n", PAD, TOP + 13);
 	put_head(&pic, info);
 	fprintf(f, "<script><![CDATA[\n%s]]></script>\n</svg>\n", svg_script);
-	errno = EIO;
-	if (!err && (fflush(f) || ferror(f)))
-		err = -errno;
-	return err;
+	return write_end(f, err);
 }

@@ -153,12 +153,13 @@ static int step(struct folder *fo)
 	return fwrite(path, 1, len + 1, fo->f) == len + 1 ? 0 : -errno;
 }
 
-int write_folded(FILE *f, const struct prof *p)
+int write_folded(FILE *f, const struct prof *p, const struct write_info *info)
 {
 	struct folder fo = {.f = f, .p = p};
 	const struct prof_node *root = prof_root(p);
 	int err = descend(&fo, &root, 1, 0);
 
+	(void)info; /* the format has no place for it */
 	while (!err && fo.depth)
 		err = step(&fo);
 	while (fo.depth) {
@@ -167,7 +168,5 @@ int write_folded(FILE *f, const struct prof *p)
 	}
 	free(fo.levels);
 	free(fo.path);
-	if (!err && fflush(f))
-		err = -errno;
-	return err;
+	return write_end(f, err);
 }

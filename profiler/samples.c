@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tree forgets: of which thread, VM, trace and state the samples of a stack were, and
+ * when. A stack is a node of the tree, so none is kept twice.
+ */
+#include "profiler/fold.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TICKS_MAX (1u << 20)
+#define FIRST_WIDTH UINT64_C(1000000) /* ns */
+
+struct thread_id {
+	uint32_t pid, tid, vm;
+};
+
+/* Makes the timeline. 0: out of memory, else its index + 1. */
+static uint32_t new_thread(struct samples *sm, const struct thread_id *id)
+{
+	struct prof_thread *threads =
+	    table_room(sm->threads, &sm->threads_cap, (size_t)sm->nthreads + 1, sizeof(*threads));
+
+	if (!threads)
+		return 0;
+	sm->threads = threads;
+	threads[sm->nthreads] =
+	    (struct prof_thread){.pid = id->pid, .tid = id->tid, .vm = id->vm, .comm = ""};
+	return ++sm->nthreads;
+}
+
+/* The timeline of a sample in VM number vm, or outside. */
+static int find_thread(struct samples *sm, const struct ev_sample *s, uint32_t vm, uint32_t *out)
+{
+	struct thread_id id = {s->h.pid, s->h.tid, vm};
+	uint64_t key = (uint64_t)s->h.pid << 32 | s->h.tid;
+	uint32_t now = map_get(&sm->thread_now, key), known, at;
+
+	if (now && (!vm || sm->threads[now - 1].vm == vm)) {
+		*out = now - 1;
+		return 0;
+	}
+	known = pool_add(&sm->thread_ids, &id, sizeof(id));
+	if (!known)
+		return -ENOMEM;
+	at = map_get(&sm->threads_at, known);
+	if (!at && now && !sm->threads[now - 1].vm) {
+		/* So far it was in none: this is the one that it goes to. */
+		sm->threads[now - 1].vm = vm;
+		at = now;
+	} else if (!at) {
+		at = new_thread(sm, &id);
+	}
+	if (!at || map_set(&sm->threads_at, known, at) || map_set(&sm->thread_now, key, at))
+		return -ENOMEM;
+	*out = at - 1;
+	return 0;
+}
+
+static int find_pile(struct samples *sm, uint32_t stack, uint32_t labels, uint32_t *out)
+{
+	uint64_t key = (uint64_t)stack << 32 | labels;
+	uint32_t at = map_get(&sm->piles_at, key);
+	struct prof_pile *piles;
+
+	if (at) {
+		*out = at - 1;
+		return 0;
+	}
+	piles = table_room(sm->piles, &sm->piles_cap, (size_t)sm->npiles + 1, sizeof(*piles));
+	if (!piles)
+		return -ENOMEM;
+	sm->piles = piles;
+	piles[sm->npiles] = (struct prof_pile){stack, labels, 0};
+	*out = sm->npiles++;
+	return map_set(&sm->piles_at, key, sm->npiles);
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct prof_tick *x = a, *y = b;
+
+	if (x->time != y->time)
+		return x->time < y->time ? -1 : 1;
+	return (x->pile > y->pile) - (x->pile < y->pile);
+}
+
+static int by_slot(const void *a, const void *b, void *ctx)
+{
+	uint64_t width = *(const uint64_t *)ctx;
+	const struct prof_tick *x = a, *y = b;
+	uint64_t i = x->time / width, j = y->time / width;
+
+	if (i != j)
+		return i < j ? -1 : 1;
+	if (x->pile != y->pile)
+		return x->pile < y->pile ? -1 : 1;
+	return (x->time > y->time) - (x->time < y->time);
+}
+
+/* Takes ticks of one pile and slot together. */
+static void merge_slots(struct samples *sm)
+{
+	uint32_t n = 0;
+
+	qsort_r(sm->ticks, sm->nticks, sizeof(*sm->ticks), by_slot, &sm->width);
+	for (uint32_t i = 0; i < sm->nticks; i++) {
+		const struct prof_tick *t = &sm->ticks[i];
+		struct prof_tick *last = n ? &sm->ticks[n - 1] : NULL;
+
+		if (last && last->pile == t->pile &&
+		    last->time / sm->width == t->time / sm->width &&
+		    t->count <= UINT32_MAX - last->count)
+			last->count += t->count;
+		else
+			sm->ticks[n++] = *t;
+	}
+	sm->nticks = n;
+	sm->unsorted = 1;
+}
+
+/* The list is full: time gets coarser until half of it is free, or is allowed more. */
+static void make_room(struct samples *sm)
+{
+	while (sm->nticks > sm->limit / 2 && sm->width < UINT64_MAX / 2) {
+		sm->width *= 2;
+		merge_slots(sm);
+	}
+	if (sm->nticks > sm->limit / 2)
+		sm->limit *= 2;
+}
+
+static int add_tick(struct samples *sm, uint64_t time, uint32_t pile)
+{
+	struct prof_tick *ticks;
+
+	if (!sm->limit) {
+		sm->limit = TICKS_MAX;
+		sm->width = FIRST_WIDTH;
+	}
+	if (sm->nticks == sm->limit)
+		make_room(sm);
+	ticks = table_room(sm->ticks, &sm->ticks_cap, (size_t)sm->nticks + 1, sizeof(*ticks));
+	if (!ticks)
+		return -ENOMEM;
+	sm->ticks = ticks;
+	if (sm->nticks && ticks[sm->nticks - 1].time > time)
+		sm->unsorted = 1;
+	ticks[sm->nticks++] = (struct prof_tick){time, pile, 1};
+	return 0;
+}
+
+int samples_add(struct prof *p, const struct proc *proc, const struct ev_sample *s,
+		unsigned int state, uint32_t node)
+{
+	struct samples *sm = &p->samples;
+	struct prof_labels labels = {
+	    .vm = defs_vm(p, proc, s->g), .trace = s->trace, .state = state};
+	struct prof_thread *thread;
+	uint32_t id, pile;
+
+	if (find_thread(sm, s, labels.vm, &labels.thread))
+		return -ENOMEM;
+	thread = &sm->threads[labels.thread];
+	if (!thread->samples++ || s->h.time < thread->first_time)
+		thread->first_time = s->h.time;
+	if (s->h.time > thread->last_time)
+		thread->last_time = s->h.time;
+	id = pool_add(&sm->labels, &labels, sizeof(labels));
+	if (!id || find_pile(sm, node, id - 1, &pile))
+		return -ENOMEM;
+	sm->piles[pile].count++;
+	return p->opts.keep & PROF_KEEP_TICKS ? add_tick(sm, s->h.time, pile) : 0;
+}
+
+int samples_finish(struct prof *p)
+{
+	struct samples *sm = &p->samples;
+
+	for (uint32_t i = 0; i < sm->nthreads; i++) {
+		const struct proc *proc = defs_proc(p, sm->threads[i].pid);
+
+		if (!proc)
+			return -ENOMEM;
+		sm->threads[i].comm = proc->pub.comm;
+	}
+	if (sm->unsorted)
+		qsort(sm->ticks, sm->nticks, sizeof(*sm->ticks), by_time);
+	sm->unsorted = 0;
+	return 0;
+}
+
+void samples_release(struct prof *p)
+{
+	struct samples *sm = &p->samples;
+
+	pool_release(&sm->labels);
+	pool_release(&sm->thread_ids);
+	map_release(&sm->piles_at);
+	map_release(&sm->thread_now);
+	map_release(&sm->threads_at);
+	free(sm->piles);
+	free(sm->ticks);
+	free(sm->threads);
+	memset(sm, 0, sizeof(*sm));
+}
+
+const struct prof_thread *prof_threads(const struct prof *p, size_t *n)
+{
+	*n = p->samples.nthreads;
+	return p->samples.threads;
+}
+
+const struct prof_labels *prof_labels(const struct prof *p, uint32_t labels)
+{
+	return (const struct prof_labels *)pool_get(&p->samples.labels, labels + 1);
+}
+
+const struct prof_pile *prof_piles(const struct prof *p, size_t *n)
+{
+	*n = p->samples.npiles;
+	return p->samples.piles;
+}
+
+const struct prof_tick *prof_ticks(const struct prof *p, size_t *n)
+{
+	*n = p->samples.nticks;
+	return p->samples.ticks;
+}
