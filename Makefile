@@ -10,13 +10,13 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointe
 	-Wwrite-strings -Wcast-qual -Wformat=2 -Wundef -Wvla
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 -iquote . $(WARN) $(WERROR) $(CFLAGS) $(EXTRA_CFLAGS) -D_GNU_SOURCE
-LDLIBS := -lbpf -lelf -ldw -lz -ljansson -lZydis -llzma -ldebuginfod
+LDLIBS := -lbpf -lelf -ldw -lz -ljansson -lZydis -llzma -ldebuginfod -lprotobuf-c
 
 # The layers: tests/layers checks what each may include.
 LIB_SRC := $(sort $(wildcard bytecode/*.c bpf/*.c profiler/*.c jittrace/*.c))
 LIB_SRC := $(filter-out bytecode/mk%.c %.bpf.c,$(LIB_SRC))
 TUI_SRC := $(sort $(wildcard tui/*.c))
-LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
+LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(B)/gen/profile.pb-c.o
 TUI_OBJ := $(TUI_SRC:%.c=$(B)/%.o)
 
 all: $(B)/ljx
@@ -40,6 +40,17 @@ $(B)/skel/%.skel.h: $(B)/skel/%.bpf.o
 CAPTURE_OBJ := $(filter $(B)/bpf/capture%.o,$(LIB_OBJ))
 $(CAPTURE_OBJ): $(B)/skel/sampler.skel.h
 $(CAPTURE_OBJ): EXTRA_CFLAGS += -isystem $(B)/skel
+
+# pprof's messages; a system header too.
+$(B)/gen/profile.pb-c.c $(B)/gen/profile.pb-c.h &: profiler/profile.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(@D) --proto_path=$(<D) $<
+
+$(B)/gen/%.pb-c.o: $(B)/gen/%.pb-c.c
+	$(CC) -std=gnu11 $(CFLAGS) -c -o $@ $<
+
+$(B)/profiler/fmt_pprof.o: $(B)/gen/profile.pb-c.h
+$(B)/profiler/fmt_pprof.o: EXTRA_CFLAGS += -isystem $(B)/gen
 
 # The checked-in tables, made from the data beside them and from a LuaJIT with DWARF.
 TABLES := ff err ir bc points

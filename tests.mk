@@ -3,10 +3,12 @@
 
 # Debian 12 packages, by what needs them. tests/deps installs those that are missing.
 BUILD_PKGS := gcc libc6-dev clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g-dev liblzma-dev \
-	libdebuginfod-dev libncurses-dev libjansson-dev uthash-dev libzydis-dev pkg-config
+	libdebuginfod-dev libncurses-dev libjansson-dev libprotobuf-c-dev protobuf-c-compiler \
+	uthash-dev libzydis-dev pkg-config
 DEMO_PKGS := luajit2
 TEST_PKGS := luajit2 libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk libcmocka-dev \
-	libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev
+	libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
+	valgrind python3-jsonschema
 
 # Debian's own interpreter: the one that python3-pytest belongs to.
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)

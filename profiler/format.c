@@ -6,6 +6,11 @@
 
 const struct format formats[] = {
     {"folded", ".folded .txt", "folded stacks", 0, 0, write_folded},
+    {"speedscope", ".speedscope.json", "for speedscope, in order of time", PROF_KEEP_TICKS, 0,
+     write_speedscope},
+    {"pprof", ".pb.gz", "for go tool pprof, with labels", PROF_KEEP_PILES, 1, write_pprof},
+    {"firefox", ".firefox.json .json", "for profiler.firefox.com", PROF_KEEP_TICKS, 1,
+     write_firefox},
     {"svg", ".svg", "flame graph, to be looked at in a browser", 0, 0, write_svg},
     {NULL, NULL, NULL, 0, 0, NULL},
 };
@@ -29,9 +34,9 @@ static size_t match(const char *name, const char *pattern, size_t len)
 	return have > len && !memcmp(name + have - len, pattern, len) ? len : 0;
 }
 
-const struct format *format_by_file(const char *path)
+static const struct format *by_name(const char *name)
 {
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *s;
+	const char *s;
 	const struct format *best = NULL;
 	size_t most = 0, len, n;
 
@@ -47,6 +52,22 @@ const struct format *format_by_file(const char *path)
 		}
 	}
 	return best;
+}
+
+const struct format *format_by_file(const char *path, int *packed)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	size_t len = strlen(name);
+	const struct format *f = by_name(name);
+	char inner[256];
+
+	*packed = !f && len > 3 && len < sizeof(inner) && !strcmp(name + len - 3, ".gz");
+	if (*packed) {
+		memcpy(inner, name, len - 3);
+		inner[len - 3] = '\0';
+		f = by_name(inner);
+	}
+	return f;
 }
 
 int write_end(FILE *f, int err)

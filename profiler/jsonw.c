@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "profiler/jsonw.h"
 
+#include "profiler/label.h"
+
 #include <string.h>
 
 /* Decimal digits of n, from the end of buf back. */
@@ -58,6 +60,14 @@ void jw_string(struct jsonw *w, const char *key, const char *s)
 {
 	lead(w, key);
 	jw_quote(w->f, s);
+}
+
+void jw_clean(struct jsonw *w, const char *key, const char *s)
+{
+	char clean[4096];
+
+	label_clean(clean, sizeof(clean), s, 0);
+	jw_string(w, key, clean);
 }
 
 void jw_uint(struct jsonw *w, const char *key, uint64_t n)

@@ -20,6 +20,10 @@ void jw_begin(struct jsonw *w, const char *key, char bracket);
 void jw_end(struct jsonw *w, char bracket); /* '}' or ']' */
 
 void jw_string(struct jsonw *w, const char *key, const char *s);
+
+/* Of text that label.h has not cleaned: a title, a command line. */
+void jw_clean(struct jsonw *w, const char *key, const char *s);
+
 void jw_uint(struct jsonw *w, const char *key, uint64_t n);
 void jw_int(struct jsonw *w, const char *key, int64_t n);
 void jw_null(struct jsonw *w, const char *key);

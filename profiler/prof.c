@@ -494,6 +494,11 @@ static const uint32_t group_states[PROF_GROUP_MAX] = {
 #undef GROUP_STATES
 };
 
+const char *prof_state_name(unsigned int state)
+{
+	return state < EV_STATE_MAX ? state_text[state] : "?";
+}
+
 uint32_t prof_states(char letter)
 {
 	static const char letters[] = {

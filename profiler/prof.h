@@ -111,6 +111,9 @@ enum prof_group {
 	    PROF_GROUP_MAX
 };
 
+/* The name of an enum ev_state. */
+const char *prof_state_name(unsigned int state);
+
 /* The states of a group by its letter, 1 << EV_STATE_*; 0: there is no such group. */
 uint32_t prof_states(char letter);
 

@@ -25,6 +25,15 @@ typedef int write_fn(FILE *f, const struct prof *p, const struct write_info *inf
  */
 write_fn write_folded;
 
+/* https://github.com/jlfwong/speedscope/wiki/Importing-from-custom-sources */
+write_fn write_speedscope;
+
+/* pprof's profile.proto; labels pid, tid, comm, vm, vmstate, trace. */
+write_fn write_pprof;
+
+/* What profiler.firefox.com opens; VM states are its categories. */
+write_fn write_firefox;
+
 /*
  * A self-contained SVG flame graph: valid XML, no external reference, a correct picture without
  * scripts; with them zoom, search, icicle, dark mode, keys.
@@ -44,9 +53,12 @@ struct format {
 /* All of them; the name of the last is NULL. */
 extern const struct format formats[];
 
-/* NULL: there is none of this name, or for a file of this name. */
+/*
+ * NULL: there is none of this name, or for a file of this name. *packed: the name ends in .gz
+ * besides, and so the file is to be compressed.
+ */
 const struct format *format_by_name(const char *name);
-const struct format *format_by_file(const char *path);
+const struct format *format_by_file(const char *path, int *packed);
 
 /* Ends a writer: 0, or the -errno of its stream, or err if that is set. */
 int write_end(FILE *f, int err);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "profiler/gz.h"
 #include "tui/ljx.h"
 
 #include <errno.h>
@@ -36,19 +37,24 @@ static int is_named(const char *path, const char *ending)
 /* Does the name alone not tell enough? */
 static int is_open(const char *path)
 {
-	return !format_by_file(path) || is_named(path, ".json") || is_named(path, ".txt");
+	int packed;
+
+	return !format_by_file(path, &packed) || is_named(path, ".json") || is_named(path, ".txt");
 }
 
 const struct format *output_format(const struct options *o, const char *path)
 {
+	int packed;
+
 	if (is_named(path, ".ljx"))
 		return NULL;
-	return o->format && is_open(path) ? format_by_name(o->format) : format_by_file(path);
+	return o->format && is_open(path) ? format_by_name(o->format)
+					  : format_by_file(path, &packed);
 }
 
 static int is_known(const struct options *o, const char *path)
 {
-	return is_named(path, ".ljx") || o->format || format_by_file(path);
+	return is_named(path, ".ljx") || o->format || output_format(o, path);
 }
 
 static int cannot_write(struct why *why, const char *path, int err)
@@ -127,17 +133,21 @@ int output_profile(struct output *out, const struct options *o, const struct fol
 {
 	const struct prof *p = out->format->lines && folds->lined ? folds->lined : folds->plain;
 	struct write_info info = {.title = title, .version = LJX_VERSION};
-	FILE *f = fdopen(dup(out->fd), "w");
+	FILE *f = fdopen(dup(out->fd), "w"), *z = NULL;
 	char *command = command_line(o);
-	int err;
+	int err = f ? 0 : -errno, packed;
 
-	if (!f) {
-		free(command);
-		return cannot_write(why, out->path, -errno);
+	format_by_file(out->path, &packed);
+	if (f && packed) {
+		z = gz_fopen(f);
+		err = z ? 0 : -errno;
 	}
 	info.command = command;
-	err = out->format->write(f, p, &info);
-	if (fclose(f) && !err)
+	if (!err)
+		err = out->format->write(z ? z : f, p, &info);
+	if (z && fclose(z) && !err)
+		err = -errno;
+	if (f && fclose(f) && !err)
 		err = -errno;
 	free(command);
 	return err ? cannot_write(why, out->path, err) : 0;

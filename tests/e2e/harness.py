@@ -192,7 +192,7 @@ def read_folded(path):
         text = f.read()
     stacks = []
     for line in text.splitlines():
-        match = re.fullmatch(r"(\S.*) ([1-9]\d*)", line)
+        match = re.fullmatch(r"(.*\S.*) ([1-9]\d*)", line)
         assert match, f"not a folded line: {line!r}"
         stacks.append((match.group(1).split(";"), int(match.group(2))))
     names = [";".join(s).encode() for s, _ in stacks]
