@@ -11,14 +11,14 @@
 #define FILES_SHOWN 8
 
 /* What the run feeds. */
-struct folds {
+struct sinks {
 	struct prof *prof;
 	struct lines *lines;
 };
 
 static int fold(struct jit_tap *t, const struct ev_hdr *h)
 {
-	struct folds *f = t->ctx;
+	struct sinks *f = t->ctx;
 	int err = prof_add(f->prof, h);
 
 	return err ? err : lines_add(f->lines, h);
@@ -217,7 +217,7 @@ static int show(const struct options *o, const struct annotate_input *in, int li
 static int run(const struct options *o, const char *file)
 {
 	struct why why = {.code = 0};
-	struct folds f = {NULL, NULL};
+	struct sinks f = {NULL, NULL};
 	struct prof_opts po = {.lines = 0};
 	struct annotate_input in;
 	struct jit_tap t;

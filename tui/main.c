@@ -145,7 +145,7 @@ static const struct verb verbs[] = {
 		 "  -o FILE.ljx      record, too\n"
 		 "  --json           all of it as JSON\n" JIT_HELP,
      "  ljx traces -p 4242 -d 10\n  ljx traces 17 run.ljx\n"},
-    {"annotate", verb_annotate, "pgncrdToqjBSQ",
+    {"annotate", verb_annotate, "pgncrdToqjBUQ",
      "ljx annotate LOCATION [TARGET] [-d TIME]\n       ljx annotate LOCATION FILE.ljx",
      "source and bytecode with shares, aborts and traces",
      TARGET_HELP "LOCATION: FILE, FILE:LINE (the function there), FILE:A-B or func:NAME\n"

@@ -42,7 +42,7 @@ static const struct option longs[] = {
     {"watch", no_argument, NULL, 'W'},
     {"list", no_argument, NULL, 'l'},
     {"bytecode", no_argument, NULL, 'B'},
-    {"no-source", no_argument, NULL, 'S'},
+    {"no-source", no_argument, NULL, 'U'},
     {"nothing", no_argument, NULL, 'Z'}, /* for benchmarks: the events alone */
     {NULL, 0, NULL, 0},
 };
@@ -289,7 +289,7 @@ static int set_flag(struct options *o, int c)
 		    : c == 'W' ? &o->watch
 		    : c == 'l' ? &o->list
 		    : c == 'B' ? &o->bytecode
-		    : c == 'S' ? &o->no_source
+		    : c == 'U' ? &o->no_source
 		    : c == 'Z' ? &o->nothing
 			       : NULL;
 
