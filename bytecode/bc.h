@@ -38,7 +38,8 @@ struct bc_gen {
 	_(USETV) _(FNEW) _(GSET) _(TSETS)                                                          \
 	_(ITERN) _(ISNEXT) _(RETM) _(RET) _(RET0) _(RET1) _(FORI) _(JFORI) _(FORL) _(IFORL)        \
 	_(JFORL) _(ITERL) _(IITERL) _(JITERL) _(LOOP) _(ILOOP) _(JLOOP) _(JMP) _(UCLO) _(FUNCF)    \
-	_(IFUNCF) _(JFUNCF) _(FUNCV) _(IFUNCV) _(JFUNCV) _(FUNCC) _(FUNCCW)
+	_(IFUNCF) _(JFUNCF) _(FUNCV) _(IFUNCV) _(JFUNCV) _(FUNCC) _(FUNCCW) _(CAT) _(TSETM)        \
+	_(VARG)
 enum bc_id {
 #define BC_ENUM(name) BC_ID_##name,
 	BC_IDS(BC_ENUM)
