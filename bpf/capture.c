@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/capture_int.h"
+#include "bpf/jitscan.h"
 #include "bpf/probes.h"
 #include "bpf/rec.h"
 
@@ -111,12 +112,13 @@ void capture_free(struct capture *c)
 	capture_close_events(c);
 	ring_buffer__free(c->ring);
 	sampler_bpf__destroy(c->skel);
-	resolve_free(c->resolve);
 	HASH_ITER(hh, c->procs, f, tmp)
 	{
 		HASH_DEL(c->procs, f);
+		capture_scan_drop(f);
 		free(f);
 	}
+	resolve_free(c->resolve);
 	free(c);
 }
 
@@ -148,6 +150,7 @@ static void forget(struct capture *c, struct follow *f)
 	capture_drop_vms(c, f);
 	c->unwatched += f->unwatched;
 	probes_free(f->probes);
+	capture_scan_drop(f);
 	bpf_map_delete_elem(bpf_map__fd(c->skel->maps.procs), &f->pid);
 	resolve_drop(c->resolve, f->pid);
 	HASH_DEL(c->procs, f);
@@ -179,7 +182,7 @@ static int attach(struct capture *c, struct follow *f, int *has_code, struct vm_
 		return err;
 	c->stats.vms += vms->n;
 	c->stats.vms_refused += vms->refused;
-	f->scanned = 0;
+	capture_scan_drop(f);
 	err = capture_install(c, f, vms);
 	plan(f, resolve_now() - start, 1);
 	return err;
@@ -242,6 +245,7 @@ static void on_exec(struct capture *c, struct follow *f)
 	probes_free(f->probes);
 	f->probes = NULL;
 	f->probe_err = 0;
+	capture_scan_drop(f);
 	f->sampled = 0;
 	f->since = resolve_now();
 	f->next = 0;
@@ -379,6 +383,8 @@ static int housekeeping(struct capture *c)
 			look_after(c, f);
 	}
 	err = emit_lost(c);
+	if (!err)
+		err = capture_scan_more(c);
 	if (!err && now >= c->next_clock)
 		err = emit_clock(c);
 	return err ? err : c->err;
@@ -434,10 +440,11 @@ const struct capture_stats *capture_stats(struct capture *c)
 	s->traces = n->traces;
 	s->lost_traces = n->lost_traces;
 	s->probe_hits = n->probes;
-	s->targets = s->watched = 0;
+	s->targets = s->watched = s->scanning = 0;
 	s->vms_unwatched = c->unwatched;
 	HASH_ITER(hh, c->procs, f, tmp)
 	{
+		s->scanning += f->scan && jitscan_running(f->scan);
 		s->targets += f->sampled ? 1 : 0;
 		s->watched += f->sampled ? 0 : 1;
 		s->vms_unwatched += f->unwatched;

@@ -47,6 +47,8 @@ struct capture_stats {
 	uint64_t faults;	      /* memory reads that failed in BPF */
 	uint64_t traces, lost_traces; /* trace events; those of them not delivered */
 	uint64_t probe_hits;
+	uint64_t rescans;      /* because trace events were lost */
+	unsigned int scanning; /* processes whose memory was not yet read to its end */
 	uint64_t delivered;
 	unsigned int targets; /* alive and being sampled */
 	unsigned int watched; /* alive, without LuaJIT so far */
@@ -84,6 +86,16 @@ int capture_start(struct capture *c, struct why *why);
 int capture_poll(struct capture *c, int ms);
 
 int capture_stop(struct capture *c);
+
+/*
+ * Reads again, now, what the JIT compilers of all targets point at: traces, penalties, parameters.
+ * Their whole memory follows bit by bit while capture_poll runs, not more often than every 10 s.
+ * Without trace probes nothing is read. 0, -errno or what the sink returned.
+ */
+int capture_rescan(struct capture *c);
+
+/* Waits, at most ms milliseconds, until the memory is read to its end (stats.scanning 0). */
+int capture_scan_wait(struct capture *c, int ms);
 
 const struct capture_stats *capture_stats(struct capture *c);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the parts of the capture share: capture.c follows the processes, capture_events.c has the
- * perf events, capture_vms.c tells BPF about VMs, capture_why.c finds the words for failures.
+ * perf events, capture_vms.c tells BPF about VMs,
+ * capture_scan.c has the looks at the VMs' memory, capture_why.c finds the words for failures.
  */
 #ifndef BPF_CAPTURE_INT_H
 #define BPF_CAPTURE_INT_H
@@ -23,8 +24,10 @@ struct follow {
 	int sampled; /* it has a verified VM */
 	struct probes *probes;
 	int probe_err;	      /* none could be attached: -errno */
-	uint32_t scanned;     /* VMs up to this number were looked at for what was before */
 	size_t unwatched;     /* VMs that had no probes at some time */
+	struct jitscan *scan; /* of its VMs; NULL: none */
+	int pass;	      /* its memory is to be read through again */
+	uint64_t next_pass;   /* ns: but not before */
 	int hinted;	      /* a sample showed a VM that is not in the list */
 	uint64_t since;	      /* ns: first seen, or exec */
 	uint64_t next;	      /* ns: next look; 0: not looked at yet */
@@ -55,6 +58,8 @@ struct capture {
 	uint64_t unwatched;    /* of processes that are gone */
 	char probe_text[1024]; /* of the last process: what was attached, or why not */
 	uint64_t next_clock;
+	uint64_t lost_traces; /* as of the last look at the VMs' memory */
+	uint64_t next_rescan; /* ns: because of losses, not before */
 	struct capture_stats stats;
 };
 
@@ -69,6 +74,16 @@ void capture_drop_vms(struct capture *c, const struct follow *f);
 
 /* A VM that an event shows is looked at, if it is not known. */
 void capture_meet_vm(struct capture *c, struct follow *f, uint64_t g);
+
+/* capture_scan.c */
+
+/* Reads what happened to the JIT compilers of a process before; the rest is done bit by bit. */
+int capture_scan(struct capture *c, struct follow *f, const struct vm_list *vms);
+/* The same for VMs whose events tell of all that happened: only their state is read. */
+int capture_scan_met(struct capture *c, struct follow *f, const struct vm_list *vms);
+void capture_scan_drop(struct follow *f);
+/* Goes on with that; looks again after trace events were lost. */
+int capture_scan_more(struct capture *c);
 
 /* capture_why.c: each returns err. */
 int capture_why_probes(struct why *why, int pid, int err, const char *text);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/capture_int.h"
-#include "bpf/jitscan.h"
 #include "bpf/probes.h"
 
 #include <errno.h>
@@ -113,24 +112,6 @@ static int update_probes(struct capture *c, struct follow *f, const struct vm_li
 	return err;
 }
 
-/* What was there before; after the probes, so that nothing falls between. */
-static void scan_new(struct capture *c, struct follow *f, const struct vm_list *vms)
-{
-	uint32_t upto = f->scanned;
-	size_t i;
-
-	for (i = 0; i < vms->n && !c->err; i++) {
-		if (vms->vm[i].number <= f->scanned)
-			continue;
-		c->err = jitscan(c->resolve, f->pid, &vms->vm[i]);
-		if (vms->vm[i].number > upto)
-			upto = vms->vm[i].number;
-	}
-	f->scanned = upto;
-	if (c->err == -ESRCH || c->err == -EPERM) /* it has just ended */
-		c->err = 0;
-}
-
 /* The list that BPF uses, as a whole: a sample finds the old one or the new one. */
 static int install_list(struct capture *c, struct follow *f, const struct vm_list *vms)
 {
@@ -175,7 +156,9 @@ int capture_install(struct capture *c, struct follow *f, const struct vm_list *v
 	if (err || c->opts.traces == CAPTURE_TRACES_OFF || (!vms->n && !f->probes))
 		return err;
 	f->probe_err = update_probes(c, f, vms);
-	scan_new(c, f, vms);
+	/* What was there before; after the probes, so that nothing falls between. */
+	if (!c->err)
+		c->err = capture_scan(c, f, vms);
 	/* Last: who waits for it, to start something, must not be met in the scan. */
 	if (c->opts.say && *c->probe_text && (!f->probe_err || c->running || !c->opts.need_traces))
 		c->opts.say(c->opts.say_ctx, c->probe_text);
@@ -201,8 +184,7 @@ void capture_meet_vm(struct capture *c, struct follow *f, uint64_t g)
 	if (!err) {
 		c->stats.vms++;
 		/* Its past is in the events that follow: a scan would tell of it twice. */
-		f->scanned = vms->vm[vms->n - 1].number;
-		c->err = jitscan_new(c->resolve, f->pid, &vms->vm[vms->n - 1]);
+		c->err = capture_scan_met(c, f, vms);
 		capture_install(c, f, vms);
 	} else if (err < 0 && err != -EEXIST) {
 		f->no_vm = g;

@@ -57,7 +57,8 @@ typedef uint64_t ev_u64;
 	_(18, SPOT, ev_spot)                                                                       \
 	_(19, JIT, ev_jit)                                                                         \
 	_(20, LOOPS, ev_loops)                                                                     \
-	_(21, CODE, ev_code)
+	_(21, CODE, ev_code)                                                                       \
+	_(22, SCAN, ev_scan)
 
 enum ev_kind {
 #define EV_ENUM(num, name, type) EV_##name = num,
@@ -405,10 +406,11 @@ struct ev_trace {
 	ev_u8 flags;	/* EV_TF_* */
 	ev_u8 nframes;
 	struct ev_frame start; /* where the recording began; kind 0: not known */
-	struct ev_frame end;   /* STOP, ABORT: where it ended: a position in Lua, or a function */
+	struct ev_frame end;   /* STOP, ABORT, LIVE: where it ended: a position in Lua, or a function */
 	struct ev_frame about; /* ABORT: the function in info, if it is one */
 	char text[EV_TRACE_TEXT]; /* the error message, cut, if error is EV_ERROR_STRING */
-	struct ev_frame f[]; /* ABORT: the Lua stack, from the leaf to the root */
+	/* ABORT: the Lua stack, from the leaf to the root; LIVE: what it ended in, and its call */
+	struct ev_frame f[];
 };
 
 enum ev_spot_kind {
@@ -419,6 +421,7 @@ enum ev_spot_kind {
 	EV_SPOT_STUB = 5,    /* side trace that only leads back to the interpreter */
 };
 #define EV_REASON_UNKNOWN 0xffffu
+#define EV_SPOT_OPS 6u
 /* What a VM's memory says of recordings that failed before we came. */
 struct ev_spot {
 	struct ev_hdr h;
@@ -429,7 +432,8 @@ struct ev_spot {
 	ev_u16 reason;	    /* of the last abort, a trace error number, or EV_REASON_UNKNOWN */
 	ev_u8 kind;	    /* enum ev_spot_kind */
 	ev_u8 attempts;	    /* aborted so often, of eleven; 0: not known */
-	ev_u8 pad[6];
+	/* Opcodes in what starts here that the build cannot compile, if that is the reason; then 0. */
+	ev_u8 op[EV_SPOT_OPS];
 };
 
 #define EV_JIT_PARAMS 24u
@@ -443,6 +447,34 @@ struct ev_jit {
 	ev_u32 sizetrace; /* trace table, grown so far */
 	ev_u32 nparams;
 	ev_s32 param[EV_JIT_PARAMS]; /* jit_State.param, in the order of JIT_P_* */
+};
+
+/*
+ * Marks what is read from a VM's memory. Between BEGIN and END come JIT, TRACE (LIVE), SPOT and
+ * further SCAN records; what the VM had at BEGIN and is not among them by END is no more. A scan
+ * that finds more after its END (blacklisted starts anywhere on the heap) sends those as they are.
+ */
+enum ev_scan_type {
+	EV_SCAN_BEGIN = 1,
+	EV_SCAN_END = 2,
+	EV_SCAN_EXITS = 3, /* e: exits of trace that were taken, or have a side trace */
+	EV_SCAN_CAUSE = 4, /* e[0].at is a start that failed because e[1].at is blacklisted */
+};
+#define EV_EXIT_DONE 255u /* lj_jit.h:SNAPCOUNT_DONE: a side trace is linked there */
+#define EV_SCAN_MAX 256u
+struct ev_scan_entry {
+	struct ev_frame at; /* EXITS: where the interpreter goes on; kind 0: not known */
+	ev_u32 exitno;
+	ev_u32 count; /* how often it was taken while it had no side trace, or EV_EXIT_DONE */
+};
+struct ev_scan {
+	struct ev_hdr h;
+	ev_u64 g;
+	ev_u32 type;	 /* enum ev_scan_type */
+	ev_u32 trace;	 /* EXITS */
+	ev_u32 unplaced; /* END: penalties whose function could not be found */
+	ev_u32 n;
+	struct ev_scan_entry e[];
 };
 
 #define EV_ASSERT(type, size) _Static_assert(sizeof(struct type) == (size), "ABI of " #type)
@@ -466,6 +498,8 @@ EV_ASSERT(ev_meta, 32);
 EV_ASSERT(ev_trace, 200);
 EV_ASSERT(ev_spot, 64);
 EV_ASSERT(ev_jit, 152);
+EV_ASSERT(ev_scan_entry, 24);
+EV_ASSERT(ev_scan, 48);
 EV_ASSERT(ev_ff, 32);
 EV_ASSERT(ev_loop, 16);
 EV_ASSERT(ev_loops, 32);

@@ -1,84 +1,62 @@
 // SPDX-License-Identifier: MIT
-#include "bpf/jitscan.h"
-
+#include "bpf/jitscan_int.h"
 #include "bpf/mem.h"
+#include "bpf/memscan.h"
 #include "bpf/protoscan.h"
-#include "bpf/userwalk.h"
-#include "bytecode/bc.h"
-#include "bytecode/proto.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PENALTY_SLOTS 64
-#define TRACES_MAX 65536u
 #define SPOTS_MAX 65536u
-#define BC_CHUNK 4096u /* instructions looked at in one go */
-#define LINK_INTERP 6  /* LJ_TRLINK_INTERP, lj_jit.h */
-#define LINK_STITCH 8
 /* lj_trace.c: PENALTY_MIN; the value doubles with each abort, plus a few random bits. */
 #define PENALTY_MIN 72
+#define PENALTIES_AGE 10000000ull /* ns: then they are read again */
 
-struct penalty {
-	uint64_t pc;
-	uint16_t val, reason;
-	int found; /* its prototype was */
-};
-
-struct scan {
+struct jitscan {
 	struct resolve *r;
-	struct userwalk *u;
 	int pid;
-	const struct vm *vm;
-	const struct layout *l;
-	const struct bc_gen *gen;
-	struct penalty penalty[PENALTY_SLOTS];
-	unsigned int spots;
+	struct jscan **scan; /* of each VM */
+	size_t nscans;
+	uint32_t number;     /* of the newest VM that was looked at */
+	struct memscan *mem; /* the pass that is under way; NULL: none */
 };
 
-static struct ev_hdr header(const struct scan *s, enum ev_kind kind, size_t size)
+struct ev_hdr jscan_header(const struct jscan *s, enum ev_kind kind, size_t size)
 {
 	struct ev_hdr h = {.kind = kind,
 			   .size = (ev_u32)size,
-			   .time = resolve_now(),
+			   .time = s->begin,
 			   .pid = (ev_u32)s->pid,
 			   .tid = (ev_u32)s->pid};
 
 	return h;
 }
 
-static uint64_t jit_state(const struct scan *s)
+uint64_t jscan_state(const struct jscan *s)
 {
-	return vm_main(s->vm) + s->l->GG_J;
+	return vm_main(&s->vm) + s->l->GG_J;
 }
 
-static int emit_jit(struct scan *s, uint32_t traces, uint32_t sizetrace)
+uint16_t jscan_get16(const unsigned char *p, size_t off)
 {
-	struct ev_jit e = {.h = header(s, EV_JIT, sizeof(e)), .g = s->vm->g};
-	uint64_t J = jit_state(s);
-	uint32_t n = s->l->jit_p_max < EV_JIT_PARAMS ? s->l->jit_p_max : EV_JIT_PARAMS;
-
-	e.on = vm_jit_on(s->pid, s->vm) == 1;
-	e.traces = traces;
-	e.sizetrace = sizetrace;
-	if (mem_read(s->pid, J + s->l->J_szallmcarea, &e.szallmcarea, sizeof(e.szallmcarea)))
-		e.szallmcarea = 0;
-	if (!mem_read(s->pid, J + s->l->J_param, e.param, n * sizeof(e.param[0])))
-		e.nparams = n;
-	return resolve_record(s->r, &e.h);
+	return (uint16_t)(p[off] | p[off + 1] << 8);
 }
 
-static int emit_spot(struct scan *s, enum ev_spot_kind kind, uint64_t pt, uint64_t pc,
-		     const struct penalty *p, uint32_t trace)
+int jscan_spot(struct jscan *s, enum ev_spot_kind kind, uint64_t pt, uint64_t pc,
+	       const struct penalty *p, uint32_t trace)
 {
-	struct ev_spot e = {.h = header(s, EV_SPOT, sizeof(e)),
-			    .g = s->vm->g,
+	struct ev_spot e = {.h = jscan_header(s, EV_SPOT, sizeof(e)),
+			    .g = s->vm.g,
 			    .kind = (ev_u8)kind,
 			    .trace = trace,
 			    .reason = EV_REASON_UNKNOWN};
+	struct jproto *proto;
 	uint32_t v;
+	int err = 0;
 
+	if (p) /* events of before this time are in it, later ones are not */
+		e.h.time = s->read;
 	if (++s->spots > SPOTS_MAX)
 		return 0;
 	userwalk_position(s->u, pt, pc, &e.at);
@@ -89,89 +67,33 @@ static int emit_spot(struct scan *s, enum ev_spot_kind kind, uint64_t pt, uint64
 		e.reason = p->reason;
 		for (v = p->val / PENALTY_MIN; v && e.attempts < 11; v >>= 1)
 			e.attempts++;
+		proto = jscan_proto(s, pt, NULL);
+		err = proto ? jscan_infer(s, proto, pc, p, &e) : 0;
 	}
-	return userwalk_error(s->u) ? userwalk_error(s->u) : resolve_record(s->r, &e.h);
-}
-
-static uint16_t get16(const unsigned char *p, unsigned int off)
-{
-	return (uint16_t)(p[off] | p[off + 1] << 8);
-}
-
-/* One entry of J->trace[]: the trace, and what it says of failures. */
-static int one_trace(struct scan *s, uint32_t no, uint64_t T)
-{
-	struct ev_trace e = {
-	    .h = header(s, EV_TRACE, sizeof(e)), .g = s->vm->g, .trace = no, .type = EV_TRACE_LIVE};
-	const struct layout *l = s->l;
-	unsigned char t[256];
-	uint64_t pt, pc;
-	int err;
-
-	if (l->T_size > sizeof(t) || mem_read(s->pid, T, t, l->T_size) ||
-	    get16(t, l->T_traceno) != no)
-		return 0; /* it changed while we looked */
-	pt = mem_get64(t, l->T_startpt);
-	pc = mem_get64(t, l->T_startpc);
-	e.root = get16(t, l->T_root);
-	e.link = get16(t, l->T_link);
-	e.linktype = t[l->T_linktype];
-	e.nsnap = get16(t, l->T_nsnap);
-	e.szmcode = mem_get32(t, l->T_szmcode);
-	e.mcode = mem_get64(t, l->T_mcode);
-	e.nins = mem_get32(t, l->T_nins) - mem_get32(t, l->T_nk);
-	e.kind = e.root ? EV_TRACE_SIDE : EV_TRACE_ROOT;
-	userwalk_position(s->u, pt, pc, &e.start);
-	err = userwalk_error(s->u);
 	if (!err)
-		err = resolve_record(s->r, &e.h);
-	if (!err && e.linktype == LINK_STITCH && e.link == no)
-		err = emit_spot(s, EV_SPOT_STITCH, pt, pc, NULL, no);
-	if (!err && e.linktype == LINK_INTERP && e.root)
-		err = emit_spot(s, EV_SPOT_STUB, pt, pc, NULL, no);
-	return err;
+		err = userwalk_error(s->u);
+	return err ? err : resolve_record(s->r, &e.h);
 }
 
-static int traces(struct scan *s)
-{
-	uint64_t J = jit_state(s), vec = mem_u64(s->pid, J + s->l->J_trace), *T;
-	uint32_t size = 0, live = 0, i;
-	int err;
-
-	if (mem_read(s->pid, J + s->l->J_sizetrace, &size, 4) || size > TRACES_MAX)
-		size = 0;
-	T = calloc(size ? size : 1, sizeof(*T));
-	if (!T)
-		return -ENOMEM;
-	if (size && mem_read(s->pid, vec, T, size * sizeof(*T)))
-		size = 0; /* it was reallocated just now */
-	for (i = 1; i < size; i++)
-		live += T[i] != 0 && T[i] != J + s->l->J_cur;
-	err = emit_jit(s, live, size);
-	for (i = 1; i < size && !err; i++)
-		if (T[i] && T[i] != J + s->l->J_cur)
-			err = one_trace(s, i, T[i]);
-	free(T);
-	return err;
-}
-
-static void read_penalties(struct scan *s)
+static void read_penalties(struct jscan *s)
 {
 	unsigned char buf[PENALTY_SLOTS * 16];
 	unsigned int i;
 
+	memset(s->penalty, 0, sizeof(s->penalty));
+	s->read = resolve_now();
 	if (s->l->PENALTY_size != 16 ||
-	    mem_read(s->pid, jit_state(s) + s->l->J_penalty, buf, sizeof(buf)))
+	    mem_read(s->pid, jscan_state(s) + s->l->J_penalty, buf, sizeof(buf)))
 		return;
 	for (i = 0; i < PENALTY_SLOTS; i++) {
 		s->penalty[i].pc = mem_get64(buf, 16 * i);
-		s->penalty[i].val = get16(buf, 16 * i + 8);
-		s->penalty[i].reason = get16(buf, 16 * i + 10);
+		s->penalty[i].val = jscan_get16(buf, 16 * i + 8);
+		s->penalty[i].reason = jscan_get16(buf, 16 * i + 10);
 	}
 }
 
 /* The penalty slot of a start, or NULL: it was reused. */
-static const struct penalty *penalty_of(struct scan *s, uint64_t pc)
+static const struct penalty *penalty_of(const struct jscan *s, uint64_t pc)
 {
 	unsigned int i;
 
@@ -190,76 +112,350 @@ static enum ev_spot_kind blacklisted(const struct bc_gen *gen, uint32_t op)
 	return op == gen->of[BC_ID_IFUNCF] ? EV_SPOT_FUNC : 0;
 }
 
-static int spots_in(struct scan *s, uint64_t pt, const struct proto_head *h)
+/* A start whose penalty is left over: its recording succeeded since, a trace's number is there. */
+static int compiled(const struct bc_gen *gen, uint32_t op)
 {
-	uint64_t bc = pt + s->l->PT_size, pc;
-	uint32_t ins[BC_CHUNK], i, n, at;
+	return op == gen->of[BC_ID_JFORL] || op == gen->of[BC_ID_JITERL] ||
+	       op == gen->of[BC_ID_JLOOP] || op == gen->of[BC_ID_JFUNCF];
+}
+
+/* PROTO_ILOOP also marks what jit.off() did lazily: that has PROTO_NOJIT too. */
+static int may_be_black(const struct proto_head *h)
+{
+	return (h->flags & PROTO_ILOOP) && !(h->flags & PROTO_NOJIT);
+}
+
+static int emit_black(struct jscan *s, struct jproto *p)
+{
+	uint64_t bc = p->pt + s->l->PT_size;
+	const uint32_t *ins = jscan_code(s, p);
 	enum ev_spot_kind kind;
+	uint32_t i;
 	int err = 0;
 
-	for (at = 0; at < h->sizebc && !err; at += n) {
-		n = h->sizebc - at < BC_CHUNK ? h->sizebc - at : BC_CHUNK;
-		if (mem_read(s->pid, bc + 4ull * at, ins, 4ull * n))
-			return 0;
-		for (i = 0; i < n && !err; i++) {
-			kind = blacklisted(s->gen, bc_op(ins[i]));
-			pc = bc + 4ull * (at + i);
-			if (kind)
-				err = emit_spot(s, kind, pt, pc, penalty_of(s, pc), 0);
+	p->black = may_be_black(&p->h);
+	for (i = 0; ins && p->black && i < p->h.sizebc && !err; i++) {
+		kind = blacklisted(s->gen, bc_op(ins[i]));
+		if (kind)
+			err = jscan_spot(s, kind, p->pt, bc + 4ull * i,
+					 penalty_of(s, bc + 4ull * i), 0);
+	}
+	return err;
+}
+
+/* What a prototype has to tell, if that was not sent yet with as much known of its functions. */
+static int emit_proto(struct jscan *s, struct jproto *p)
+{
+	const uint32_t *ins = jscan_code(s, p);
+	unsigned int i;
+	int err = 0;
+
+	if (resolve_now() - s->read > PENALTIES_AGE)
+		read_penalties(s);
+	p->told = p->nfn;
+	for (i = 0; ins && i < PENALTY_SLOTS && !err; i++) {
+		const struct penalty *pen = &s->penalty[i];
+		uint32_t pos = (uint32_t)((pen->pc - p->pt - s->l->PT_size) / 4);
+
+		if (pen->pc && jscan_has_pc(s, p, pen->pc) && !compiled(s->gen, bc_op(ins[pos])))
+			err = jscan_spot(s, EV_SPOT_PENALTY, p->pt, pen->pc, pen, 0);
+	}
+	return err ? err : emit_black(s, p);
+}
+
+/* The prototypes of penalties, those met on stacks, those that were blacklisted at the last look.
+ */
+static int emit_known(struct jscan *s)
+{
+	struct jproto *p, *tmp;
+	unsigned int i;
+	int err = 0;
+
+	s->unplaced = 0;
+	for (i = 0; i < PENALTY_SLOTS; i++)
+		if (s->penalty[i].pc && !jscan_proto_near(s, s->penalty[i].pc))
+			s->unplaced++;
+	/* First those that are no more go, so that none does while the others are sent. */
+	HASH_ITER(hh, s->protos, p, tmp)
+	jscan_proto(s, p->pt, NULL);
+	for (p = s->protos; p && !err; p = p->hh.next)
+		err = emit_proto(s, p);
+	return err;
+}
+
+static int emit_mark(struct jscan *s, enum ev_scan_type type)
+{
+	struct ev_scan e = {.h = jscan_header(s, EV_SCAN, sizeof(e)),
+			    .g = s->vm.g,
+			    .type = type,
+			    .unplaced = s->unplaced};
+
+	return resolve_record(s->r, &e.h);
+}
+
+static int scan_now(struct jscan *s)
+{
+	int err;
+
+	/* Closed meanwhile? (bpf/vm.c:try_row) */
+	if (mem_u64(s->pid, vm_main(&s->vm) + s->l->L_glref) != s->vm.g ||
+	    mem_u64(s->pid, s->vm.g + s->l->G_mainthref) != vm_main(&s->vm))
+		return 0;
+	s->epoch++;
+	s->spots = 0;
+	s->begin = resolve_now();
+	s->unplaced = 0;
+	err = emit_mark(s, EV_SCAN_BEGIN);
+	if (!err)
+		err = jscan_traces(s);
+	read_penalties(s);
+	if (!err)
+		err = jscan_stacks(s);
+	if (!err)
+		err = emit_known(s);
+	return err ? err : emit_mark(s, EV_SCAN_END);
+}
+
+/* Which VM an object belongs to: each VM's list of objects ends with its main thread. */
+static struct jscan *owner(struct jitscan *j, uint64_t obj)
+{
+	unsigned char page[4096];
+	uint64_t at = 0;
+	uint32_t steps;
+	size_t i;
+
+	if (j->nscans == 1)
+		return j->scan[0];
+	for (steps = 0; steps < 1u << 20 && obj && !(obj & 7); steps++) {
+		for (i = 0; i < j->nscans; i++)
+			if (vm_main(&j->scan[i]->vm) == obj)
+				return j->scan[i];
+		if (at != (obj & ~4095ull)) {
+			at = obj & ~4095ull;
+			if (mem_read(j->pid, at, page, sizeof(page)))
+				return NULL;
+		}
+		obj = mem_get64(page, obj - at);
+	}
+	return NULL;
+}
+
+static int found_proto(struct jitscan *j, uint64_t pt, const void *head)
+{
+	struct jscan *s = j->scan[0];
+	struct proto_head h;
+	struct jproto *p;
+
+	if (proto_decode_head(s->l, head, s->l->PT_size, &h) || !may_be_black(&h))
+		return 0;
+	s = owner(j, pt);
+	p = s ? jscan_proto(s, pt, head) : NULL;
+	return p && !p->black ? emit_proto(s, p) : 0;
+}
+
+/* A Lua function: does it tell more of a prototype that failed? */
+static void found_function(struct jitscan *j, uint64_t fn, uint64_t pc)
+{
+	uint64_t pt = pc - j->scan[0]->l->PT_size;
+	struct jproto *p;
+	size_t i;
+
+	for (i = 0; i < j->nscans; i++) {
+		HASH_FIND(hh, j->scan[i]->protos, &pt, sizeof(pt), p);
+		if (p && p->wanted && p->nfn < PROTO_FUNCS)
+			jscan_function(j->scan[i], fn);
+	}
+}
+
+static int match(void *ctx, uint64_t addr, const uint64_t *word, size_t own, size_t n)
+{
+	struct jitscan *j = ctx;
+	const struct layout *l = j->scan[0]->l;
+	size_t i, pc = l->F_pc / 8u, head = (l->PT_size + 7u) / 8u;
+	int err = 0;
+
+	for (i = 0; i < own && !err; i++) {
+		if (i + 1 >= n)
+			break;
+		switch ((word[i + 1] >> 8) & 0xff) {
+		case GCT_PROTO:
+			if (i + head <= n)
+				err = found_proto(j, addr + 8 * i, word + i);
+			break;
+		case GCT_FUNC:
+			if (i + pc < n && !((word[i + 1] >> 16) & 0xff))
+				found_function(j, addr + 8 * i, word[i + pc]);
+			break;
+		default:
+			break;
 		}
 	}
 	return err;
 }
 
-static int match_proto(void *ctx, uint64_t pt, const struct proto_head *h)
+static void scan_free(struct jscan *s)
 {
-	struct scan *s = ctx;
-	uint64_t bc = pt + s->l->PT_size;
-	unsigned int k;
-	int err = 0;
-
-	for (k = 0; k < PENALTY_SLOTS && !err; k++) {
-		struct penalty *p = &s->penalty[k];
-
-		if (p->pc < bc || p->pc - bc >= 4ull * h->sizebc || p->found)
-			continue;
-		p->found = 1;
-		err = emit_spot(s, EV_SPOT_PENALTY, pt, p->pc, p, 0);
-	}
-	/* PROTO_ILOOP also marks what jit.off() did lazily: that has PROTO_NOJIT too. */
-	if (!err && (h->flags & PROTO_ILOOP) && !(h->flags & PROTO_NOJIT))
-		err = spots_in(s, pt, h);
-	return err;
-}
-
-int jitscan(struct resolve *r, int pid, const struct vm *vm)
-{
-	const struct proc_maps *maps = resolve_maps(r, pid);
-	struct scan *s = calloc(1, sizeof(*s));
-	int err;
-
-	if (!s || !maps) {
-		free(s);
-		return -ENOMEM;
-	}
-	s->r = r;
-	s->pid = pid;
-	s->vm = vm;
-	s->l = &vm->row->l;
-	s->gen = bc_gen_by_count(s->l->bc_max);
-	s->u = userwalk_new(r, pid, vm);
-	err = s->u && s->gen ? traces(s) : -ENOMEM;
-	read_penalties(s);
-	if (!err)
-		err = protoscan(pid, maps, vm, match_proto, s);
+	if (!s)
+		return;
+	jscan_protos_free(s);
 	userwalk_free(s->u);
 	free(s);
+}
+
+static struct jscan *scan_new(struct jitscan *j, const struct vm *vm)
+{
+	const struct proc_maps *maps = resolve_maps(j->r, j->pid);
+	struct jscan *s = calloc(1, sizeof(*s));
+	const struct err_table *errs;
+	const char *why;
+
+	if (!s)
+		return NULL;
+	s->r = j->r;
+	s->pid = j->pid;
+	s->vm = *vm;
+	s->l = &vm->row->l;
+	s->gen = bc_gen_by_count(s->l->bc_max);
+	s->ir = ir_by_count(s->l->ir_max);
+	errs = err_choose(vm->module->vm.version, s->gen, NULL, s->ir, &why);
+	s->nyi = errs ? err_code(errs, ERR_NYIBC) : -1;
+	s->blackl = errs ? err_code(errs, ERR_BLACKL) : -1;
+	s->own_allocator = maps && protoscan_own_allocator(j->pid, maps, vm);
+	s->u = userwalk_new(j->r, j->pid, &s->vm);
+	if (s->u && s->gen)
+		return s;
+	scan_free(s);
+	return NULL;
+}
+
+struct jitscan *jitscan_new(struct resolve *r, int pid)
+{
+	struct jitscan *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return NULL;
+	j->r = r;
+	j->pid = pid;
+	return j;
+}
+
+void jitscan_free(struct jitscan *s)
+{
+	size_t i;
+
+	if (!s)
+		return;
+	for (i = 0; i < s->nscans; i++)
+		scan_free(s->scan[i]);
+	memscan_free(s->mem);
+	free(s->scan);
+	free(s);
+}
+
+/* Forgets the VMs that are not in the list. */
+static void drop_closed(struct jitscan *s, const struct vm_list *vms)
+{
+	size_t i, k, kept = 0;
+
+	for (i = 0; i < s->nscans; i++) {
+		for (k = 0; k < vms->n && vms->vm[k].number != s->scan[i]->vm.number; k++)
+			;
+		if (k < vms->n)
+			s->scan[kept++] = s->scan[i];
+		else
+			scan_free(s->scan[i]);
+	}
+	s->nscans = kept;
+}
+
+int jitscan_update(struct jitscan *s, const struct vm_list *vms, int met)
+{
+	struct jscan **bigger = realloc(s->scan, (s->nscans + vms->n + 1) * sizeof(*bigger));
+	uint32_t upto = s->number;
+	struct jscan *new;
+	size_t i;
+	int err = 0;
+
+	if (!bigger)
+		return -ENOMEM;
+	s->scan = bigger;
+	drop_closed(s, vms);
+	for (i = 0; i < vms->n && !err; i++) {
+		if (vms->vm[i].number <= s->number)
+			continue;
+		s->scan[s->nscans] = scan_new(s, &vms->vm[i]);
+		if (!s->scan[s->nscans])
+			return -ENOMEM;
+		new = s->scan[s->nscans++];
+		new->begin = resolve_now();
+		err = met ? jscan_jit(new, 0, 0) : scan_now(new);
+		upto = vms->vm[i].number > upto ? vms->vm[i].number : upto;
+	}
+	s->number = upto;
 	return err;
 }
 
-int jitscan_new(struct resolve *r, int pid, const struct vm *vm)
+int jitscan_now(struct jitscan *s)
 {
-	struct scan s = {.r = r, .pid = pid, .vm = vm, .l = &vm->row->l};
+	size_t i;
+	int err = 0;
 
-	return emit_jit(&s, 0, 0);
+	for (i = 0; i < s->nscans && !err; i++)
+		err = scan_now(s->scan[i]);
+	return err;
+}
+
+int jitscan_pass(struct jitscan *s)
+{
+	const struct proc_maps *maps = resolve_maps(s->r, s->pid);
+
+	if (!s->mem && maps && s->nscans)
+		s->mem = memscan_new(s->pid, maps);
+	return s->mem || !s->nscans ? 0 : -ENOMEM;
+}
+
+int jitscan_running(const struct jitscan *s)
+{
+	return s->mem != NULL;
+}
+
+/* Starts of which the pass found functions that tell more. */
+static int tell_more(struct jscan *s)
+{
+	struct jproto *p;
+	int err = 0;
+
+	for (p = s->protos; p && !err; p = p->hh.next)
+		if (p->wanted && p->told < p->nfn)
+			err = emit_proto(s, p);
+	return err;
+}
+
+int jitscan_step(struct jitscan *s, uint64_t ns)
+{
+	uint64_t end = resolve_now() + ns;
+	size_t i;
+	int err = 0;
+
+	if (!s->mem)
+		return 1;
+	if (!s->nscans) { /* all VMs were closed */
+		memscan_free(s->mem);
+		s->mem = NULL;
+		return 1;
+	}
+	for (i = 0; i < s->nscans; i++)
+		s->scan[i]->begin = end - ns;
+	while (!err && resolve_now() < end)
+		err = memscan_step(s->mem, match, s);
+	if (!err)
+		return 0;
+	memscan_free(s->mem);
+	s->mem = NULL;
+	for (i = 0; i < s->nscans && err == 1; i++) {
+		int more = tell_more(s->scan[i]);
+
+		err = more ? more : 1;
+	}
+	return err;
 }

@@ -13,16 +13,22 @@
 #define PAGE 4096u
 #define CHUNK (256u * PAGE)
 
-struct scan {
+struct range {
+	uint64_t start, end;
+};
+
+struct memscan {
 	int pid, pagemap;
 	memscan_fn *fn;
 	void *ctx;
-	uint64_t *bytes;
+	struct range *range;
+	size_t nranges, at; /* the range that is being read */
+	uint64_t next, bytes;
 	uint64_t buf[(CHUNK + MEMSCAN_OVERLAP) / 8];
 };
 
 /* Which pages of a chunk are in memory: /proc/PID/pagemap bit 63. All, if it cannot be read. */
-static void present(const struct scan *s, uint64_t addr, size_t pages, unsigned char *here)
+static void present(const struct memscan *s, uint64_t addr, size_t pages, unsigned char *here)
 {
 	uint64_t pm[CHUNK / PAGE + 1];
 	size_t i;
@@ -36,7 +42,7 @@ static void present(const struct scan *s, uint64_t addr, size_t pages, unsigned 
 }
 
 /* The runs of present pages of a chunk. */
-static int scan_chunk(struct scan *s, uint64_t addr, size_t len)
+static int scan_chunk(struct memscan *s, uint64_t addr, size_t len)
 {
 	unsigned char here[CHUNK / PAGE + 1]; /* one more: may we read a little further? */
 	size_t pages = len / PAGE, i = 0, first, own;
@@ -60,7 +66,7 @@ static int scan_chunk(struct scan *s, uint64_t addr, size_t len)
 			continue;
 		if (own > (size_t)got)
 			own = (size_t)got;
-		*s->bytes += own;
+		s->bytes += own;
 		err = s->fn(s->ctx, addr + first * PAGE, s->buf, own / 8, (size_t)got / 8);
 	}
 	return err;
@@ -73,30 +79,70 @@ static int is_heap(const struct proc_map *m)
 	       strcmp(m->name, "[stack]") && strcmp(m->name, "[vvar]");
 }
 
+struct memscan *memscan_new(int pid, const struct proc_maps *maps)
+{
+	struct memscan *s = calloc(1, sizeof(*s));
+	char path[64];
+	size_t i;
+
+	if (!s)
+		return NULL;
+	s->range = calloc(maps->n ? maps->n : 1, sizeof(*s->range));
+	if (!s->range) {
+		free(s);
+		return NULL;
+	}
+	s->pid = pid;
+	for (i = 0; i < maps->n; i++)
+		if (is_heap(&maps->map[i]))
+			s->range[s->nranges++] =
+			    (struct range){maps->map[i].start, maps->map[i].end};
+	s->next = s->nranges ? s->range[0].start : 0;
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	s->pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	return s;
+}
+
+void memscan_free(struct memscan *s)
+{
+	if (!s)
+		return;
+	if (s->pagemap >= 0)
+		close(s->pagemap);
+	free(s->range);
+	free(s);
+}
+
+int memscan_step(struct memscan *s, memscan_fn *fn, void *ctx)
+{
+	const struct range *r = &s->range[s->at];
+	uint64_t a = s->next;
+
+	if (s->at >= s->nranges)
+		return 1;
+	s->fn = fn;
+	s->ctx = ctx;
+	s->next = r->end - a > CHUNK ? a + CHUNK : r->end;
+	if (s->next == r->end && ++s->at < s->nranges)
+		s->next = r[1].start;
+	return scan_chunk(s, a, r->end - a < CHUNK ? r->end - a : CHUNK);
+}
+
+uint64_t memscan_bytes(const struct memscan *s)
+{
+	return s->bytes;
+}
+
 int memscan(int pid, const struct proc_maps *maps, memscan_fn *fn, void *ctx, uint64_t *bytes)
 {
-	struct scan *s = calloc(1, sizeof(*s));
-	char path[64];
-	uint64_t a;
-	size_t i;
+	struct memscan *s = memscan_new(pid, maps);
 	int err = 0;
 
 	if (!s)
 		return -ENOMEM;
-	s->pid = pid;
-	s->fn = fn;
-	s->ctx = ctx;
-	s->bytes = bytes;
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
-	s->pagemap = open(path, O_RDONLY | O_CLOEXEC);
-	for (i = 0; i < maps->n && !err; i++) {
-		const struct proc_map *m = &maps->map[i];
-
-		for (a = m->start; is_heap(m) && a < m->end && !err; a += CHUNK)
-			err = scan_chunk(s, a, m->end - a < CHUNK ? m->end - a : CHUNK);
-	}
-	if (s->pagemap >= 0)
-		close(s->pagemap);
-	free(s);
-	return err;
+	while (!err)
+		err = memscan_step(s, fn, ctx);
+	*bytes += s->bytes;
+	memscan_free(s);
+	return err == 1 ? 0 : err;
 }

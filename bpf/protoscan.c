@@ -15,19 +15,18 @@ struct scan {
 	void *ctx;
 };
 
-/* Is there a prototype at pt, in use? word points at its first 8 bytes. */
-static int is_proto(const struct scan *s, uint64_t pt, const uint64_t *word, size_t n,
-		    struct proto_head *h)
+int protoscan_check(int pid, const struct layout *l, int own_allocator, uint64_t pt,
+		    const void *head, struct proto_head *h)
 {
 	uint64_t size = 0;
 	unsigned char str[16];
 
-	if (n * 8 < s->l->PT_size || proto_decode_head(s->l, word, n * 8, h) ||
-	    mem_read(s->pid, h->chunkname, str, sizeof(str)) || str[9] != GCT_STR)
+	if (proto_decode_head(l, head, l->PT_size, h) || h->k <= pt || h->k - pt > h->sizept ||
+	    mem_read(pid, h->chunkname, str, sizeof(str)) || str[9] != GCT_STR)
 		return 0;
 	/* lj_alloc.c: the size of a chunk in use, before it, has CINUSE_BIT. */
-	if (s->own_allocator &&
-	    (mem_read(s->pid, pt - 8, &size, 8) || !(size & 2) || (size & ~7ull) < h->sizept))
+	if (own_allocator &&
+	    (mem_read(pid, pt - 8, &size, 8) || !(size & 2) || (size & ~7ull) < h->sizept))
 		return 0;
 	return 1;
 }
@@ -42,14 +41,15 @@ static int look(void *ctx, uint64_t addr, const uint64_t *word, size_t own, size
 	for (i = 0; i < own && !err; i++) {
 		if (i + 1 >= n || ((word[i + 1] >> 8) & 0xff) != GCT_PROTO)
 			continue;
-		if (is_proto(s, addr + 8 * i, word + i, n - i, &h))
+		if ((n - i) * 8 >= s->l->PT_size &&
+		    protoscan_check(s->pid, s->l, s->own_allocator, addr + 8 * i, word + i, &h))
 			err = s->fn(s->ctx, addr + 8 * i, &h);
 	}
 	return err;
 }
 
 /* g->allocf is the first field of global_State; LuaJIT's own lies in the file that holds the VM. */
-static int own_allocator(int pid, const struct proc_maps *maps, const struct vm *vm)
+int protoscan_own_allocator(int pid, const struct proc_maps *maps, const struct vm *vm)
 {
 	const struct proc_map *m = proc_maps_at(maps, mem_u64(pid, vm->g));
 
@@ -62,6 +62,6 @@ int protoscan(int pid, const struct proc_maps *maps, const struct vm *vm, protos
 	struct scan s = {.pid = pid, .l = &vm->row->l, .fn = fn, .ctx = ctx};
 	uint64_t bytes = 0;
 
-	s.own_allocator = own_allocator(pid, maps, vm);
+	s.own_allocator = protoscan_own_allocator(pid, maps, vm);
 	return memscan(pid, maps, look, &s, &bytes);
 }

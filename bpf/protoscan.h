@@ -13,6 +13,16 @@
 #include "bpf/vm.h"
 #include "bytecode/proto.h"
 
+/*
+ * Is there a prototype at pt, in use? head: the l->PT_size bytes there. own_allocator: as below. On
+ * success *h is filled.
+ */
+int protoscan_check(int pid, const struct layout *l, int own_allocator, uint64_t pt,
+		    const void *head, struct proto_head *h);
+
+/* Does the VM use LuaJIT's allocator, whose chunks tell whether they are in use? */
+int protoscan_own_allocator(int pid, const struct proc_maps *maps, const struct vm *vm);
+
 /* Called for each. Non-zero stops the pass and is returned. */
 typedef int protoscan_fn(void *ctx, uint64_t pt, const struct proto_head *h);
 

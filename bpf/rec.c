@@ -35,6 +35,7 @@ _Static_assert(sizeof(REC_MAGIC) - 1 == sizeof(((struct rec_head *)0)->magic), "
 #define REC_STRS_JIT 0
 #define REC_STRS_LOOPS 0
 #define REC_STRS_CODE 1
+#define REC_STRS_SCAN 0
 
 static const struct shape {
 	uint32_t size;
@@ -106,6 +107,7 @@ int rec_check(const struct ev_hdr *h, size_t avail)
 	const struct ev_sample *sample;
 	const struct ev_trace *trace;
 	const struct ev_loops *loops;
+	const struct ev_scan *scan;
 
 	if (!head_ok(h, avail))
 		return 0;
@@ -131,6 +133,11 @@ int rec_check(const struct ev_hdr *h, size_t avail)
 	}
 	if (h->kind == EV_CODE)
 		return code_ok((const struct ev_code *)h);
+	if (h->kind == EV_SCAN) {
+		scan = (const struct ev_scan *)h;
+		return scan->n <= EV_SCAN_MAX &&
+		       h->size == sizeof(*scan) + scan->n * sizeof(scan->e[0]);
+	}
 	if (!s->nstrs)
 		return 1;
 	return strings_ok((const char *)h + s->size, (const char *)h + h->size, s->nstrs);

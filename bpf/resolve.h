@@ -83,6 +83,10 @@ const struct proc_maps *resolve_maps(struct resolve *r, int pid);
 /* Passes a record on, after its definitions. Raw kinds are consumed. 0, or what the sink said. */
 int resolve_record(struct resolve *r, const struct ev_hdr *h);
 
+/* Emits the name by which the instruction at site (an EV_FRAME_ADDR) calls, unless it was before.
+ */
+int resolve_call(struct resolve *r, const struct ev_hdr *h, uint64_t site);
+
 /* An id for a prototype that BPF did not see; never one of BPF's. */
 uint32_t resolve_new_id(struct resolve *r);
 

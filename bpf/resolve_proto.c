@@ -345,34 +345,36 @@ static int emit_name(struct resolve *r, const struct ev_hdr *h, uint64_t site)
 	return resolve_emit(r, &e.h, sizeof(e), &name, 1);
 }
 
+int resolve_call(struct resolve *r, const struct ev_hdr *h, uint64_t site)
+{
+	struct rname *n;
+
+	HASH_FIND(hh, r->names, &site, sizeof(site), n);
+	if (n)
+		return 0;
+	if (HASH_COUNT(r->names) >= NAMES_MAX)
+		names_drop(r);
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return -ENOMEM;
+	n->key = site;
+	HASH_ADD(hh, r->names, key, sizeof(n->key), n);
+	return emit_name(r, h, site);
+}
+
 int resolve_names(struct resolve *r, const struct ev_hdr *h, const struct ev_frame *f,
 		  unsigned int nframes)
 {
 	unsigned int i;
-	struct rname *n;
-	uint64_t site;
-	int err;
+	int err = 0;
 
-	for (i = 0; i + 1u < nframes; i++, f++) {
+	for (i = 0; i + 1u < nframes && !err; i++, f++) {
 		const struct ev_frame *caller = f + 1;
 
 		if ((f->kind != EV_FRAME_LUA && f->kind != EV_FRAME_C) ||
 		    caller->kind != EV_FRAME_LUA || EV_FRAME_PC(caller->addr) == EV_NO_PC)
 			continue;
-		site = caller->addr;
-		HASH_FIND(hh, r->names, &site, sizeof(site), n);
-		if (n)
-			continue;
-		if (HASH_COUNT(r->names) >= NAMES_MAX)
-			names_drop(r);
-		n = calloc(1, sizeof(*n));
-		if (!n)
-			return -ENOMEM;
-		n->key = site;
-		HASH_ADD(hh, r->names, key, sizeof(n->key), n);
-		err = emit_name(r, h, site);
-		if (err)
-			return err;
+		err = resolve_call(r, h, caller->addr);
 	}
-	return 0;
+	return err;
 }

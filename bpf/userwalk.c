@@ -173,3 +173,11 @@ void userwalk_position(struct userwalk *u, uint64_t pt, uint64_t pc, struct ev_f
 	memset(out, 0, sizeof(*out));
 	emit_position(&u->vm->row->l, &w, &u->sc, pt, pc, out);
 }
+
+void userwalk_function(struct userwalk *u, uint64_t fn, uint64_t pc, struct ev_frame *out)
+{
+	struct walk w = walk_init(u);
+
+	memset(out, 0, sizeof(*out));
+	emit_function(&u->vm->row->l, &w, &u->sc, fn, pc, out);
+}

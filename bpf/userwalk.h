@@ -25,6 +25,9 @@ const struct ev_sample *userwalk_stack(struct userwalk *u, uint64_t L, int curre
 /* Position pc of prototype pt as a frame; kind 0 if it is none. */
 void userwalk_position(struct userwalk *u, uint64_t pt, uint64_t pc, struct ev_frame *out);
 
+/* Function fn as a frame, at pc (0: its start) if it is a Lua function; kind 0 if it is none. */
+void userwalk_function(struct userwalk *u, uint64_t fn, uint64_t pc, struct ev_frame *out);
+
 /* 0, or the first error that the resolver's sink returned. */
 int userwalk_error(const struct userwalk *u);
 

@@ -16,14 +16,18 @@ Loops = namedtuple("Loops", "h id loops")
 
 Code = namedtuple("Code", "h g id flags lines text")
 
-SAMPLE, META, EVENT, LOOPS, CODE = 1, 15, 17, 20, 21
+Scan = namedtuple("Scan", "h g type trace unplaced entries")
+
+SAMPLE, META, EVENT, LOOPS, CODE, SCAN = 1, 15, 17, 20, 21, 22
+# enum ev_scan_type
+SCAN_BEGIN, SCAN_END, SCAN_EXITS, SCAN_CAUSE = 1, 2, 3, 4
 CODE_CUT, CODE_NOJIT = 1, 2
 # kind -> (name, format of the fields, number of strings)
 KINDS = {
     4: ("proc", "QII", 3), 5: ("build", "II", 4), 6: ("vm", "QII", 0), 7: ("func", "IIQQiiII", 1),
     8: ("name", "IIII", 1), 9: ("sym", "QQQII", 2), 10: ("fork", "II", 0), 11: ("exec", "", 0),
     12: ("exit", "iI", 0), 13: ("lost", "QQ", 0), 14: ("clock", "Q", 0), 15: ("meta", "II", 4),
-    16: ("ff", "II", 1), 18: ("spot", "QQIBB2xIHHBB6x", 0), 19: ("jit", "QQIIII24i", 0),
+    16: ("ff", "II", 1), 18: ("spot", "QQIBB2xIHHBB6s", 0), 19: ("jit", "QQIIII24i", 0),
 }
 NUMBER = {name: kind for kind, (name, _, _) in KINDS.items()}
 
@@ -89,6 +93,15 @@ def code(h, data):
     return Code(h, g, proto, flags, lines, text)
 
 
+def scan(h, data):
+    """entries: (frame, exit, count)"""
+    g, what, trace, unplaced, n = struct.unpack_from("<QIIII", data, 24)
+    assert 1 <= what <= 4 and h.size == 48 + 24 * n
+    return Scan(h, g, what, trace, unplaced,
+                [(frame(data, 48 + 24 * i), *struct.unpack_from("<II", data, 64 + 24 * i))
+                 for i in range(n)])
+
+
 def records(path):
     """All records of a whole recording, in order."""
     with open(path, "rb") as f:
@@ -120,6 +133,8 @@ def block_records(block):
             found.append(loops(h, data))
         elif h.kind == CODE:
             found.append(code(h, data))
+        elif h.kind == SCAN:
+            found.append(scan(h, data))
         else:
             assert h.kind in KINDS, f"a recording must not hold kind {h.kind}"
             _, fmt, n = KINDS[h.kind]

@@ -361,6 +361,29 @@ static void test_check_sample(void **state)
 	assert_false(rec_check(&s->h, sizeof(buf)));
 }
 
+static void test_check_scan(void **state)
+{
+	_Alignas(8) unsigned char
+	    buf[sizeof(struct ev_scan) + (EV_SCAN_MAX + 1) * sizeof(struct ev_scan_entry)] = {0};
+	struct ev_scan *s = (struct ev_scan *)buf;
+
+	(void)state;
+	s->h.kind = EV_SCAN;
+	s->h.size = sizeof(*s) + 3 * sizeof(s->e[0]);
+	s->n = 3;
+	assert_true(rec_check(&s->h, sizeof(buf)));
+	s->n = 4;
+	assert_false(rec_check(&s->h, sizeof(buf)));
+	s->n = 0x80000003;
+	assert_false(rec_check(&s->h, sizeof(buf)));
+	s->n = EV_SCAN_MAX;
+	s->h.size = (ev_u32)(sizeof(*s) + s->n * sizeof(s->e[0]));
+	assert_true(rec_check(&s->h, sizeof(buf)));
+	s->n++;
+	s->h.size += sizeof(s->e[0]);
+	assert_false(rec_check(&s->h, sizeof(buf)));
+}
+
 /* Each kind at its structure's size, with as many empty strings as it takes. */
 static void test_check_kinds(void **state)
 {
@@ -586,14 +609,15 @@ static void test_pipe(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_round_trip),	 cmocka_unit_test(test_blocks_fill),
-	    cmocka_unit_test(test_truncated),	 cmocka_unit_test(test_flipped),
-	    cmocka_unit_test(test_head),	 cmocka_unit_test(test_not_readable),
-	    cmocka_unit_test(test_bad_records),	 cmocka_unit_test(test_check_header),
-	    cmocka_unit_test(test_check_sample), cmocka_unit_test(test_check_kinds),
-	    cmocka_unit_test(test_check_code),	 cmocka_unit_test(test_check_strings),
-	    cmocka_unit_test(test_build),	 cmocka_unit_test(test_writer_refuses),
-	    cmocka_unit_test(test_disk_full),	 cmocka_unit_test(test_pipe),
+	    cmocka_unit_test(test_round_trip),	   cmocka_unit_test(test_blocks_fill),
+	    cmocka_unit_test(test_truncated),	   cmocka_unit_test(test_flipped),
+	    cmocka_unit_test(test_head),	   cmocka_unit_test(test_not_readable),
+	    cmocka_unit_test(test_bad_records),	   cmocka_unit_test(test_check_header),
+	    cmocka_unit_test(test_check_sample),   cmocka_unit_test(test_check_scan),
+	    cmocka_unit_test(test_check_kinds),	   cmocka_unit_test(test_check_code),
+	    cmocka_unit_test(test_check_strings),  cmocka_unit_test(test_build),
+	    cmocka_unit_test(test_writer_refuses), cmocka_unit_test(test_disk_full),
+	    cmocka_unit_test(test_pipe),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The live traces of a VM: J->trace[], and what their snapshots say. LuaJIT src/lj_jit.h GCtrace,
+ * SnapShot; lj_trace.c:trace_save puts IR, snapshots and their map behind the GCtrace, in one
+ * allocation; lj_snap.c:snapshot_slots has the entries' meaning.
+ */
+#include "bpf/jitscan_int.h"
+#include "bpf/mem.h"
+#include "bytecode/jitnames.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRACES_MAX 65536u
+#define TRACE_BYTES (1u << 20) /* of one trace: IR, snapshots, map; or machine code */
+#define ALL_BYTES (64u << 20)  /* of all; what is beyond keeps to itself which exits it has */
+#define REF_BASE 0x8000u       /* constants are below */
+#define CONSTS_MAX 1024u
+#define SNAP_FRAME 0x010000u
+#define SNAP_CONT 0x020000u
+
+/*
+ * SnapShot: 8 bytes up to 2.1.0-beta3; then the map's offset grew; since 2021-03 an offset into the
+ * machine code. Which one a build has is told by the snapshots themselves: each one's entries and
+ * its pc (two words) end where those of the next begin.
+ */
+enum snap_layout { SNAP_UNKNOWN, SNAP_SHORT, SNAP_LONG, SNAP_MCOFS };
+static const struct {
+	unsigned int size, nent, count;
+} snap_layouts[] = {
+    [SNAP_SHORT] = {8, 6, 7}, [SNAP_LONG] = {12, 8, 9}, [SNAP_MCOFS] = {12, 10, 11}};
+
+struct snap {
+	uint32_t mapofs, nent, count, mcofs;
+};
+
+/* A trace, copied. */
+struct jtrace {
+	uint64_t T, pt, pc, mcode, ir, snap, map;
+	uint32_t no, nk, nins, nsnap, szmcode, root, link, parent, exitno;
+	uint8_t linktype;
+	unsigned char
+	    *body; /* from the IR constants on to the end of the snapshots; NULL: not read */
+	uint32_t *mapcopy; /* nmap words */
+	uint32_t bodylen, nmap;
+};
+
+struct traces {
+	struct jscan *s;
+	struct jtrace *t;
+	uint32_t n;
+	uint64_t bytes;
+	uint32_t *child, nchild; /* indices of side traces, by machine code */
+};
+
+/* ---- reading ---- */
+
+int jscan_jit(struct jscan *s, uint32_t traces, uint32_t sizetrace)
+{
+	struct ev_jit e = {.h = jscan_header(s, EV_JIT, sizeof(e)), .g = s->vm.g};
+	uint64_t J = jscan_state(s);
+	uint32_t n = s->l->jit_p_max < EV_JIT_PARAMS ? s->l->jit_p_max : EV_JIT_PARAMS;
+
+	e.on = vm_jit_on(s->pid, &s->vm) == 1;
+	e.traces = traces;
+	e.sizetrace = sizetrace;
+	if (mem_read(s->pid, J + s->l->J_szallmcarea, &e.szallmcarea, sizeof(e.szallmcarea)))
+		e.szallmcarea = 0;
+	if (!mem_read(s->pid, J + s->l->J_param, e.param, n * sizeof(e.param[0])))
+		e.nparams = n;
+	return resolve_record(s->r, &e.h);
+}
+
+static struct snap get_snap(const struct jscan *s, const struct jtrace *t, uint32_t i)
+{
+	const unsigned char *p = t->body + (t->snap - t->ir) + i * snap_layouts[s->snaps].size;
+	struct snap sn = {.nent = p[snap_layouts[s->snaps].nent],
+			  .count = p[snap_layouts[s->snaps].count]};
+
+	sn.mapofs = s->snaps == SNAP_SHORT ? jscan_get16(p, 0) : mem_get32(p, 0);
+	sn.mcofs = s->snaps == SNAP_MCOFS ? jscan_get16(p, 6) : 0;
+	return sn;
+}
+
+/* Do the snapshots of a trace follow each other in this layout? */
+static int snaps_fit(struct jscan *s, const struct jtrace *t)
+{
+	struct snap a, b;
+	uint32_t i;
+
+	for (i = 0, a = get_snap(s, t, 0); i + 1 < t->nsnap; i++, a = b) {
+		b = get_snap(s, t, i + 1);
+		if (a.mapofs + a.nent + 2 != b.mapofs)
+			return 0;
+	}
+	return 1;
+}
+
+/* Finds out which layout this VM's snapshots have: the one that fits, if only one does. */
+static void learn_snaps(struct jscan *s, const struct jtrace *t)
+{
+	int i, fits = SNAP_UNKNOWN, n = 0;
+
+	for (i = SNAP_SHORT; i <= SNAP_MCOFS && t->nsnap >= 2; i++) {
+		s->snaps = i;
+		if (t->map - t->snap != (uint64_t)t->nsnap * snap_layouts[i].size ||
+		    !snaps_fit(s, t))
+			continue;
+		fits = i;
+		n++;
+	}
+	s->snaps = n == 1 ? fits : SNAP_UNKNOWN;
+}
+
+static void body_drop(struct jtrace *t)
+{
+	free(t->body);
+	free(t->mapcopy);
+	t->body = NULL;
+	t->mapcopy = NULL;
+}
+
+/* IR and snapshots. What does not hold together is dropped: the trace may be new in this place. */
+static void read_body(struct traces *x, struct jtrace *t)
+{
+	uint64_t len = t->map - t->ir;
+	struct jscan *s = x->s;
+	struct snap last;
+
+	if (t->ir <= t->T || t->ir - t->T > 512 || t->snap < t->ir || t->map < t->snap ||
+	    len > TRACE_BYTES || !t->nsnap || t->nk > t->nins || t->nk > REF_BASE ||
+	    t->snap - t->ir != 8ull * (t->nins - t->nk) || x->bytes + len > ALL_BYTES)
+		return;
+	t->body = malloc(len);
+	if (!t->body || mem_read(s->pid, t->ir, t->body, len)) {
+		body_drop(t);
+		return;
+	}
+	t->bodylen = (uint32_t)len;
+	x->bytes += len;
+	if (!s->snaps)
+		learn_snaps(s, t);
+	if (!s->snaps || t->map - t->snap != (uint64_t)t->nsnap * snap_layouts[s->snaps].size ||
+	    !snaps_fit(s, t)) {
+		body_drop(t);
+		return;
+	}
+	last = get_snap(s, t, t->nsnap - 1);
+	t->nmap = last.mapofs + last.nent + 2;
+	t->mapcopy = t->nmap <= TRACE_BYTES / 4 ? malloc(4ull * t->nmap) : NULL;
+	if (!t->mapcopy || mem_read(s->pid, t->map, t->mapcopy, 4ull * t->nmap))
+		body_drop(t);
+	else
+		x->bytes += 4ull * t->nmap;
+}
+
+/* 1: read; 0: it changed while we looked. */
+static int read_trace(struct traces *x, uint32_t no, uint64_t T, struct jtrace *out)
+{
+	const struct layout *l = x->s->l;
+	unsigned char t[256];
+
+	if (l->T_size > sizeof(t) || mem_read(x->s->pid, T, t, l->T_size) ||
+	    jscan_get16(t, l->T_traceno) != no)
+		return 0;
+	*out = (struct jtrace){.T = T,
+			       .no = no,
+			       .pt = mem_get64(t, l->T_startpt),
+			       .pc = mem_get64(t, l->T_startpc),
+			       .root = jscan_get16(t, l->T_root),
+			       .link = jscan_get16(t, l->T_link),
+			       .linktype = t[l->T_linktype],
+			       .nsnap = jscan_get16(t, l->T_nsnap),
+			       .szmcode = mem_get32(t, l->T_szmcode),
+			       .mcode = mem_get64(t, l->T_mcode),
+			       .nins = mem_get32(t, l->T_nins),
+			       .nk = mem_get32(t, l->T_nk),
+			       .snap = mem_get64(t, l->T_snap),
+			       .map = mem_get64(t, l->T_snap + 8u)};
+	out->ir = mem_get64(t, l->T_ir) + 8ull * out->nk;
+	read_body(x, out);
+	return 1;
+}
+
+/* ---- snapshots ---- */
+
+/* lj_jit.h:snap_pc */
+static uint64_t snap_pc(const struct jscan *s, const struct jtrace *t, uint32_t i)
+{
+	struct snap sn = get_snap(s, t, i);
+
+	return mem_get64(t->mapcopy, 4ull * (sn.mapofs + sn.nent)) >> 8;
+}
+
+/* The 64-bit constant that a snapshot's entry refers to; 0: it is none. */
+static uint64_t constant(const struct jtrace *t, uint32_t entry)
+{
+	uint32_t ref = entry & 0xffff;
+
+	if (ref < t->nk || ref + 2 > REF_BASE || 8ull * (ref + 2 - t->nk) > t->bodylen)
+		return 0;
+	return mem_get64(t->body, 8ull * (ref + 1 - t->nk));
+}
+
+/* A prototype among the constants, of a frame that was returned to (IR_RETF), or of a function. */
+static struct jproto *proto_in_consts(struct jscan *s, const struct jtrace *t, uint64_t pc)
+{
+	struct jproto *p;
+	uint32_t ref, n = 0;
+	uint64_t k;
+
+	for (ref = t->nk; ref + 1 < REF_BASE && n < CONSTS_MAX; ref++, n++) {
+		uint32_t op = t->body[8ull * (ref - t->nk) + 5]; /* IRIns.o */
+		const char *name = ir_name(s->ir, op);
+
+		if (!name || strcmp(name, "KGC"))
+			continue;
+		k = constant(t, ref);
+		p = jscan_function(s, k);
+		if (!p)
+			p = jscan_proto(s, k, NULL);
+		if (p && jscan_has_pc(s, p, pc))
+			return p;
+	}
+	return NULL;
+}
+
+/* The prototype that pc is in: the trace's own, or one that was inlined. NULL: not known. */
+static struct jproto *proto_of(struct jscan *s, const struct jtrace *t, uint64_t pc)
+{
+	struct jproto *p = jscan_proto(s, t->pt, NULL);
+
+	if (p && jscan_has_pc(s, p, pc))
+		return p;
+	return proto_in_consts(s, t, pc);
+}
+
+static void place(struct jscan *s, const struct jtrace *t, uint64_t pc, struct ev_frame *out)
+{
+	struct jproto *p = proto_of(s, t, pc);
+
+	memset(out, 0, sizeof(*out));
+	if (p)
+		userwalk_position(s->u, p->pt, pc, out);
+}
+
+/* ---- where a trace ends ---- */
+
+static int is_call(const struct jscan *s, uint64_t pc)
+{
+	uint32_t ins;
+
+	if (mem_read(s->pid, pc, &ins, 4))
+		return 0;
+	return bc_op(ins) == s->gen->of[BC_ID_CALL] || bc_op(ins) == s->gen->of[BC_ID_CALLM] ||
+	       bc_op(ins) == s->gen->of[BC_ID_CALLT] || bc_op(ins) == s->gen->of[BC_ID_CALLMT] ||
+	       bc_op(ins) == s->gen->of[BC_ID_ITERC];
+}
+
+/*
+ * The function that a trace ends in because it cannot be compiled, from the last snapshot: its
+ * frame is on top, the function a slot below the frame's link. lj_ffrecord.c:recff_stitch puts a
+ * continuation and the pc after the call under it; in a trace that returns the link itself is that
+ * pc. f: room for the function and its call. Returns how many of them are known: both, the
+ * function, or of a stitch only the call, because what it calls is not constant.
+ */
+static unsigned int end_of(struct jscan *s, const struct jtrace *t, struct ev_frame *f)
+{
+	struct snap sn = get_snap(s, t, t->nsnap - 1);
+	const uint32_t *e = t->mapcopy + sn.mapofs;
+	uint64_t fn = 0, pc = 0;
+	uint32_t i, top = UINT32_MAX;
+	unsigned int known;
+
+	for (i = 0; i < sn.nent; i++)
+		if (e[i] & SNAP_FRAME)
+			top = i;
+	if (top == UINT32_MAX || !top || e[top] >> 24 != (e[top - 1] >> 24) + 1)
+		return 0;
+	fn = constant(t, e[top - 1]);
+	if (t->linktype == LINK_RETURN) {
+		pc = constant(t, e[top]);
+		pc = pc & 3 ? 0 : pc;
+	}
+	for (i = 0; t->linktype == LINK_STITCH && i < top; i++)
+		if (e[i] & SNAP_CONT)
+			pc = constant(t, e[i]);
+	userwalk_function(s->u, fn & ADDR_MASK, 0, &f[0]);
+	known = f[0].kind == EV_FRAME_FF || f[0].kind == EV_FRAME_C;
+	if (!known)
+		memset(&f[0], 0, sizeof(f[0]));
+	if ((!known && t->linktype != LINK_STITCH) || !pc || !is_call(s, pc - 4))
+		return known;
+	place(s, t, pc - 4, &f[known]);
+	return known + (f[known].kind == EV_FRAME_LUA);
+}
+
+/* ---- parents ---- */
+
+static int by_mcode(const void *a, const void *b, void *ctx)
+{
+	const struct traces *x = ctx;
+	uint64_t m = x->t[*(const uint32_t *)a].mcode, n = x->t[*(const uint32_t *)b].mcode;
+
+	return m < n ? -1 : m > n;
+}
+
+/* The side trace whose machine code begins at addr. NULL: none does. */
+static struct jtrace *child_at(const struct traces *x, uint64_t addr)
+{
+	uint32_t lo = 0, hi = x->nchild, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (x->t[x->child[mid]].mcode < addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < x->nchild && x->t[x->child[lo]].mcode == addr ? &x->t[x->child[lo]] : NULL;
+}
+
+/*
+ * Which exit of t leads to c, by a jump at ofs: one that has a side trace and goes on where c
+ * starts (lj_record.c:lj_record_setup). Of several the one whose code holds the jump, where that is
+ * known (as lj_trace.c:lj_trace_unwind finds it). UINT32_MAX: not known.
+ */
+static uint32_t exit_of(const struct jscan *s, const struct jtrace *t, const struct jtrace *c,
+			uint32_t ofs)
+{
+	uint32_t i, found = UINT32_MAX, n = 0;
+	struct snap sn;
+
+	for (i = 0; i < t->nsnap; i++) {
+		sn = get_snap(s, t, i);
+		if (sn.count != EV_EXIT_DONE || snap_pc(s, t, i) != c->pc)
+			continue;
+		if (n && (s->snaps != SNAP_MCOFS || sn.mcofs > ofs))
+			return s->snaps == SNAP_MCOFS ? found : UINT32_MAX;
+		found = i;
+		n++;
+	}
+	return found;
+}
+
+/* lj_asm_x86.h:lj_asm_patchexit: a jcc, or a jmp at the end, leads to the side trace. */
+static void jumps_of(struct traces *x, struct jtrace *t, const unsigned char *mc)
+{
+	struct jtrace *c;
+	uint32_t p, at, exitno;
+	uint64_t to;
+
+	for (p = 0; p + 5 <= t->szmcode; p++) {
+		if (mc[p] == 0x0f && (mc[p + 1] & 0xf0) == 0x80 && p + 6 <= t->szmcode)
+			at = p + 2;
+		else if (mc[p] == 0xe9 && p + 5 == t->szmcode)
+			at = p + 1;
+		else
+			continue;
+		to = t->mcode + at + 4 + (uint64_t)(int64_t)(int32_t)mem_get32(mc, at);
+		c = child_at(x, to);
+		if (!c || c == t || c->root != (t->root ? t->root : t->no))
+			continue;
+		exitno = exit_of(x->s, t, c, p);
+		if (exitno == UINT32_MAX)
+			continue;
+		if (c->parent && (c->parent != t->no || c->exitno != exitno))
+			c->parent = UINT32_MAX; /* two claim it: believe none */
+		else
+			c->parent = t->no, c->exitno = exitno;
+	}
+}
+
+static int has_side_traces(const struct jscan *s, const struct jtrace *t)
+{
+	uint32_t i;
+
+	for (i = 0; t->body && i < t->nsnap; i++)
+		if (get_snap(s, t, i).count == EV_EXIT_DONE)
+			return 1;
+	return 0;
+}
+
+/*
+ * Whose exits the side traces hang on: a GCtrace has only its root. Known where the parent's code
+ * jumps to the child's.
+ */
+static int find_parents(struct traces *x)
+{
+	unsigned char *mc;
+	uint32_t i;
+
+	x->child = calloc(x->n ? x->n : 1, sizeof(*x->child));
+	if (!x->child)
+		return -ENOMEM;
+	for (i = 0; i < x->n; i++)
+		if (x->t[i].root && x->t[i].mcode)
+			x->child[x->nchild++] = i;
+	qsort_r(x->child, x->nchild, sizeof(*x->child), by_mcode, x);
+	for (i = 0; i < x->n && x->nchild; i++) {
+		struct jtrace *t = &x->t[i];
+
+		if (!has_side_traces(x->s, t) || t->szmcode > TRACE_BYTES || t->szmcode < 6 ||
+		    x->bytes + t->szmcode > ALL_BYTES)
+			continue;
+		mc = malloc(t->szmcode);
+		if (!mc)
+			return -ENOMEM;
+		x->bytes += t->szmcode;
+		if (!mem_read(x->s->pid, t->mcode, mc, t->szmcode))
+			jumps_of(x, t, mc);
+		free(mc);
+	}
+	for (i = 0; i < x->n; i++)
+		if (x->t[i].parent == UINT32_MAX)
+			x->t[i].parent = 0;
+	return 0;
+}
+
+/* ---- sending ---- */
+
+static int emit_exits(struct jscan *s, const struct jtrace *t)
+{
+	union {
+		struct ev_scan e;
+		char size[sizeof(struct ev_scan) + EV_SCAN_MAX * sizeof(struct ev_scan_entry)];
+	} *u = calloc(1, sizeof(*u));
+	uint32_t i;
+	int err = 0;
+
+	if (!u)
+		return -ENOMEM;
+	for (i = 0; t->body && i < t->nsnap && u->e.n < EV_SCAN_MAX; i++) {
+		struct snap sn = get_snap(s, t, i);
+
+		if (!sn.count)
+			continue;
+		place(s, t, snap_pc(s, t, i), &u->e.e[u->e.n].at);
+		u->e.e[u->e.n].exitno = i;
+		u->e.e[u->e.n++].count = sn.count;
+	}
+	u->e.h = jscan_header(s, EV_SCAN, sizeof(u->e) + u->e.n * sizeof(u->e.e[0]));
+	u->e.g = s->vm.g;
+	u->e.type = EV_SCAN_EXITS;
+	u->e.trace = t->no;
+	if (u->e.n)
+		err = resolve_record(s->r, &u->e.h);
+	free(u);
+	return err;
+}
+
+static int emit_trace(struct jscan *s, const struct jtrace *t)
+{
+	union {
+		struct ev_trace e;
+		char size[sizeof(struct ev_trace) + 2 * sizeof(struct ev_frame)];
+	} u;
+	int err;
+
+	memset(&u, 0, sizeof(u));
+	if (t->body && (t->linktype == LINK_STITCH || t->linktype == LINK_RETURN))
+		u.e.nframes = (ev_u8)end_of(s, t, u.e.f);
+	u.e.end = u.e.f[0];
+	u.e.h = jscan_header(s, EV_TRACE, sizeof(u.e) + u.e.nframes * sizeof(u.e.f[0]));
+	u.e.g = s->vm.g;
+	u.e.type = EV_TRACE_LIVE;
+	u.e.trace = t->no;
+	u.e.root = t->root;
+	u.e.parent = t->parent;
+	u.e.exitno = t->exitno;
+	u.e.link = t->link;
+	u.e.linktype = t->linktype;
+	u.e.nsnap = (ev_u16)t->nsnap;
+	u.e.szmcode = t->szmcode;
+	u.e.mcode = t->mcode;
+	u.e.nins = t->nins - t->nk;
+	u.e.kind = t->root ? EV_TRACE_SIDE : EV_TRACE_ROOT;
+	userwalk_position(s->u, t->pt, t->pc, &u.e.start);
+	err = userwalk_error(s->u);
+	if (!err && u.e.nframes && u.e.f[u.e.nframes - 1].kind == EV_FRAME_LUA)
+		err = resolve_call(s->r, &u.e.h, u.e.f[u.e.nframes - 1].addr);
+	if (!err)
+		err = resolve_record(s->r, &u.e.h);
+	if (!err)
+		err = emit_exits(s, t);
+	if (!err && t->linktype == LINK_STITCH && t->link == t->no)
+		err = jscan_spot(s, EV_SPOT_STITCH, t->pt, t->pc, NULL, t->no);
+	if (!err && t->linktype == LINK_INTERP && t->root)
+		err = jscan_spot(s, EV_SPOT_STUB, t->pt, t->pc, NULL, t->no);
+	return err;
+}
+
+static int read_all(struct traces *x)
+{
+	int learnt = x->s->snaps != SNAP_UNKNOWN;
+	uint64_t J = jscan_state(x->s), vec = mem_u64(x->s->pid, J + x->s->l->J_trace), *T;
+	uint32_t size = 0, live = 0, i;
+	int err;
+
+	if (mem_read(x->s->pid, J + x->s->l->J_sizetrace, &size, 4) || size > TRACES_MAX)
+		size = 0;
+	T = calloc(size ? size : 1, sizeof(*T));
+	x->t = calloc(size ? size : 1, sizeof(*x->t));
+	if (!T || !x->t) {
+		free(T);
+		return -ENOMEM;
+	}
+	if (size && mem_read(x->s->pid, vec, T, size * sizeof(*T)))
+		size = 0; /* it was reallocated just now */
+	for (i = 1; i < size; i++)
+		live += T[i] != 0 && T[i] != J + x->s->l->J_cur;
+	err = jscan_jit(x->s, live, size);
+	for (i = 1; i < size && !err; i++)
+		if (T[i] && T[i] != J + x->s->l->J_cur)
+			x->n += (uint32_t)read_trace(x, i, T[i], &x->t[x->n]);
+	for (i = 0; i < x->n && !learnt && x->s->snaps != SNAP_UNKNOWN; i++)
+		if (!x->t[i].body) /* met before it was clear how to read it */
+			read_body(x, &x->t[i]);
+	free(T);
+	return err;
+}
+
+int jscan_traces(struct jscan *s)
+{
+	struct traces x = {.s = s};
+	uint32_t i;
+	int err = read_all(&x);
+
+	if (!err)
+		err = find_parents(&x);
+	for (i = 0; i < x.n && !err; i++)
+		err = emit_trace(s, &x.t[i]);
+	for (i = 0; i < x.n; i++)
+		body_drop(&x.t[i]);
+	free(x.t);
+	free(x.child);
+	return err;
+}
