@@ -23,6 +23,8 @@ void jt_free(struct jt *jt)
 	jt_defs_free(jt);
 	jt_cost_free(jt);
 	free(jt->trace_rows);
+	free(jt->exit_rows);
+	free(jt->because_rows);
 	free(jt->vm_rows);
 	free(jt->site_rows);
 	free(jt->stack_rows);
@@ -156,9 +158,11 @@ static int on_stop(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 static void penalty(struct jt *jt, const struct jt_vm *vm, const struct ev_trace *ev,
 		    struct jt_start *s, enum err_id err)
 {
+	s->live = 1;
+	if (ev->h.time < s->memory) /* memory told of it before the event came */
+		return;
 	s->state = JT_STATE_RETRYING;
 	s->time = ev->h.time;
-	s->live = 1;
 	if (vm->at_return || (ev->kind == EV_TRACE_ROOT && err == ERR_RETRY))
 		return;
 	s->attempts++;
@@ -207,7 +211,8 @@ static void on_flush(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev)
 {
 	jt->stats.flushes++;
 	jt->stats.flush_by[ev->cause < JT_FLUSH_CAUSES ? ev->cause : 0]++;
-	jt->last.dropped = jt_traces_drop(jt, vm);
+	/* A look at the memory may have come in between. */
+	jt->last.dropped = jt_traces_drop(jt, vm, ev->h.time);
 	jt_starts_flush(jt, vm);
 	vm->epoch++;
 }
@@ -292,8 +297,11 @@ int jt_add(struct jt *jt, const struct ev_hdr *h)
 		return err ? err : jt_cost_sample(jt, s, (uint32_t)room);
 	case EV_SPOT:
 	case EV_JIT:
+	case EV_SCAN:
 		if (jt->opts.pid && jt->opts.pid != h->pid)
 			return 0;
+		if (h->kind == EV_SCAN)
+			return jt_rescan(jt, (const struct ev_scan *)h);
 		return h->kind == EV_SPOT ? jt_scan_spot(jt, (const struct ev_spot *)h)
 					  : jt_scan_jit(jt, (const struct ev_jit *)h);
 	case EV_CLOCK:

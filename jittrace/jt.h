@@ -152,6 +152,17 @@ const struct jt_costs *jt_costs(struct jt *jt, uint64_t now);
 
 /* ---- live traces ---- */
 
+/* An exit of a live trace, as of the last look at the VM's memory. */
+struct jt_exit {
+	uint32_t exitno;
+	uint32_t
+	    count; /* how often it was taken while it had no side trace; EV_EXIT_DONE: it has */
+	uint32_t child;	  /* that side trace; 0: not known */
+	uint32_t left;	  /* further exits until it is given up; 0: it is not counted any more */
+	int retrying;	  /* each of these is an attempt to record a side trace */
+	struct jt_loc at; /* where the interpreter goes on */
+};
+
 struct jt_trace {
 	uint32_t pid, vm;
 	const char *comm;
@@ -161,7 +172,7 @@ struct jt_trace {
 	uint32_t nins, nsnap, szmcode;
 	uint32_t children; /* side and stitched traces that start here */
 	uint32_t aborts;   /* attempts that failed before this one */
-	uint8_t kind;	   /* enum ev_trace_kind */
+	uint8_t kind;	   /* enum ev_trace_kind; SIDE without parent: it is not known */
 	uint8_t linktype;  /* enum trace_link */
 	uint8_t at_return; /* a root trace that starts at a return: down-recursion */
 	uint64_t mcode, time;
@@ -170,7 +181,9 @@ struct jt_trace {
 	 * others that of their root; last < first: not known. */
 	uint32_t first, last;
 	struct jt_loc start;
-	struct jt_loc end; /* where it stopped: a function, or a place in one */
+	struct jt_loc end;	     /* where it stopped: a function, or a place in one */
+	const struct jt_exit *exits; /* those that were taken, by number */
+	uint32_t nexits, nretrying;
 };
 
 /*
@@ -226,6 +239,14 @@ const char *jt_state_name(enum jt_state state);
 
 #define JT_SITE_PROCS 8u
 
+/* A start that another one failed because of: it was blacklisted before, for a reason of its own.
+ */
+struct jt_because {
+	struct jt_loc start;
+	const char *reason;
+	int inferred;
+};
+
 struct jt_site {
 	enum jt_site_kind kind;
 	struct jt_loc start;
@@ -234,8 +255,9 @@ struct jt_site {
 	uint8_t at_return;	 /* as of the last event, see jt_trace */
 	uint32_t parent, exitno; /* as of the last event */
 	int scanned;		 /* read from the VM's memory: where it stopped may not be known */
-	uint32_t trace, link;	 /* STITCH, RETURN: as of the last event; link 0: none yet */
-	const char *reason;	 /* ABORT: in words, without the place; else the callee */
+	int inferred; /* what the reason is about, or at, follows from the code: it may be wrong */
+	uint32_t trace, link; /* STITCH, RETURN: as of the last event; link 0: none yet */
+	const char *reason;   /* ABORT: in words, without the place; else the callee */
 	/* What the reason is about: bytecode, IR instruction, function; else the function it was
 	 * in. */
 	const char *subject;
@@ -260,6 +282,9 @@ struct jt_site {
 	 * counts of the last 60 s, or if there are none, by all.
 	 */
 	double cost, cost_recent;
+	/* ABORT, BLACKL: the starts that it leads to, the first cause first. */
+	const struct jt_because *because;
+	uint32_t nbecause;
 };
 
 /*

@@ -52,7 +52,7 @@ static struct jt_proc *proc_get(struct jt *jt, uint32_t pid)
 
 static void vm_clear(struct jt *jt, struct jt_vm *vm)
 {
-	jt_traces_drop(jt, vm);
+	jt_traces_drop(jt, vm, UINT64_MAX);
 	jt_starts_drop(jt, vm);
 	jt_cost_drop(jt, vm);
 	vm->epoch = 0;
@@ -60,6 +60,8 @@ static void vm_clear(struct jt *jt, struct jt_vm *vm)
 	vm->seen = vm->downrec = vm->at_return = 0;
 	vm->tryside = JT_TRYSIDE;
 	vm->jit.h.kind = 0;
+	vm->scan = 0;
+	vm->cause[0].kind = 0;
 }
 
 static void vm_free(struct jt *jt, struct jt_vm *vm)

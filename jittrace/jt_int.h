@@ -3,7 +3,8 @@
  * What the parts of the fold share; not for other folders. jt.c takes the events, jt_defs.c
  * remembers definitions, jt_syms.c C code addresses, jt_place.c looks frames up in both,
  * jt_traces.c and jt_sites.c keep the two tables, jt_cost.c charges samples to them, jt_scan.c adds
- * what VMs remember, jt_format.c writes lines, jt_text.c cleans and matches.
+ * what VMs remember, jt_rescan.c forgets what they do no longer, jt_chain.c links starts that
+ * failed because of others, jt_format.c writes lines, jt_text.c cleans and matches.
  *
  * Tables are uthash, in order of entry or, where things move to the end when used, of use: where a
  * limit is reached the head goes.
@@ -186,15 +187,30 @@ struct jt_start {
 	uint32_t state;	   /* enum jt_state */
 	uint64_t time;	   /* of the last event */
 	int live;	   /* aborts were seen, not only read from memory */
+	uint64_t scan;	   /* the last look at the VM's memory that found it, see jt_vm */
+	uint64_t memory;   /* ns: attempts include those before, by the VM's memory */
+	uint64_t row;	   /* serial number of the row that memory tells of; 0: none */
+	int told;	   /* how much it says: 1 that it failed, 2 and why, 3 and in what */
+};
+
+/* An exit of a live trace. */
+struct jt_exit_kept {
+	uint32_t exitno, count;
+	struct jt_kept at;
 };
 
 struct jt_live {
 	UT_hash_handle hh;
 	struct jt_trace pub; /* places and comm are filled in by jt_traces */
 	struct jt_kept start, end;
-	struct jt_region *region; /* NULL: not known */
-	struct jt_sum sum;	  /* samples in it */
-	int given_up;  /* STITCH: what would go on is blacklisted */
+	struct jt_region *region;   /* NULL: not known */
+	struct jt_sum sum;	    /* samples in it */
+	int given_up;		    /* STITCH: what would go on is blacklisted */
+	uint64_t seen;		    /* ns: it was there; event, or look at the VM's memory */
+	uint64_t scan;		    /* the last look that found it, see jt_vm */
+	struct jt_exit_kept *exits; /* as of that */
+	uint32_t nexits;
+	struct jt_exit *shown; /* the same, for jt_traces() */
 	uint64_t site; /* STITCH, RETURN: serial number of the row that counts it; 0: none */
 };
 
@@ -213,9 +229,11 @@ struct jt_vm {
 	int seen;	    /* an event: what is under way is known */
 	int downrec;	    /* the last event was an abort that may restart where it ended */
 	uint64_t downrec_at;
-	uint32_t tryside;  /* JIT parameter, or its default */
-	struct ev_jit jit; /* kind 0: none came */
-	int at_return;	   /* the recording is such a restart: no penalties */
+	uint32_t tryside;	  /* JIT parameter, or its default */
+	struct ev_jit jit;	  /* kind 0: none came */
+	uint64_t scan;		  /* ns: the last look at its memory began; 0: none */
+	struct ev_frame cause[2]; /* of the start that comes next: what it failed because of */
+	int at_return;		  /* the recording is such a restart: no penalties */
 };
 
 struct jt_stack {
@@ -267,8 +285,10 @@ struct jt {
 	uint64_t sample_time; /* of the last one */
 	uint32_t ntraces, nstacks;
 	struct jt_trace *trace_rows; /* for jt_traces() */
-	struct jt_vm_info *vm_rows;  /* for jt_vms() */
-	struct jt_site *site_rows;   /* for jt_sites() */
+	struct jt_exit *exit_rows;
+	struct jt_vm_info *vm_rows; /* for jt_vms() */
+	struct jt_site *site_rows;  /* for jt_sites() */
+	struct jt_because *because_rows;
 	struct jt_loc *stack_rows;
 };
 
@@ -330,8 +350,10 @@ void jt_syms_drop(struct jt_proc *p);
 int jt_traces_stop(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 		   const struct jt_place *start, uint32_t aborts, struct jt_live **out);
 struct jt_live *jt_traces_find(const struct jt_vm *vm, uint32_t trace);
-/* Forgets the traces of a VM. Returns how many there were. */
-uint32_t jt_traces_drop(struct jt *jt, struct jt_vm *vm);
+/* Forgets the traces of a VM that were not seen after a time. Returns how many there were. */
+uint32_t jt_traces_drop(struct jt *jt, struct jt_vm *vm, uint64_t until);
+/* Forgets those that the last look at the VM's memory did not find. */
+void jt_traces_prune(struct jt *jt, struct jt_vm *vm);
 
 /* jt_cost.c. All that return int: 0 or -ENOMEM. */
 
@@ -364,7 +386,7 @@ struct jt_found {
 	const char *reason, *subject;
 	enum err_id err;
 	struct jt_region *region; /* of start; NULL: not known */
-	int scanned; /* it is no event: nothing is counted */
+	int scanned;		  /* it is no event: nothing is counted */
 };
 /* Counts it. *out: its row. 0 or -ENOMEM. */
 int jt_site_count(struct jt *jt, const struct ev_trace *ev, const struct jt_found *found,
@@ -373,6 +395,8 @@ int jt_site_count(struct jt *jt, const struct ev_trace *ev, const struct jt_foun
 int jt_site_stack(struct jt *jt, const struct jt_vm *vm, struct jt_site_int *s,
 		  const struct ev_trace *ev, uint32_t nframes);
 struct jt_site_int *jt_site_find(const struct jt *jt, uint64_t serial);
+/* Forgets a row that only memory tells of. */
+void jt_site_forget(struct jt *jt, uint64_t serial);
 void jt_sites_free(struct jt *jt);
 
 /* jt_scan.c: what was read from a VM's memory. 0 or -ENOMEM. */
@@ -380,6 +404,22 @@ int jt_scan_trace(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 		  const struct jt_place *start);
 int jt_scan_spot(struct jt *jt, const struct ev_spot *ev);
 int jt_scan_jit(struct jt *jt, const struct ev_jit *ev);
+
+/* jt_rescan.c: looks again at the memory of VMs, and at exits. */
+int jt_rescan(struct jt *jt, const struct ev_scan *ev); /* 0 or -ENOMEM */
+/* A trace was found. */
+void jt_rescan_trace(const struct jt_vm *vm, struct jt_live *t, const struct ev_trace *ev);
+/* The place that the start at f failed because of, if that is known. */
+int jt_rescan_cause(struct jt *jt, struct jt_vm *vm, const struct ev_frame *f,
+		    struct jt_place *out);
+void jt_exits_drop(struct jt *jt, struct jt_live *t);
+/* Fills in the exits of a VM's traces from out on. Returns what comes after them. */
+struct jt_exit *jt_exits_fill(struct jt_vm *vm, struct jt_exit *out);
+/* JIT parameter of a VM, or fallback. */
+int32_t jt_param(const struct jt_vm *vm, const char *name, int32_t fallback);
+
+/* jt_chain.c: why other starts were blacklisted, for n rows. 0 or -ENOMEM. */
+int jt_chain(struct jt *jt, struct jt_site *site, size_t n);
 
 /* jt_format.c */
 

@@ -153,6 +153,14 @@ struct jt_site_int *jt_site_find(const struct jt *jt, uint64_t serial)
 	return s;
 }
 
+void jt_site_forget(struct jt *jt, uint64_t serial)
+{
+	struct jt_site_int *s = jt_site_find(jt, serial);
+
+	if (s && s->pub.scanned && !s->pub.count)
+		site_free(jt, s);
+}
+
 /* Enters a new row, under a key of len bytes. */
 static struct jt_site_int *site_new(struct jt *jt, const char *key, size_t len,
 				    const struct jt_found *found)
@@ -259,6 +267,7 @@ int jt_site_count(struct jt *jt, const struct ev_trace *ev, const struct jt_foun
 	p->scanned |= found->scanned;
 	if (found->scanned)
 		return 0;
+	p->inferred = 0; /* it was seen */
 	if (!p->count)
 		p->first = ev->h.time;
 	p->count++;
@@ -346,8 +355,8 @@ int jt_site_stack(struct jt *jt, const struct jt_vm *vm, struct jt_site_int *s,
 
 /* ---- reading ---- */
 
-/* Has the VM a trace that ends in this stitch? If so: is it given up, and where is the call. */
-static int judge_stitch(const struct jt_site_int *s, const struct jt_vm *vm, struct jt_site *out)
+/* Has the VM a trace that ends so? Of a stitch also: is it given up, and where is the call. */
+static int judge_end(const struct jt_site_int *s, const struct jt_vm *vm, struct jt_site *out)
 {
 	const struct jt_live *t = jt_traces_find(vm, s->pub.trace), *next;
 
@@ -380,11 +389,13 @@ static void judge(struct jt *jt, const struct jt_site_int *s, struct jt_site *ou
 		     : s->pub.kind == JT_SITE_RETURN ? JT_STATE_RETURN
 						     : JT_STATE_NONE;
 	out->limit = kind == EV_TRACE_ROOT ? JT_PENALTIES : kind == EV_TRACE_STITCHED;
+	for (vm = s->pub.kind == JT_SITE_RETURN ? jt->vms : NULL; vm; vm = vm->hh.next)
+		*known |= judge_end(s, vm, out);
 	if (s->pub.kind == JT_SITE_RETURN)
 		return;
 	for (vm = jt->vms; vm; vm = vm->hh.next) {
 		if (stitch)
-			*known |= judge_stitch(s, vm, out);
+			*known |= judge_end(s, vm, out);
 		st = jt_start_get(jt, vm, at->ident, at->pos, kind, 0);
 		if (!st || (stitch && at->kind != JT_LOC_LUA))
 			continue;
@@ -449,7 +460,7 @@ static size_t fill_row(struct jt *jt, struct jt_site_int *s, uint64_t now, struc
 	judge(jt, s, out, &known);
 	/* What memory told counts for less than events of the same start, and goes with its trace.
 	 */
-	*shown = !s->pub.scanned || s->pub.count || known == (s->pub.kind == JT_SITE_STITCH);
+	*shown = !s->pub.scanned || s->pub.count || known == (s->pub.kind != JT_SITE_ABORT);
 	if (!st)
 		return 0;
 	for (i = 0; i < st->n; i++)
@@ -493,5 +504,7 @@ const struct jt_site *jt_sites(struct jt *jt, uint64_t now, size_t *n)
 	if (err)
 		return NULL;
 	qsort(jt->site_rows, *n, sizeof(*jt->site_rows), latest_first);
+	if (jt_chain(jt, jt->site_rows, *n))
+		return NULL;
 	return jt->site_rows;
 }

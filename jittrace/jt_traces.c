@@ -21,16 +21,34 @@ static void drop(struct jt *jt, struct jt_vm *vm, struct jt_live *t)
 	jt->ntraces--;
 	jt_kept_release(jt, &t->start);
 	jt_kept_release(jt, &t->end);
+	jt_exits_drop(jt, t);
 	free(t);
 }
 
-uint32_t jt_traces_drop(struct jt *jt, struct jt_vm *vm)
+uint32_t jt_traces_drop(struct jt *jt, struct jt_vm *vm, uint64_t until)
 {
-	uint32_t n = HASH_COUNT(vm->traces);
+	struct jt_live *t, *tmp;
+	uint32_t n = 0;
 
-	while (vm->traces)
-		drop(jt, vm, vm->traces);
+	HASH_ITER(hh, vm->traces, t, tmp)
+	{
+		if (t->seen > until)
+			continue;
+		drop(jt, vm, t);
+		n++;
+	}
 	return n;
+}
+
+void jt_traces_prune(struct jt *jt, struct jt_vm *vm)
+{
+	struct jt_live *t, *tmp;
+
+	HASH_ITER(hh, vm->traces, t, tmp)
+	{
+		if (t->scan != vm->scan && t->seen < vm->scan)
+			drop(jt, vm, t);
+	}
 }
 
 int jt_traces_stop(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
@@ -65,6 +83,7 @@ int jt_traces_stop(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 				   .at_return = vm->at_return != 0,
 				   .mcode = ev->mcode,
 				   .time = ev->h.time};
+	t->seen = ev->h.time;
 	jt_place(jt, ev->h.pid, vm, &ev->end, jt_nframes(ev) > 1 ? &ev->f[1] : NULL, &end);
 	if (!jt_keep(start, &t->start) && !jt_keep(&end, &t->end))
 		HASH_ADD(hh, vm->traces, pub.trace, sizeof(t->pub.trace), t);
@@ -94,6 +113,7 @@ static void fill(const struct jt *jt, const struct jt_vm *vm, struct jt_live *t,
 		 struct jt_trace *out)
 {
 	const struct jt_proc *p = jt_proc_find(jt, vm->key.pid);
+	uint32_t i;
 
 	*out = t->pub;
 	out->vm = vm->number;
@@ -103,6 +123,10 @@ static void fill(const struct jt *jt, const struct jt_vm *vm, struct jt_live *t,
 	out->last = t->region ? t->region->key.last : 0;
 	jt_kept_loc(&t->start, &out->start);
 	jt_kept_loc(&t->end, &out->end);
+	out->exits = t->shown;
+	out->nexits = t->nexits;
+	for (i = 0; i < t->nexits; i++)
+		out->nretrying += t->shown[i].retrying != 0;
 }
 
 /* Those that start at each trace's exits and after its end. */
@@ -130,16 +154,24 @@ static void count_children(struct jt_vm *vm)
 const struct jt_trace *jt_traces(struct jt *jt, size_t *n)
 {
 	struct jt_trace *rows = calloc((size_t)jt->ntraces + 1, sizeof(*rows));
+	struct jt_exit *exits;
+	size_t nexits = 0;
 	struct jt_live *t;
 	struct jt_vm *vm;
 
 	*n = 0;
 	free(jt->trace_rows);
 	jt->trace_rows = rows;
-	if (!rows)
+	free(jt->exit_rows);
+	for (vm = jt->vms; vm; vm = vm->hh.next)
+		for (t = vm->traces; t; t = t->hh.next)
+			nexits += t->nexits;
+	jt->exit_rows = exits = calloc(nexits + 1, sizeof(*exits));
+	if (!rows || !exits)
 		return NULL;
 	for (vm = jt->vms; vm; vm = vm->hh.next) {
 		count_children(vm);
+		exits = jt_exits_fill(vm, exits);
 		for (t = vm->traces; t; t = t->hh.next)
 			fill(jt, vm, t, &rows[(*n)++]);
 	}

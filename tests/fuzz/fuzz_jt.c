@@ -104,6 +104,30 @@ static struct ev_hdr *sample(struct input *in)
 	return &s->h;
 }
 
+static struct ev_hdr *scan(struct input *in)
+{
+	unsigned int n = take(in) % 8, i;
+	size_t size = sizeof(struct ev_scan) + n * sizeof(struct ev_scan_entry);
+	struct ev_scan *s = calloc(1, size);
+
+	if (!s)
+		abort();
+	s->h.kind = EV_SCAN;
+	s->h.size = (ev_u32)size;
+	s->h.time = number(in) << (take(in) & 31);
+	s->g = number(in) & 3;
+	s->type = take(in) % 6;
+	s->trace = (ev_u32)number(in);
+	s->unplaced = take(in) & 1;
+	s->n = n;
+	for (i = 0; i < n; i++) {
+		fill_frame(in, &s->e[i].at);
+		s->e[i].exitno = (ev_u32)number(in);
+		s->e[i].count = take(in);
+	}
+	return &s->h;
+}
+
 static size_t fixed_size(unsigned int kind)
 {
 	switch (kind) {
@@ -184,6 +208,9 @@ static void read_tables(struct jt *jt, uint64_t now)
 	for (i = 0; s && i < n; i++) {
 		events += s[i].count;
 		jt_loc_match(&s[i].at, s[i].start.file);
+		for (f = 0; f < s[i].nbecause; f++)
+			if (!s[i].because[f].reason || !s[i].because[f].start.key)
+				abort();
 		for (f = 0; f < s[i].nstack; f++)
 			if (!s[i].stack[f].file || !s[i].stack[f].name)
 				abort();
@@ -212,7 +239,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		unsigned int kind = take(&in) % 28;
 		struct ev_hdr *h;
 
-		if (kind >= 20 || kind == EV_TRACE)
+		if (kind == EV_SCAN)
+			h = scan(&in);
+		else if (kind >= 20 || kind == EV_TRACE)
 			h = trace(&in);
 		else if (kind == EV_SAMPLE)
 			h = sample(&in);
