@@ -8,6 +8,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+/* For the rest of the targets' memory; a gigabyte or two can be read in that time. */
+#define LAST_LOOK_MS 3000
+
 /* The end of the stream: into the profile, and into the recording if there is one. */
 static int sink(void *ctx, const struct ev_hdr *h)
 {
@@ -173,7 +176,15 @@ void live_tell_losses(const struct live *l)
 
 int live_stop(struct live *l)
 {
-	return capture_stop(l->capture);
+	/* So that what the VMs' memory tells is that of the end. */
+	int err = capture_rescan(l->capture);
+
+	if (!err)
+		err = capture_scan_wait(l->capture, LAST_LOOK_MS);
+	if (capture_stats(l->capture)->scanning && !l->o->quiet)
+		fprintf(stderr, "ljx: not all of the target's memory was read: of what was "
+				"blacklisted long ago some may be missing\n");
+	return err ? err : capture_stop(l->capture);
 }
 
 double live_seconds(const struct live *l)

@@ -195,6 +195,12 @@ const char *short_place(const struct jt_loc *loc, size_t width);
 /* A place for JSON documents. */
 struct json_t *json_place(const struct jt_loc *loc);
 
+/* jitvm.c: the limits of a trace's VM, the exits of a trace; in text and as JSON. */
+void print_vm_limits(const struct jt_vm_info *vm);
+struct json_t *json_vm(const struct jt_vm_info *vm);
+void print_exits(const struct jt_trace *t);
+struct json_t *json_exits(const struct jt_trace *t);
+
 /* ---- a live run (live.c) ---- */
 
 struct live {

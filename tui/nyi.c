@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define FOUND_ANY 10 /* exit code of --check */
+#define INFERRED " (inferred)"
 
 struct row {
 	const struct jt_site *s;
@@ -205,19 +206,41 @@ static const char *cut(const char *text, size_t width, char *buf)
 	return buf;
 }
 
+/* What another start's failure led to, from the nearest to the first cause. */
+static void print_because(const struct jt_site *s)
+{
+	const struct jt_because *b;
+	uint32_t i;
+
+	if (!s->nbecause)
+		return;
+	printf("         because of ");
+	for (i = s->nbecause; i--;) {
+		b = &s->because[i];
+		printf("%s (%s)%s",
+		       *b->start.name ? b->start.name
+		       : b->start.pos ? "loop"
+				      : "function",
+		       short_place(&b->start, 0), i ? " <- " : "");
+	}
+	b = &s->because[0];
+	printf(": %s%s\n", b->reason, b->inferred ? INFERRED : "");
+}
+
 static void print_row(const struct options *o, const struct row *r, uint64_t now, int width)
 {
 	const struct jt_site *s = r->s;
-	char cost[16] = "-", state[24], last[16], started[128], reason[64];
+	char cost[16] = "-", state[24], last[16], started[128], reason[64], why[JT_TEXT + 16];
 
 	if (s->cost >= 0)
 		snprintf(cost, sizeof(cost), "%.1f", s->cost);
 	state_text(s, state);
 	last_text(s->last, now, last);
 	started_text(s, started);
+	snprintf(why, sizeof(why), "%s%s", s->reason, s->inferred ? INFERRED : "");
 	printf("%6s %6llu %5u %4s %-14s %-*s %-38s %s\n", cost, (unsigned long long)s->count,
-	       s->recent, last, state, width, at_text(s, width), cut(s->reason, 38, reason),
-	       started);
+	       s->recent, last, state, width, at_text(s, width), cut(why, 38, reason), started);
+	print_because(s);
 	if (o->stacks)
 		print_stack(s);
 }
@@ -340,6 +363,21 @@ static double seconds(const struct jt *jt, uint64_t time)
 	return (double)(real ? real : time) / 1e9;
 }
 
+static json_t *json_because(const struct jt_site *s)
+{
+	json_t *list = json_array(), *j;
+	uint32_t i;
+
+	for (i = 0; i < s->nbecause; i++) {
+		j = json_pack("{s:s,s:b}", "reason", s->because[i].reason, "inferred",
+			      s->because[i].inferred);
+		if (j)
+			json_object_set_new(j, "start", json_place(&s->because[i].start));
+		json_array_append_new(list, j);
+	}
+	return list;
+}
+
 static json_t *json_row(const struct options *o, const struct jt *jt, const struct row *r)
 {
 	static const char *const kinds[] = {"abort", "stitch", "return"};
@@ -360,6 +398,8 @@ static json_t *json_row(const struct options *o, const struct jt *jt, const stru
 	json_object_set_new(j, "at", json_place(&s->at));
 	json_object_set_new(j, "start", json_place(&s->start));
 	json_object_set_new(j, "from_memory", json_boolean(s->scanned));
+	json_object_set_new(j, "inferred", json_boolean(s->inferred));
+	json_object_set_new(j, "because_of", json_because(s));
 	json_object_set_new(j, "trace_kind", json_string(trace_kinds[s->trace_kind & 3]));
 	json_object_set_new(j, "parent", json_integer(s->parent));
 	json_object_set_new(j, "exit", json_integer(s->exitno));

@@ -15,6 +15,8 @@ struct view {
 	uint64_t samples; /* of the target */
 	const struct jt_trace *t;
 	size_t n;
+	const struct jt_vm_info *vm;
+	size_t nvms;
 	unsigned int shown;
 };
 
@@ -61,8 +63,8 @@ static void link_text(const struct jt_trace *t, char buf[48])
 /* "(17/5)", "(17/stitch)", "loop", "func". */
 static void from_text(const struct jt_trace *t, char buf[48])
 {
-	if (t->kind == EV_TRACE_SIDE && !t->parent) /* read from memory */
-		snprintf(buf, 48, "(of %u)", t->root);
+	if (t->kind == EV_TRACE_SIDE && !t->parent) /* memory did not tell */
+		snprintf(buf, 48, "(?, root %u)", t->root);
 	else if (t->kind == EV_TRACE_SIDE)
 		snprintf(buf, 48, "(%u/%u)", t->parent, t->exitno);
 	else if (t->kind == EV_TRACE_STITCHED)
@@ -79,18 +81,20 @@ static void self_text(const struct view *v, const struct jt_trace *t, char buf[1
 
 static void print_trace(struct view *v, const struct jt_trace *t, unsigned int depth)
 {
-	char number[32], link[48], from[48], self[16];
+	char number[32], link[48], from[48], self[16], retrying[48] = "";
 
 	if (v->shown++ >= v->o->rows)
 		return;
 	link_text(t, link);
 	from_text(t, from);
 	self_text(v, t, self);
+	if (t->nretrying)
+		snprintf(retrying, sizeof(retrying), " [exits being retried: %u]", t->nretrying);
 	snprintf(number, sizeof(number), "%*s%s%u", (int)(depth < 6 ? depth : 6), "",
 		 depth ? "`" : "", t->trace);
-	printf(" %-10s %3u %5s %6s %-14s %5u %7u %4u %6u %s %s  %s\n", number, t->epoch + 1, self,
+	printf(" %-10s %3u %5s %6s %-14s %5u %7u %4u %6u %s %s  %s%s\n", number, t->epoch + 1, self,
 	       "-", link, t->nins, t->szmcode, t->nsnap, t->aborts, short_place(&t->start, 40),
-	       from, *t->start.name ? t->start.name : "");
+	       from, t->start.name, retrying);
 }
 
 /* Below which trace it is shown. */
@@ -116,8 +120,20 @@ static int is_root(const struct view *v, const struct jt_trace *t)
 	return !parent_of(t) || parent_of(t) == t->trace || !find(v, t, parent_of(t));
 }
 
+/* The VM of a trace. NULL: out of memory. */
+static const struct jt_vm_info *vm_of(const struct view *v, const struct jt_trace *t)
+{
+	size_t i;
+
+	for (i = 0; i < v->nvms; i++)
+		if (v->vm[i].pid == t->pid && v->vm[i].vm == t->vm)
+			return &v->vm[i];
+	return NULL;
+}
+
 static void print_vm_head(const struct view *v, const struct jt_trace *t)
 {
+	const struct jt_vm_info *vm = vm_of(v, t);
 	uint64_t mcode = 0, live = 0;
 	const struct jt_trace *c;
 
@@ -130,6 +146,8 @@ static void print_vm_head(const struct view *v, const struct jt_trace *t)
 		printf(" VM %u", t->vm);
 	printf(": %llu live, %u flushes, machine code %.1f KB\n", (unsigned long long)live,
 	       t->epoch, (double)mcode / 1024);
+	if (vm)
+		print_vm_limits(vm);
 	printf(" %-10s %3s %5s %6s %-14s %5s %7s %4s %6s %s\n", "TRACE", "GEN", "SELF%", "EXIT/s",
 	       "LINK", "IR", "MCODE", "SNAP", "ABORTS", "START, FUNCTION");
 }
@@ -180,6 +198,7 @@ static void print_one(const struct view *v, const struct jt_trace *t)
 			printf("  Child     %u %s %s, %s\n", c->trace, from,
 			       short_place(&c->start, 0), link);
 		}
+	print_exits(t);
 }
 
 static json_t *json_trace(const struct view *v, const struct jt *jt, const struct jt_trace *t)
@@ -201,6 +220,8 @@ static json_t *json_trace(const struct view *v, const struct jt *jt, const struc
 		return NULL;
 	json_object_set_new(j, "start", json_place(&t->start));
 	json_object_set_new(j, "end", json_place(&t->end));
+	json_object_set_new(j, "parent_known", json_boolean(t->kind != EV_TRACE_SIDE || t->parent));
+	json_object_set_new(j, "exits", json_exits(t));
 	json_object_set_new(j, "self_percent",
 			    v->samples
 				? json_real(100 * (double)t->samples.samples / (double)v->samples)
@@ -211,16 +232,18 @@ static json_t *json_trace(const struct view *v, const struct jt *jt, const struc
 static void print_json_traces(const struct view *v, const struct jt *jt, uint32_t only)
 {
 	const struct jt_stats *s = jt_stats(jt);
-	json_t *list = json_array(), *j;
+	json_t *list = json_array(), *vms = json_array(), *j;
 	size_t i;
 
+	for (i = 0; i < v->nvms; i++)
+		json_array_append_new(vms, json_vm(&v->vm[i]));
 	for (i = 0; i < v->n; i++)
 		if (!only || v->t[i].trace == only)
 			json_array_append_new(list, json_trace(v, jt, &v->t[i]));
-	j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:o}", "schema", "ljx.traces/1", "aborts",
+	j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:o,s:o}", "schema", "ljx.traces/1", "aborts",
 		      (json_int_t)s->aborts, "flushes", (json_int_t)s->flushes, "missed",
-		      (json_int_t)s->missed, "dropped_traces", (json_int_t)s->dropped_traces,
-		      "traces", list);
+		      (json_int_t)s->missed, "dropped_traces", (json_int_t)s->dropped_traces, "vms",
+		      vms, "traces", list);
 	if (!j)
 		return;
 	json_dumpf(j, stdout, JSON_INDENT(1));
@@ -260,7 +283,8 @@ static int show(const struct options *o, struct jt *jt, uint32_t number)
 	size_t i, found = 0;
 
 	v.t = jt_traces(jt, &v.n);
-	if (!v.t) {
+	v.vm = jt_vms(jt, &v.nvms);
+	if (!v.t || !v.vm) {
 		why_set(&why, WHY_INTERNAL, -ENOMEM, "out of memory");
 		return complain(o, &why);
 	}
