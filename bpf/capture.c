@@ -73,7 +73,7 @@ int capture_new(const struct capture_opts *opts, resolve_sink_fn *sink, void *ct
 	c->ctx = ctx;
 	c->stats.last_status = -1;
 	libbpf_set_print(no_print);
-	c->resolve = resolve_new(deliver, c);
+	c->resolve = resolve_new(deliver, c, opts->layout);
 	if (c->resolve && opts->say)
 		resolve_fetch(c->resolve, opts->say, opts->say_ctx);
 	c->skel = sampler_bpf__open();

@@ -38,6 +38,7 @@ struct capture_opts {
 	 */
 	void (*say)(void *ctx, const char *text);
 	void *say_ctx;
+	const struct layout_row *layout; /* of all targets; NULL: found by evidence */
 };
 
 struct capture_stats {

@@ -380,3 +380,32 @@ int elfobj_rodata(const struct elfobj *eo, elfobj_bytes_fn *fn, void *ctx)
 	}
 	return 0;
 }
+
+static int has_section(const struct elfobj *eo, const char *want)
+{
+	const char *name;
+	size_t i;
+
+	eo_load_sections(eo);
+	for (i = 0; i < eo->lazy->nsh; i++) {
+		name = eo_section_name(eo, &eo->lazy->sh[i]);
+		if (name && !strcmp(name, want))
+			return 1;
+	}
+	return 0;
+}
+
+int elfobj_debug_image(const struct elfobj *eo, char **buf, size_t *len)
+{
+	const struct elfobj *from = eo;
+	int err;
+
+	if (!has_section(from, ".debug_info"))
+		from = eo->lazy->debug;
+	if (!from || !has_section(from, ".debug_info"))
+		return -ENOENT;
+	err = eo_load(from, 0, from->size, buf);
+	if (!err)
+		*len = from->size;
+	return err;
+}

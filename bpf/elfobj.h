@@ -46,6 +46,11 @@ size_t elfobj_add_debug(struct elfobj *eo, const char *root);
 /* The same with the debug file behind fd, which was fetched from a server; fd stays the caller's.
  */
 size_t elfobj_add_fetched(struct elfobj *eo, int fd);
+/*
+ * A copy of the file that has the debug information (.debug_info): this one or the debug file that
+ * was added. 0, *buf to be freed by the caller and *len; -ENOENT if there is none, or -errno.
+ */
+int elfobj_debug_image(const struct elfobj *eo, char **buf, size_t *len);
 
 /* Lower-case hex, or "". */
 const char *elfobj_build_id(const struct elfobj *eo);

@@ -98,7 +98,7 @@ static int choose(int pid, const struct proc_maps *maps, struct vm_list *vms, st
 
 int evidence_pid(int pid, struct tables *out, struct evidence_source *src, struct why *why)
 {
-	struct modules *ms = modules_new();
+	struct modules *ms = modules_new(NULL);
 	struct proc_maps maps = {0};
 	struct vm_list vms = {0};
 	int err = ms ? proc_maps_read(pid, ms, &maps) : -ENOMEM;

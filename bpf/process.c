@@ -24,7 +24,27 @@ struct modules {
 	modules_say_fn *say; /* NULL: not to be asked, or not any more */
 	void *say_ctx;
 	int arrived; /* a module got symbols since the last modules_poll */
+	struct layout_row *given; /* for all modules, or NULL */
 };
+
+/* Filled at its first use, although its module is const. */
+struct module_lazy {
+	int have;
+	const struct layout_row *given;
+	struct guesses guesses;
+};
+
+const struct guesses *module_guesses(const struct module *m)
+{
+	struct module_lazy *lz = m->lazy;
+
+	if (!lz->have && lz->given)
+		guess_given(m->elf, lz->given, &lz->guesses);
+	else if (!lz->have)
+		guess_layouts(m->elf, &lz->guesses);
+	lz->have = 1;
+	return &lz->guesses;
+}
 
 static long read_file(const char *path, char *buf, size_t size)
 {
@@ -181,9 +201,19 @@ int *proc_threads(int pid, size_t *n)
 	return numbers_in(path, n);
 }
 
-struct modules *modules_new(void)
+struct modules *modules_new(const struct layout_row *given)
 {
-	return calloc(1, sizeof(struct modules));
+	struct modules *ms = calloc(1, sizeof(*ms));
+
+	if (ms && given) {
+		ms->given = malloc(sizeof(*given));
+		if (!ms->given) {
+			free(ms);
+			return NULL;
+		}
+		*ms->given = *given;
+	}
+	return ms;
 }
 
 void modules_free(struct modules *ms)
@@ -196,8 +226,10 @@ void modules_free(struct modules *ms)
 	for (m = ms->list; m; m = next) {
 		next = m->next;
 		elfobj_free(m->elf);
+		free(m->lazy);
 		free(m);
 	}
+	free(ms->given);
 	free(ms);
 }
 
@@ -321,8 +353,8 @@ static int open_mapped(int pid, const struct proc_map *m, const char *path)
 	return fd;
 }
 
-static struct module *module_load(int fd, int pid, const struct proc_map *m, const char *path,
-				  uint64_t mtime)
+static struct module *module_load(const struct modules *ms, int fd, int pid,
+				  const struct proc_map *m, const char *path, uint64_t mtime)
 {
 	struct module *mod = calloc(1, sizeof(*mod));
 	size_t len = strlen(path);
@@ -341,7 +373,12 @@ static struct module *module_load(int fd, int pid, const struct proc_map *m, con
 	mod->mtime = mtime;
 	if (elfobj_open(fd, mod->path, &mod->elf, NULL))
 		return mod;
-	mod->has_vm = !elfobj_luajit(mod->elf, &mod->vm);
+	if (!elfobj_luajit(mod->elf, &mod->vm)) {
+		mod->lazy = calloc(1, sizeof(*mod->lazy));
+		mod->has_vm = mod->lazy != NULL;
+	}
+	if (mod->lazy)
+		mod->lazy->given = ms->given;
 	snprintf(root, sizeof(root), "/proc/%d/root", pid);
 	if (!elfobj_add_debug(mod->elf, root))
 		elfobj_add_debug(mod->elf, "");
@@ -367,7 +404,7 @@ static const struct module *module_of(struct modules *ms, int pid, const struct 
 		if (mod->inode == m->inode && mod->dev == m->dev && mod->mtime == mtime)
 			break;
 	if (!mod) {
-		mod = module_load(fd, pid, m, path, mtime);
+		mod = module_load(ms, fd, pid, m, path, mtime);
 		if (mod) {
 			mod->next = ms->list;
 			ms->list = mod;

@@ -10,6 +10,7 @@
 #define BPF_PROCESS_H
 
 #include "bpf/elfobj.h"
+#include "bpf/guess.h"
 #include "bpf/why.h"
 
 #include <stddef.h>
@@ -43,11 +44,16 @@ struct module {
 	int has_vm;	    /* a LuaJIT VM is in it: vm is set */
 	struct elfobj_vm vm;
 	enum { MODULE_NOT_ASKED, MODULE_ASKED, MODULE_ANSWERED } fetch;
+	struct module_lazy *lazy; /* of module_guesses, if has_vm */
 };
+
+/* The layouts that the VM in this file may have, found at the first call. Borrowed from m. */
+const struct guesses *module_guesses(const struct module *m);
 
 struct modules;
 
-struct modules *modules_new(void);
+/* given: the layout that all VMs have, or NULL: as files and memory say. It is copied. */
+struct modules *modules_new(const struct layout_row *given);
 void modules_free(struct modules *ms);
 
 /*

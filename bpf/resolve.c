@@ -20,13 +20,13 @@ uint64_t resolve_now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-struct resolve *resolve_new(resolve_sink_fn *sink, void *ctx)
+struct resolve *resolve_new(resolve_sink_fn *sink, void *ctx, const struct layout_row *given)
 {
 	struct resolve *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return NULL;
-	r->modules = modules_new();
+	r->modules = modules_new(given);
 	if (!r->modules) {
 		free(r);
 		return NULL;

@@ -30,7 +30,8 @@ struct resolve_stats {
 
 struct resolve;
 
-struct resolve *resolve_new(resolve_sink_fn *sink, void *ctx);
+/* given: the layout of all targets, or NULL; see modules_new. */
+struct resolve *resolve_new(resolve_sink_fn *sink, void *ctx, const struct layout_row *given);
 
 /*
  * Whether CODE records are sent: of the function at the leaf of each sample, and of those where

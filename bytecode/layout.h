@@ -135,6 +135,12 @@ typedef uint16_t layout_u16;
 	_(CF_prev)                                                                                 \
 	_(CF_size)
 
+#define LAYOUT_FLAGS(_)                                      \
+	_(gc64)	    /* 64-bit GCRef and MRef, else 32-bit */ \
+	_(fr2)	    /* LJ_FR2: a frame takes two slots */    \
+	_(dualnum)  /* integers have a tag of their own */   \
+	_(vmstates) /* numbering of vmstate: 0 LuaJIT's, 1 Tarantool's */
+
 struct layout {
 #define LAYOUT_FIELD(field, ...) layout_u16 field;
 	LAYOUT_OFFSETS(LAYOUT_FIELD)
@@ -142,10 +148,9 @@ struct layout {
 	LAYOUT_ENUMS(LAYOUT_FIELD)
 	LAYOUT_CFRAME(LAYOUT_FIELD)
 #undef LAYOUT_FIELD
-	layout_u8 gc64;	   /* 64-bit GCRef and MRef, else 32-bit */
-	layout_u8 fr2;	   /* LJ_FR2: a frame takes two slots */
-	layout_u8 dualnum; /* integers have a tag of their own */
-	layout_u8 vmstates; /* numbering of vmstate: 0 LuaJIT's, 1 Tarantool's */
+#define LAYOUT_FIELD(field) layout_u8 field;
+	LAYOUT_FLAGS(LAYOUT_FIELD)
+#undef LAYOUT_FIELD
 };
 
 #ifndef __bpf__
@@ -158,8 +163,42 @@ struct layout_row {
 /* All rows, *n of them. */
 const struct layout_row *layout_rows(size_t *n);
 
-/* The row called name, or NULL. */
+/*
+ * The row called name, or NULL. What was derived from a row is called by the row's name, "+" and
+ * more.
+ */
 const struct layout_row *layout_by_name(const char *name);
+
+/* What a field of struct layout is. */
+enum layout_kind {
+	LAYOUT_IS_OFFSET, /* of member in type */
+	LAYOUT_IS_SIZE,	  /* of type */
+	LAYOUT_IS_ENUM,	  /* value of the enumerator member */
+	LAYOUT_IS_FRAME,  /* of the C frame: no debug information has it */
+	LAYOUT_IS_FLAG,
+};
+
+struct layout_field {
+	const char *name;
+	const char *type, *member; /* as DWARF and layouts.json call them; NULL: has none */
+	enum layout_kind kind;
+	layout_u16 at, size; /* in struct layout */
+};
+
+/* All fields in their order. */
+enum {
+#define LAYOUT_FIELD(field, ...) LAYOUT_##field,
+	LAYOUT_OFFSETS(LAYOUT_FIELD) LAYOUT_SIZES(LAYOUT_FIELD) LAYOUT_ENUMS(LAYOUT_FIELD)
+	    LAYOUT_CFRAME(LAYOUT_FIELD) LAYOUT_FLAGS(LAYOUT_FIELD)
+#undef LAYOUT_FIELD
+		LAYOUT_NFIELDS
+};
+const struct layout_field *layout_fields(void);
+unsigned int layout_get(const struct layout *l, const struct layout_field *f);
+void layout_set(struct layout *l, const struct layout_field *f, unsigned int value);
+
+/* Sets what follows from the width of references on x64: C frame, gc64, fr2. */
+void layout_set_width(struct layout *l, int gc64);
 #endif
 
 #endif

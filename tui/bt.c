@@ -122,7 +122,7 @@ static int keep_running(void *ctx, const struct ev_hdr *h)
 /* Samples pid for a moment. Without the right to, memory alone must do. */
 static void sample_running(struct bt *b, int pid)
 {
-	struct capture_opts co = {.rate = 999};
+	struct capture_opts co = {.rate = 999, .layout = b->o->layout};
 	struct capture *c;
 
 	if (capture_new(&co, keep_running, b, &c, NULL))
@@ -174,7 +174,7 @@ static int sink(void *ctx, const struct ev_hdr *h)
 
 static int one_process(struct bt *b, int pid, struct why *why)
 {
-	struct resolve *r = resolve_new(sink, b);
+	struct resolve *r = resolve_new(sink, b, b->o->layout);
 	const struct vm_list *vms;
 	struct proc_info info;
 	int err, has_code = 0;

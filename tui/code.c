@@ -144,7 +144,7 @@ static int gather(struct finder *f, struct why *why)
 {
 	int has_code = 0, err;
 
-	f->resolve = resolve_new(on_stack, f);
+	f->resolve = resolve_new(on_stack, f, NULL);
 	err = f->resolve ? resolve_attach(f->resolve, f->pid, &f->vms, &has_code, NULL) : -ENOMEM;
 	if (err)
 		return why_set(why, err == -ESRCH ? WHY_TARGET : WHY_PERMISSION, err,

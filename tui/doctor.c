@@ -199,7 +199,7 @@ static void check_vms(struct doctor *d, int pid, const struct vm_list *vms)
 
 static void check_target(struct doctor *d, int pid)
 {
-	struct resolve *r = resolve_new(discard, NULL);
+	struct resolve *r = resolve_new(discard, NULL, d->o->layout);
 	struct vm_evidence ev = {0, 0, ""};
 	const struct vm_list *vms = NULL;
 	const struct proc_maps *maps;

@@ -93,7 +93,7 @@ int groups_find(struct groups *g)
 	int *pids, self = getpid();
 
 	memset(g, 0, sizeof(*g));
-	g->modules = modules_new();
+	g->modules = modules_new(NULL);
 	pids = proc_list(&n);
 	g->proc = pids ? calloc(n ? n : 1, sizeof(*g->proc)) : NULL;
 	if (!g->modules || !g->proc) {

@@ -103,6 +103,7 @@ int live_start(struct live *l, const struct options *o, unsigned int what,
 	       struct rec_writer *writer, struct jit_tap *tap)
 {
 	struct capture_opts co = {.rate = o->rate,
+				  .layout = o->layout,
 				  .per_thread = o->per_thread,
 				  .nothing = o->nothing,
 				  .no_samples = !(what & LIVE_SAMPLES),

@@ -50,6 +50,7 @@ struct options {
 	const char *jv;		 /* --jv: "", "name" or "number"; NULL: not given */
 	unsigned int only;	 /* trace: bits 1 << EV_TRACE_* */
 	enum capture_traces probe;
+	const struct layout_row *layout; /* --layout FILE; NULL: not given */
 	const char *arg[8]; /* operands */
 	size_t nargs;
 };

@@ -3,6 +3,7 @@
 import glob
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -34,6 +35,15 @@ def pytest_collection_modifyitems(items):
 def tree():
     """Paths in the tests are those of the tree's root, and so are the chunknames."""
     os.chdir(harness.ROOT)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The table of builds, if they were tested."""
+    matrix = sys.modules.get("test_matrix")
+    if matrix and matrix.RESULTS:
+        terminalreporter.write_line("")
+        for line in matrix.table():
+            terminalreporter.write_line(line)
 
 
 def programs():

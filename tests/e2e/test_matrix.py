@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""The LuaJIT builds that Debian ships, each by what it says of itself: stacks by debug.traceback's
+data, trace events by its jit.v, bytecodes and fast functions by its vmdef.lua. The results are
+printed as a table."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from frames import Truth
+from harness import OK, PROGRAMS, ROOT, Ljx, Process, folded, ljx, record
+from test_tables import rows, vmdef
+
+pytestmark = pytest.mark.privileged
+
+PACKAGED = ["git20220320", "luajit2", "trixie", "sid"]
+BUILDS = PACKAGED
+# Every kind of frame and call; all scenarios run against one build in test_semantics.py.
+SCENARIOS = ["recursion", "tailcall", "varargs_pcall", "pcall", "methods", "metamethods", "sort",
+             "gsub", "coroutine_nested", "coroutine_resume", "coroutine_wrap", "iterator",
+             "ffi_callback", "finalizer", "hook", "error_handler", "stripped", "tostring"]
+COMPILED = ["recursion", "pcall", "metamethods", "coroutine_nested", "ffi_callback"]
+RUNS = [(s, "off") for s in SCENARIOS] + [(s, "on") for s in COMPILED]
+PROBES = {"uprobe": "uprobes", "watch": "watchpoints"}
+
+# What is printed at the end (conftest.py): build -> column -> [right, all].
+COLUMNS = ["VM", "stacks", "stacks, library", "jit.v uprobe", "jit.v watch", "vmdef"]
+RESULTS = {}
+WHAT = {}
+
+
+def table():
+    """What was right of what was tried, a row for each build, as the README has it."""
+    yield "| " + " | ".join(["build", *COLUMNS]) + " |"
+    yield "|---" * (1 + len(COLUMNS)) + "|"
+    for name, got in RESULTS.items():
+        cells = [f"{got[c][0]}/{got[c][1]}" if c in got else "" for c in COLUMNS]
+        yield "| " + " | ".join([WHAT[name], *cells]) + " |"
+
+
+class Build:
+    """One of the builds of tests/builds."""
+
+    def __init__(self, name):
+        done = subprocess.run(["tests/builds", name], cwd=ROOT, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 0, done.stderr
+        self.__dict__.update(json.loads(done.stdout))
+        WHAT[name] = self.what
+
+    def env(self):
+        path = f"{self.lua}/?.lua;;" if self.lua else ";;"
+        env = {"LUA_PATH": path}
+        if not self.under:
+            env["LD_LIBRARY_PATH"] = self.libraries
+        return env
+
+    def run(self, *args):
+        """Its interpreter, in which the VM is linked statically."""
+        return Process(*self.under, self.luajit, *args, env=self.env())
+
+    def embed(self, tmp_path, script, *args):
+        """A program with its library, which runs a script on its main thread."""
+        wrapper = tmp_path / "wrapper.lua"
+        given = ",".join(f"'{a}'" for a in args)
+        wrapper.write_text(f"arg = {{{given}}} dofile('{script}') return 0\n")
+        target = Process(*self.under, os.path.join(PROGRAMS, "host"), env=self.env())
+        target.expect("^ok ready$")
+        target.say(f"main embedded {wrapper}")
+        return target
+
+
+_builds = {}
+
+
+@pytest.fixture(params=BUILDS)
+def build(request):
+    name = request.param
+    if name not in _builds:
+        _builds[name] = Build(name)
+    return _builds[name]
+
+
+def note(build, column, ok, of=1):
+    got = RESULTS.setdefault(build.name, {}).setdefault(column, [0, 0])
+    got[0] += ok
+    got[1] += of
+
+
+def stack(build, column, target, tmp_path):
+    """One scenario's samples against what it says of its stack."""
+    note(build, column, 0)
+    with target:
+        truth = Truth(target.event("stack"))
+        path = record(tmp_path, "-p", target.pid, seconds=0.5, rate=999)
+    share, total, errors = truth.share(folded(path, "--lines"))
+    assert total > 100
+    assert share >= 0.995, errors
+    note(build, column, 1, 0)
+
+
+def test_vm(build, tmp_path):
+    """Found, by a layout that its code and its memory confirm."""
+    note(build, "VM", 0)
+    with build.embed(tmp_path, "tests/lua/spin.lua") as target:
+        target.event("stack")
+        mine, = [p for p in json.loads(ljx("ps", "--json", status=None).out)["processes"]
+                 if p["pid"] == target.pid]
+        assert mine["vms"] == 1 and mine["layout"]
+        assert os.path.samefile(mine["file"], build.library)
+        ljx("bt", "-p", target.pid)
+    note(build, "VM", 1, 0)
+
+
+@pytest.mark.parametrize("name,jit", RUNS)
+def test_stack(build, tmp_path, name, jit):
+    target = build.run("tests/lua/semantics.lua", name, jit)
+    stack(build, "stacks", target, tmp_path)
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_library(build, tmp_path, name):
+    """The same of the shared library in a program of ours."""
+    target = build.embed(tmp_path, "tests/lua/semantics.lua", name, "on")
+    stack(build, "stacks, library", target, tmp_path)
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_jv(build, tmp_path, probe):
+    """What ljx prints is what the build's own jit.v printed, byte for byte."""
+    column = f"jit.v {probe}"
+    note(build, column, 0)
+    theirs = tmp_path / "jit.v"
+    with build.run(f"-jv={theirs}", "tests/lua/recorder.lua", "1") as target:
+        target.expect("^ready$")
+        with Ljx("trace", "-p", target.pid, f"--probe={probe}", "--jv") as p:
+            p.expect(r"uprobes|watchpoints", "err")
+            assert PROBES[probe] in p.err
+            target.say("go")
+            target.expect("^done$", seconds=120)
+            assert target.finish() == 0
+            assert p.finish() == OK, p.err
+            got = p.text["out"].splitlines()
+    want = theirs.read_bytes().splitlines()
+    for i, (a, b) in enumerate(zip(got, want)):
+        assert a == b, f"line {i + 1}"
+    assert len(got) == len(want) and len(want) > 3000
+    note(build, column, 1, 0)
+
+
+def test_vmdef(build):
+    """Its bytecodes, fast functions, errors and IR instructions, by evidence in its file."""
+    note(build, "vmdef", 0)
+    want = vmdef(os.path.join(build.lua, "jit/vmdef.lua"))
+    for verb, key in (("bc", "name"), ("ff", "name"), ("err", "text"), ("ir", "name")):
+        for path in (build.luajit, build.library):
+            got = [r[key] for r in rows(verb, "-f", path)[0]]
+            assert got == want[verb], f"{verb} of {path}"
+    note(build, "vmdef", 1, 0)
