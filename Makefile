@@ -54,13 +54,16 @@ $(B)/profiler/fmt_pprof.o: EXTRA_CFLAGS += -isystem $(B)/gen
 
 # The checked-in tables, made from the data beside them and from a LuaJIT with DWARF.
 TABLES := ff err ir bc points
-tables: $(B)/mklayouts $(B)/mktables
-	$(B)/mklayouts -e luajit2-20230119=$(shell tests/twin) bytecode/layouts.json > bytecode/layout_rows.h
+tables: $(B)/mklayouts $(B)/mktables $(B)/ljx
+	$(B)/ljx layout --json -f $(shell tests/twin) > $(B)/twin.json
+	$(B)/mklayouts -e luajit2-20230119=$(B)/twin.json bytecode/layouts.json > $(B)/layout_rows.h
+	mv $(B)/layout_rows.h bytecode/layout_rows.h
 	for k in $(TABLES); do $(B)/mktables $$k bytecode/tables.json > bytecode/$${k}_tables.h || exit 1; done
 
-$(B)/mk%: bytecode/mk%.c bytecode/layout.h
+TABLE_OBJ := $(B)/bytecode/layout.o $(B)/bytecode/bc.o
+$(B)/mk%: bytecode/mk%.c bytecode/layout.h $(TABLE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -o $@ $< -ldw -ljansson
+	$(CC) $(ALL_CFLAGS) -o $@ $< $(TABLE_OBJ) -ljansson
 
 PREFIX ?= /usr/local
 install: $(B)/ljx

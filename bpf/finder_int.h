@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside of bpf/finder*.c only: instructions, functions, and what values flow through them.
+ * Inside of bpf/finder*.c and guess.c only: instructions, functions, and what values flow through them.
  */
 #ifndef BPF_FINDER_INT_H
 #define BPF_FINDER_INT_H

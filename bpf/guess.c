@@ -3,7 +3,7 @@
 
 #include "bpf/dwarf.h"
 #include "bpf/evidence.h"
-#include "bpf/finder.h"
+#include "bpf/finder_int.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -111,7 +111,8 @@ static void by_dwarf(const struct elfobj *eo, const struct finder *f, struct gue
 	const struct layout_row *rows;
 	size_t n, i;
 
-	if (dwarf_layout(eo, &row.l, NULL) || row.l.gc64 != f->vm.gc64)
+	if (dwarf_layout(eo, &row.l, NULL) || row.l.gc64 != f->vm.gc64 ||
+	    !layout_sane(&row.l, NULL) || contradictions(f, &row.l, ~0u))
 		return;
 	rows = layout_rows(&n);
 	for (i = 0; i < n; i++)
@@ -319,20 +320,83 @@ void guess_by_code(const struct finder *f, struct guesses *out)
 		finder_check_layout(f, &near->l, out->text, sizeof(out->text));
 }
 
-/* --- all --- */
+/* --- choosing among guesses --- */
 
-/* Drops guesses that the file's own tables of opcodes and IR instructions contradict. */
-static void drop_others(const struct elfobj *eo, struct guesses *out)
+/* mov [reg + disp8], a register of size bytes; the displacement, or -1. *base: which register. */
+static int store8(const uint8_t *p, unsigned int size, unsigned int *base)
 {
+	if (p[0] != (size == 1 ? 0x88 : 0x89) || p[1] >> 6 != 1 || (p[1] & 7) == FR_SP)
+		return -1;
+	*base = p[1] & 7;
+	return p[2];
+}
+
+#define NEAR 24u /* bytes between two stores of one line of source each */
+
+/*
+ * GCtrace.linktype moved once, nothing in the interpreter uses it: lj_record.c:lj_record_stop sets
+ * it next to GCtrace.link. How many such pairs of stores has the code?
+ */
+static unsigned int stores_linktype(const uint8_t *p, size_t len, const struct layout *l)
+{
+	unsigned int base, other, votes = 0;
+	size_t i, k;
+
+	for (i = NEAR; i + NEAR + 4 < len; i++) {
+		if (p[i] != 0x66)
+			continue;
+		k = i + 1 + ((p[i + 1] & 0xf0) == 0x40); /* REX */
+		if (store8(p + k, 2, &base) != l->T_link)
+			continue;
+		for (k = i - NEAR; k < i + NEAR; k++)
+			votes += store8(p + k, 1, &other) == l->T_linktype && other == base;
+	}
+	return votes;
+}
+
+#define TEXT_MAX (32u << 20)
+
+static void drop_by_linktype(const struct elfobj *eo, const struct elfobj_vm *vm, int *drop,
+			     const struct guesses *gs)
+{
+	unsigned int votes[GUESSES_MAX], most = 0;
+	uint64_t start, end;
+	uint8_t *text;
+	size_t i, len;
+
+	if (elfobj_text(eo, vm->asm_start, &start, &end))
+		return;
+	len = end - start < TEXT_MAX ? end - start : TEXT_MAX;
+	text = malloc(len);
+	if (!text)
+		return;
+	len = elfobj_read(eo, start, text, len);
+	for (i = 0; i < gs->n; i++) {
+		votes[i] = stores_linktype(text, len, &gs->g[i].row.l);
+		most = votes[i] > most ? votes[i] : most;
+	}
+	for (i = 0; i < gs->n; i++)
+		drop[i] |= votes[i] < most;
+	free(text);
+}
+
+/* Drops guesses that the file contradicts: its tables of opcodes and IR instructions, its code. */
+static void drop_others(const struct elfobj *eo, const struct elfobj_vm *vm, struct guesses *out)
+{
+	int drop[GUESSES_MAX] = {0}, differ = 0;
 	struct tables t;
 	size_t i, n = 0;
 
+	for (i = 1; i < out->n; i++)
+		differ |= out->g[i].row.l.T_linktype != out->g[0].row.l.T_linktype;
+	if (differ)
+		drop_by_linktype(eo, vm, drop, out);
 	if (evidence_elf(eo, "", NULL, &t))
-		return;
+		memset(&t, 0, sizeof(t));
 	for (i = 0; i < out->n; i++) {
 		const struct layout *l = &out->g[i].row.l;
 
-		if ((t.bc && t.bc->n != l->bc_max) || (t.ir && t.ir->n != l->ir_max))
+		if (drop[i] || (t.bc && t.bc->n != l->bc_max) || (t.ir && t.ir->n != l->ir_max))
 			continue;
 		if (n != i)
 			out->g[n] = out->g[i];
@@ -349,6 +413,8 @@ static void drop_others(const struct elfobj *eo, struct guesses *out)
 		out->n = n;
 }
 
+/* --- all --- */
+
 int guess_layouts(const struct elfobj *eo, struct guesses *out)
 {
 	struct finder *f = calloc(1, sizeof(*f));
@@ -358,12 +424,12 @@ int guess_layouts(const struct elfobj *eo, struct guesses *out)
 	if (!err) {
 		out->anchors = __builtin_popcount(f->anchors);
 		by_dwarf(eo, f, out);
-		if (f->anchors)
+		if (!out->n && f->anchors)
 			by_table(f, out);
 		if (!out->n)
 			guess_by_code(f, out);
 		if (out->n > 1)
-			drop_others(eo, out);
+			drop_others(eo, &f->vm, out);
 	}
 	free(f);
 	return err;

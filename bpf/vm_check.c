@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Larger than any GG_State. */
+/* See layout_sane. */
 #define GG_MAX 8192
 
 /* What one verification works on. */
@@ -254,34 +254,6 @@ static int check_functions(struct check *c)
 	return 1;
 }
 
-/* A layout may come from anywhere: every field must lie in what is read by it. */
-static int check_bounds(struct check *c)
-{
-	const struct layout *l = c->l;
-	const unsigned int slack = 8 * 64;
-
-	return expect(c,
-		      l->GG_size <= GG_MAX && l->GG_g + l->G_registrytv + slack <= l->GG_size &&
-			  l->GG_g + l->G_cur_L + slack <= l->GG_size &&
-			  l->GG_g + l->G_jit_base + slack <= l->GG_size &&
-			  l->GG_g + l->G_vmstate + slack <= l->GG_size &&
-			  l->GG_g + l->G_mainthref + slack <= l->GG_size &&
-			  l->GG_J + l->J_L + slack <= l->GG_size &&
-			  l->GG_J + l->J_trace + slack <= l->GG_size &&
-			  l->GG_J + l->J_sizetrace + slack <= l->GG_size &&
-			  l->GG_J + l->J_param + slack <= l->GG_size && l->jit_p_max >= 1 &&
-			  l->jit_p_max <= 64 && l->GG_dispatch >= 8 &&
-			  l->GG_dispatch < l->GG_bcff && l->GG_bcff + 8 <= l->GG_size,
-		      "GG_State is larger than the layout says") &&
-	       expect(c,
-		      l->T_size <= 256 && l->T_traceno + 4 <= l->T_size &&
-			  l->T_linktype < l->T_size && l->T_nsnap + 4 <= l->T_size &&
-			  l->T_startpt + 8 <= l->T_size && l->T_startpc + 8 <= l->T_size &&
-			  l->PT_size <= EV_PROTO_HEAD && l->PT_sizept + 4 <= l->PT_size &&
-			  l->PT_k + 8 <= l->PT_size && l->PT_chunkname + 8 <= l->PT_size,
-		      "GCtrace or GCproto is larger than the layout says");
-}
-
 /* What bpf/walk.h takes for granted: these never moved. */
 static int check_fixed(struct check *c)
 {
@@ -299,9 +271,12 @@ static int check_fixed(struct check *c)
 
 static int check_layout(struct check *c)
 {
+	const struct layout_field *bad;
 	const struct layout *l = c->l;
 
-	if (!check_fixed(c) || !check_bounds(c))
+	if (!layout_sane(l, &bad))
+		return expect(c, 0, "%s of the layout is not possible", bad->name);
+	if (!check_fixed(c))
 		return 0;
 	if (mem_read(c->pid, c->gg, c->buf, l->GG_size))
 		return expect(c, 0, "memory not readable at %#llx", (unsigned long long)c->gg);

@@ -197,6 +197,13 @@ const struct layout_field *layout_fields(void);
 unsigned int layout_get(const struct layout *l, const struct layout_field *f);
 void layout_set(struct layout *l, const struct layout_field *f, unsigned int value);
 
+/*
+ * Does each field lie in its structure, and are the structures of a size that LuaJIT's can have?
+ * Whatever a file or debug information says, what passes may be used to read copies of them by. *bad
+ * (may be NULL) gets the first field that does not.
+ */
+int layout_sane(const struct layout *l, const struct layout_field **bad);
+
 /* Sets what follows from the width of references on x64: C frame, gc64, fr2. */
 void layout_set_width(struct layout *l, int gc64);
 #endif

@@ -50,7 +50,9 @@ struct options {
 	const char *jv;		 /* --jv: "", "name" or "number"; NULL: not given */
 	unsigned int only;	 /* trace: bits 1 << EV_TRACE_* */
 	enum capture_traces probe;
-	const struct layout_row *layout; /* --layout FILE; NULL: not given */
+	const struct layout_row *layout; /* --layout FILE: &given; NULL: not given */
+	struct layout_row given;
+	char given_name[48];
 	const char *arg[8]; /* operands */
 	size_t nargs;
 };
@@ -59,11 +61,14 @@ struct options {
 int options_parse(struct options *o, int argc, char *const *argv, const char *verb,
 		  const char *accepts);
 
+/* Reads a layout that verb_layout printed as JSON into o->given (layout.c). 0, or -errno and why. */
+int layout_read(struct options *o, const char *path, struct why *why);
+
 /* A verb: returns the exit code. */
 typedef int verb_fn(const struct options *o);
 verb_fn verb_record, verb_report, verb_top, verb_ps, verb_bt, verb_doctor, verb_version;
 verb_fn verb_trace, verb_traces, verb_nyi, verb_annotate;
-verb_fn verb_bc, verb_ff, verb_err, verb_ir, verb_explain;
+verb_fn verb_bc, verb_ff, verb_err, verb_ir, verb_explain, verb_layout;
 
 /* Set by SIGINT, SIGTERM and SIGHUP: 1 stop and write; 2 and more: quit now. */
 extern volatile sig_atomic_t stop_requested;

@@ -51,7 +51,8 @@ static void usage(FILE *f)
 	"  -g PID           this process and all its children, present and future\n" \
 	"  -n GLOB          processes by name or command line\n"                     \
 	"  -- CMD ARGS      run CMD; it is held until ljx has attached\n"            \
-	"  (nothing)        the one LuaJIT process group that runs\n"
+	"  (nothing)        the one LuaJIT process group that runs\n"                       \
+	"  --layout FILE    its structures are as FILE says, see ljx layout --help\n"
 #define SAMPLE_HELP                                                                             \
 	"  -r HZ            samples a second (99)\n"                                            \
 	"  -d TIME          stop after this long: 30, 30s, 5m, 1h (until ^C)\n"                 \
@@ -75,7 +76,7 @@ static void usage(FILE *f)
 	"  --json           the same as JSON\n"
 
 static const struct verb verbs[] = {
-    {"top", verb_top, "pgncrdTbNRsEwqj",
+    {"top", verb_top, "pgncrdTbNRsEwqjY",
      "ljx top -b [TARGET] [-N FRAMES] [--refresh TIME] [-s COLUMN] [--filter RE]",
      "the hot Lua functions, refreshed each second",
      TARGET_HELP "Options:\n"
@@ -86,7 +87,7 @@ static const struct verb verbs[] = {
 		 "  --filter RE      only functions that match\n"
 		 "  --rows N         rows per table (20)\n" SAMPLE_HELP,
      "  ljx top -b -p 4242\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
-    {"record", verb_record, "pgncrdTofLPSqjQ", "ljx record [TARGET] [-d TIME] [-o FILE]...",
+    {"record", verb_record, "pgncrdTofLPSqjQY", "ljx record [TARGET] [-d TIME] [-o FILE]...",
      "sample, and write a recording, folded stacks or a flame graph",
      TARGET_HELP
      "Options:\n"
@@ -107,7 +108,7 @@ static const struct verb verbs[] = {
      "  --state LETTERS  only in these states: N compiled, I interpreted, C, G, J, O other\n"
      "  --rows N         rows printed (20)\n" SHAPE_HELP,
      "  ljx report run.ljx\n  ljx report run.ljx -o run.svg --lines\n"},
-    {"trace", verb_trace, "pgncdNoqjJOQ",
+    {"trace", verb_trace, "pgncdNoqjJOQY",
      "ljx trace [TARGET] [--jv[=name|number]] [--only TYPES] [-N COUNT] [-d TIME]\n"
      "       ljx trace FILE.ljx [...]",
      "log what the JIT compiler starts, compiles, gives up and throws away",
@@ -119,7 +120,7 @@ static const struct verb verbs[] = {
 		 "  --json           an object per line\n" JIT_HELP,
      "  ljx trace -p 4242\n  ljx trace --jv -- luajit script.lua\n"
      "  ljx trace run.ljx --only abort\n"},
-    {"nyi", verb_nyi, "pgncdrTsoqjwQKCMWR",
+    {"nyi", verb_nyi, "pgncdrTsoqjwQKCMWRY",
      "ljx nyi [LOCATION] [TARGET] [-d TIME]\n       ljx nyi [LOCATION] FILE.ljx",
      "where recordings abort and traces end, and why",
      TARGET_HELP "LOCATION: FILE, FILE:LINE, FILE:A-B or func:NAME, of the abort or the start\n"
@@ -135,7 +136,7 @@ static const struct verb verbs[] = {
 		 "  -o FILE.ljx      record, too\n"
 		 "  --json           all of it as JSON\n" JIT_HELP,
      "  ljx nyi -p 4242 -d 30\n  ljx nyi json.lua:40-96 run.ljx --stacks\n"},
-    {"traces", verb_traces, "pgncdrToqjwQ",
+    {"traces", verb_traces, "pgncdrToqjwQY",
      "ljx traces [NUMBER] [TARGET] [-d TIME]\n       ljx traces [NUMBER] FILE.ljx",
      "the traces that were compiled and live",
      TARGET_HELP "Options:\n"
@@ -145,7 +146,7 @@ static const struct verb verbs[] = {
 		 "  -o FILE.ljx      record, too\n"
 		 "  --json           all of it as JSON\n" JIT_HELP,
      "  ljx traces -p 4242 -d 10\n  ljx traces 17 run.ljx\n"},
-    {"annotate", verb_annotate, "pgncrdToqjBUQ",
+    {"annotate", verb_annotate, "pgncrdToqjBUQY",
      "ljx annotate LOCATION [TARGET] [-d TIME]\n       ljx annotate LOCATION FILE.ljx",
      "source and bytecode with shares, aborts and traces",
      TARGET_HELP "LOCATION: FILE, FILE:LINE (the function there), FILE:A-B or func:NAME\n"
@@ -158,11 +159,13 @@ static const struct verb verbs[] = {
 		 "  -q               no messages\n" SAMPLE_HELP,
      "  ljx annotate func:decode -p 4242 -d 10\n"
      "  ljx annotate json.lua:61 run.ljx --bytecode\n"},
-    {"bt", verb_bt, "pgnj", "ljx bt [TARGET]", "print every VM's and coroutine's Lua stack once",
+    {"bt", verb_bt, "pgnjY", "ljx bt [TARGET]", "print every VM's and coroutine's Lua stack once",
      TARGET_HELP, "  ljx bt -p 4242\n"},
     {"ps", verb_ps, "j", "ljx ps [--json]", "list the LuaJIT processes", "", "  ljx ps\n"},
-    {"doctor", verb_doctor, "pj", "ljx doctor [-p PID] [--json]",
-     "tell what works here, and why not", "", "  ljx doctor -p 4242\n"},
+    {"doctor", verb_doctor, "pjY", "ljx doctor [-p PID] [--json]",
+     "tell what works here, and why not",
+     "  -p PID           for this process, too\n"
+     "  --layout FILE    its structures are as FILE says, see ljx layout --help\n", "  ljx doctor -p 4242\n"},
     {"bc", verb_bc, "pFGjlq",
      "ljx bc [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]\n"
      "       ljx bc -l [LOCATION] -p PID [--json]",
@@ -184,6 +187,14 @@ static const struct verb verbs[] = {
      "what the reason of an abort means, and what helps", BUILD_HELP,
      "  ljx explain FNEW\n  ljx explain 'NYI: bytecode 51'\n  ljx explain string.gsub\n"
      "  ljx explain leaving loop\n"},
+    {"layout", verb_layout, "pFj", "ljx layout -p PID | -f FILE [--json]",
+     "where the fields of LuaJIT's structures lie in a build, and how that is known",
+     "Build:\n"
+     "  -p PID           that of a process, verified in its memory\n"
+     "  -f FILE          that of an ELF file: all layouts that its code allows\n"
+     "  --json           what --layout FILE of the verbs that attach reads\n",
+     "  ljx layout -p 4242\n  ljx layout -f libluajit.so --json >mine.json\n"
+     "  ljx record -p 4242 --layout mine.json\n"},
     {"version", verb_version, "j", "ljx version [--json]", "print the version", "", ""},
     {NULL, NULL, NULL, NULL, NULL, NULL, NULL},
 };

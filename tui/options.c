@@ -18,6 +18,7 @@ static const struct option longs[] = {
     {"format", required_argument, NULL, 'f'},
     {"file", required_argument, NULL, 'F'},
     {"gen", required_argument, NULL, 'G'},
+    {"layout", required_argument, NULL, 'Y'},
     {"batch", no_argument, NULL, 'b'},
     {"frames", required_argument, NULL, 'N'},
     {"refresh", required_argument, NULL, 'R'},
@@ -277,6 +278,16 @@ static int parse_probe(struct options *o, const char *arg)
 	return 0;
 }
 
+static int parse_layout(struct options *o, const char *arg)
+{
+	struct why why = {.code = 0};
+	int err = layout_read(o, arg, &why);
+
+	if (err)
+		complain(o, &why);
+	return err;
+}
+
 static int set_flag(struct options *o, int c)
 {
 	int *flag = c == 'b'   ? &o->batch
@@ -361,6 +372,8 @@ static int set_option(struct options *o, int c, const char *arg)
 		return parse_states(o, arg);
 	case 't':
 		return parse_range(o, arg);
+	case 'Y':
+		return parse_layout(o, arg);
 	default:
 		return set_flag(o, c);
 	}
