@@ -92,9 +92,9 @@ static void print_trace(struct view *v, const struct jt_trace *t, unsigned int d
 		snprintf(retrying, sizeof(retrying), " [exits being retried: %u]", t->nretrying);
 	snprintf(number, sizeof(number), "%*s%s%u", (int)(depth < 6 ? depth : 6), "",
 		 depth ? "`" : "", t->trace);
-	printf(" %-10s %3u %5s %6s %-14s %5u %7u %4u %6u %s %s  %s%s\n", number, t->epoch + 1, self,
-	       "-", link, t->nins, t->szmcode, t->nsnap, t->aborts, short_place(&t->start, 40),
-	       from, t->start.name, retrying);
+	printf(" %-10s %3u %5s %-14s %5u %7u %4u %6u %s %s  %s%s\n", number, t->epoch + 1, self,
+	       link, t->nins, t->szmcode, t->nsnap, t->aborts, short_place(&t->start, 40), from,
+	       t->start.name, retrying);
 }
 
 /* Below which trace it is shown. */
@@ -148,8 +148,8 @@ static void print_vm_head(const struct view *v, const struct jt_trace *t)
 	       t->epoch, (double)mcode / 1024);
 	if (vm)
 		print_vm_limits(vm);
-	printf(" %-10s %3s %5s %6s %-14s %5s %7s %4s %6s %s\n", "TRACE", "GEN", "SELF%", "EXIT/s",
-	       "LINK", "IR", "MCODE", "SNAP", "ABORTS", "START, FUNCTION");
+	printf(" %-10s %3s %5s %-14s %5s %7s %4s %6s %s\n", "TRACE", "GEN", "SELF%", "LINK", "IR",
+	       "MCODE", "SNAP", "ABORTS", "START, FUNCTION");
 }
 
 static void print_all(struct view *v)
