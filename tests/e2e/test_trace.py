@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Trace events of live processes, against what jit.v says of itself in the same process."""
+import contextlib
+import glob
 import json
 import os
 import re
 import signal
 import subprocess
+import threading
 
 import pytest
 
-from harness import OK, Ljx, alive, ljx, luajit
+from harness import OK, Ljx, alive, host, ljx, luajit, wait_until
 
 pytestmark = pytest.mark.privileged
 
@@ -205,24 +208,82 @@ def test_what_was_before(tmp_path):
         assert target.finish() == 0
 
 
-def test_survives_ljx(tmp_path):
-    """Killing ljx while its probes are hit harms nobody and leaves nothing behind."""
-    script = tmp_path / "storm.lua"
-    script.write_text("print('ready') io.stdout:flush() local t = {} while true do "
-                      "for i = 1, 300 do t[i % 4] = function() return i end end jit.flush() "
-                      "pcall(function() for i = 1, 100 do error('x') end end) end")
-    with luajit(script) as target:
-        target.expect("^ready$")
-        for _ in range(20):
-            for probe in PROBES:
-                with Ljx("nyi", "-p", target.pid, f"--probe={probe}") as p:
-                    p.expect(PROBES[probe], "err")
-                    p.kill(signal.SIGKILL)
-                    p.finish()
-        assert alive(target.pid)
-    progs = subprocess.run(["bpftool", "prog", "show"], stdout=subprocess.PIPE, text=True,
+STORM = """local t = {}
+for n = 1, 30 do
+  for i = 1, 300 do t[i % 4] = function() return i end end
+  for i = 1, 300 do t[i % 4] = i end
+  jit.flush()
+  pcall(function() for i = 1, 100 do error('x') end end)
+end
+"""
+ENDINGS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
+
+
+def program_ids(pid):
+    """Ids of the BPF programs that a process holds."""
+    ids = set()
+    for path in glob.glob(f"/proc/{pid}/fdinfo/*"):
+        with contextlib.suppress(OSError), open(path) as f:
+            ids |= {line.split()[1] for line in f if line.startswith("prog_id:")}
+    return ids
+
+
+def loaded():
+    shown = subprocess.run(["bpftool", "-j", "prog", "show"], stdout=subprocess.PIPE, check=True,
                            env=dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin")).stdout
-    assert "probe_update" not in progs
+    return {str(prog["id"]) for prog in json.loads(shown)}
+
+
+class Driver(threading.Thread):
+    """Makes a VM in the target, runs the script in it and closes it, again and again."""
+
+    def __init__(self, target, script):
+        super().__init__(daemon=True)
+        self.target, self.script, self.vms, self.stop = target, script, 0, False
+        self.start()
+
+    def run(self):
+        while not self.stop:
+            self.vms += 1
+            name = f"vm{self.vms}"
+            self.target.say(f"new {name}\nhere {name} {self.script} x\nclose {name}")
+            self.target.expect(f"ok close {name}$", seconds=60)
+
+    def finish(self):
+        self.stop = True
+        self.join(60)
+        assert not self.is_alive()
+        return self.vms
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_survives_ljx(tmp_path, probe):
+    """Attached, detached and killed at any moment, while its VMs compile, abort, flush and close:
+    the target goes on, and nothing is left behind."""
+    script = tmp_path / "storm.lua"
+    script.write_text(STORM)
+    ours = set()
+    with host("states") as target:
+        target.expect("ok ready")
+        target.say("new stays")
+        target.expect("ok new stays")
+        driver = Driver(target, script)
+        for rounds in range(51):
+            with Ljx("nyi", "-p", target.pid, f"--probe={probe}") as p:
+                if rounds % 2:  # at some moment of the attachment, or when it is done
+                    wait_until(lambda: program_ids(p.pid) or p.child.poll() is not None, "programs")
+                else:
+                    p.expect(PROBES[probe], "err")
+                ours |= program_ids(p.pid)
+                p.kill(ENDINGS[rounds % 3])
+                p.finish()
+            assert alive(target.pid)
+        vms = driver.finish()
+        target.child.stdin.close()
+        assert target.finish() == 0
+    assert vms > 20, "too few VMs came and went to tell"
+    assert len(ours) > 100
+    wait_until(lambda: not ours & loaded(), "the end of the programs")
 
 
 def test_count_and_interrupt(tmp_path):
