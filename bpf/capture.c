@@ -93,7 +93,10 @@ int capture_new(const struct capture_opts *opts, resolve_sink_fn *sink, void *ct
 		bpf_program__set_autoload(c->skel->progs.probe_flushall, false);
 		bpf_program__set_autoload(c->skel->progs.watch, false);
 		bpf_map__set_max_entries(c->skel->maps.recorders, 1);
+		bpf_map__set_max_entries(c->skel->maps.starts, 1);
+		bpf_map__set_max_entries(c->skel->maps.tallies, 1);
 	}
+	c->skel->rodata->limit = opts->limit;
 	err = sampler_bpf__load(c->skel);
 	if (err) {
 		capture_free(c);
@@ -110,6 +113,7 @@ void capture_free(struct capture *c)
 	if (!c)
 		return;
 	capture_close_events(c);
+	capture_tallies_free(c);
 	ring_buffer__free(c->ring);
 	sampler_bpf__destroy(c->skel);
 	HASH_ITER(hh, c->procs, f, tmp)
@@ -147,6 +151,9 @@ static struct follow *remember(struct capture *c, int pid)
 
 static void forget(struct capture *c, struct follow *f)
 {
+	int err = c->running ? capture_tallies(c, f->pid, 1) : 0;
+
+	c->err = c->err ? c->err : err;
 	capture_drop_vms(c, f);
 	c->unwatched += f->unwatched;
 	probes_free(f->probes);
@@ -242,6 +249,9 @@ int capture_watch(struct capture *c, int pid)
 /* A process became another program: nothing known of it counts any more. */
 static void on_exec(struct capture *c, struct follow *f)
 {
+	int err = capture_tallies(c, f->pid, 1);
+
+	c->err = c->err ? c->err : err;
 	probes_free(f->probes);
 	f->probes = NULL;
 	f->probe_err = 0;
@@ -288,6 +298,15 @@ static int on_record(void *ctx, void *data, size_t size)
 	if (!c->err)
 		c->err = resolve_record(c->resolve, h);
 	return 0;
+}
+
+void capture_consume(struct capture *c)
+{
+	if (c->consuming) /* called for one of its records: those before are delivered */
+		return;
+	c->consuming = 1;
+	ring_buffer__consume(c->ring);
+	c->consuming = 0;
 }
 
 /* fork, exec and exit. Without them only new processes go unnoticed. */
@@ -384,6 +403,8 @@ static int housekeeping(struct capture *c)
 	}
 	err = emit_lost(c);
 	if (!err)
+		err = capture_tallies_tick(c, now);
+	if (!err)
 		err = capture_scan_more(c);
 	if (!err && now >= c->next_clock)
 		err = emit_clock(c);
@@ -399,7 +420,7 @@ int capture_poll(struct capture *c, int ms)
 		if (wait > 0 && poll(NULL, 0, wait) < 0 && errno == EINTR)
 			ms = 0; /* a signal: let the caller look */
 		ms -= wait;
-		ring_buffer__consume(c->ring);
+		capture_consume(c);
 		err = housekeeping(c);
 	} while (!err && ms > 0);
 	return err;
@@ -419,8 +440,10 @@ int capture_stop(struct capture *c)
 		probes_free(f->probes);
 		f->probes = NULL;
 	}
-	ring_buffer__consume(c->ring);
+	capture_consume(c);
 	err = emit_lost(c);
+	if (!err)
+		err = capture_tallies(c, 0, 0);
 	if (!err)
 		err = emit_clock(c);
 	return err ? err : c->err;
@@ -439,6 +462,7 @@ const struct capture_stats *capture_stats(struct capture *c)
 	s->faults = n->faults;
 	s->traces = n->traces;
 	s->lost_traces = n->lost_traces;
+	s->tallied = n->tallied;
 	s->probe_hits = n->probes;
 	s->targets = s->watched = s->scanning = 0;
 	s->vms_unwatched = c->unwatched;

@@ -31,6 +31,7 @@ struct capture_opts {
 	int code;	/* listings of the bytecode that samples and trace events show */
 	enum capture_traces traces;
 	int need_traces;	 /* capture_add fails if the recorder cannot be watched */
+	unsigned int limit; /* attempts a second of one place that are told one by one; 0: all */
 	unsigned int ring_bytes; /* 0: by the rate */
 	/*
 	 * Gets what the user should know while it happens, a line each: which probes a process got,
@@ -46,7 +47,8 @@ struct capture_stats {
 	uint64_t samples; /* of targets */
 	uint64_t lost_samples, lost_protos;
 	uint64_t faults;	      /* memory reads that failed in BPF */
-	uint64_t traces, lost_traces; /* trace events; those of them not delivered */
+	uint64_t traces, lost_traces; /* trace events; those of them not delivered, only counted */
+	uint64_t tallied;	      /* trace events that were only counted */
 	uint64_t probe_hits;
 	uint64_t rescans;      /* because trace events were lost */
 	unsigned int scanning; /* processes whose memory was not yet read to its end */

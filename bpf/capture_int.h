@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the parts of the capture share: capture.c follows the processes, capture_events.c has the
- * perf events, capture_vms.c tells BPF about VMs,
+ * perf events, capture_vms.c tells BPF about VMs, capture_tally.c reads what BPF only counted,
  * capture_scan.c has the looks at the VMs' memory, capture_why.c finds the words for failures.
  */
 #ifndef BPF_CAPTURE_INT_H
@@ -52,7 +52,7 @@ struct capture {
 	struct bpf_link **link;
 	size_t nfds;
 	struct bpf_link *tp[3];
-	int running;
+	int running, consuming;
 	int err; /* of the sink, met inside the ring's callback */
 	struct smp_counters told;
 	uint64_t unwatched;    /* of processes that are gone */
@@ -60,8 +60,15 @@ struct capture {
 	uint64_t next_clock;
 	uint64_t lost_traces; /* as of the last look at the VMs' memory */
 	uint64_t next_rescan; /* ns: because of losses, not before */
+	int stale;	      /* the live traces are to be read, events told too little of them */
+	struct told *tallies;
+	uint64_t next_tally, tallied; /* when to look; the counter as of the last look */
+	uint64_t untold[EV_TRACE_FLUSH + 1];
 	struct capture_stats stats;
 };
+
+/* capture.c: delivers what is in the ring. */
+void capture_consume(struct capture *c);
 
 /* capture_events.c */
 int capture_open_events(struct capture *c);
@@ -84,6 +91,15 @@ int capture_scan_met(struct capture *c, struct follow *f, const struct vm_list *
 void capture_scan_drop(struct follow *f);
 /* Goes on with that; looks again after trace events were lost. */
 int capture_scan_more(struct capture *c);
+
+/*
+ * capture_tally.c: emits what was counted since the last call, of pid or, with 0, of all. forget:
+ * pid is no more what it was. 0, -errno, or what the sink returned.
+ */
+int capture_tallies(struct capture *c, int pid, int forget);
+/* The same once a second, if there is something. */
+int capture_tallies_tick(struct capture *c, uint64_t now);
+void capture_tallies_free(struct capture *c);
 
 /* capture_why.c: each returns err. */
 int capture_why_probes(struct why *why, int pid, int err, const char *text);

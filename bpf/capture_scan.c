@@ -73,8 +73,9 @@ int capture_rescan(struct capture *c)
 
 	/* Events of before come before what follows from them. */
 	c->lost_traces = n->lost_traces;
+	c->stale = 0;
 	if (c->running)
-		ring_buffer__consume(c->ring);
+		capture_consume(c);
 	HASH_ITER(hh, c->procs, f, tmp)
 	{
 		if (err || !f->scan)
@@ -93,8 +94,10 @@ int capture_scan_more(struct capture *c)
 	struct follow *f, *tmp;
 	int err = 0;
 
-	if (n->lost_traces != c->lost_traces && resolve_now() >= c->next_rescan) {
-		if (!c->stats.rescans++ && c->opts.say)
+	int lost = n->lost_traces != c->lost_traces;
+
+	if ((lost || c->stale) && resolve_now() >= c->next_rescan) {
+		if (lost && !c->stats.rescans++ && c->opts.say)
 			c->opts.say(c->opts.say_ctx,
 				    "trace events were lost: the VMs' memory is read again");
 		err = capture_rescan(c);

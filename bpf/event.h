@@ -58,7 +58,8 @@ typedef uint64_t ev_u64;
 	_(19, JIT, ev_jit)                                                                         \
 	_(20, LOOPS, ev_loops)                                                                     \
 	_(21, CODE, ev_code)                                                                       \
-	_(22, SCAN, ev_scan)
+	_(22, SCAN, ev_scan)                                                                       \
+	_(23, TALLY, ev_tally)
 
 enum ev_kind {
 #define EV_ENUM(num, name, type) EV_##name = num,
@@ -384,7 +385,11 @@ enum ev_flush_cause {
 #define EV_TF_WATCH 1u /* seen by the watchpoint, else by uprobes */
 
 #define EV_TRACE_TEXT 64u
-/* An event of the trace recorder. Fields that an event does not have are 0. */
+/*
+ * An event of the trace recorder. Fields that an event does not have are 0. After attempts of the
+ * same start that only a TALLY tells of, link of an ABORT is how often it was tried since it last
+ * compiled or the last flush.
+ */
 struct ev_trace {
 	struct ev_hdr h;
 	ev_u64 g;
@@ -393,7 +398,7 @@ struct ev_trace {
 	ev_u32 trace; /* trace number; of a FLUSH: size of the trace table */
 	ev_u32 parent;
 	ev_u32 exitno;
-	ev_u32 link;
+	ev_u32 link; /* STOP: the trace that it goes on to; ABORT: see below */
 	ev_u32 root;
 	ev_u32 szmcode; /* bytes */
 	ev_u32 nins;	/* IR instructions */
@@ -411,6 +416,21 @@ struct ev_trace {
 	char text[EV_TRACE_TEXT]; /* the error message, cut, if error is EV_ERROR_STRING */
 	/* ABORT: the Lua stack, from the leaf to the root; LIVE: what it ended in, and its call */
 	struct ev_frame f[];
+};
+
+/*
+ * Events that came too fast to be told one by one: those of one place beyond a limit a second. They
+ * are counted where they happen, and none is missing in the sum of both.
+ */
+struct ev_tally {
+	struct ev_hdr h;
+	ev_u64 first, last; /* ns: when they came */
+	ev_u64 count;	    /* events as like, but for its numbers and addresses */
+	ev_u64 starts;	    /* START events that are not told because of them */
+	ev_u32 attempts;    /* ABORT: of this start as of last, as in ev_trace.link */
+	ev_u32 pad;
+	/* The newest of them that was told; start.kind 0: of places that nobody kept. */
+	struct ev_trace like;
 };
 
 enum ev_spot_kind {
@@ -496,6 +516,7 @@ EV_ASSERT(ev_lost, 40);
 EV_ASSERT(ev_clock, 32);
 EV_ASSERT(ev_meta, 32);
 EV_ASSERT(ev_trace, 200);
+EV_ASSERT(ev_tally, 264);
 EV_ASSERT(ev_spot, 64);
 EV_ASSERT(ev_jit, 152);
 EV_ASSERT(ev_scan_entry, 24);

@@ -36,6 +36,7 @@ _Static_assert(sizeof(REC_MAGIC) - 1 == sizeof(((struct rec_head *)0)->magic), "
 #define REC_STRS_LOOPS 0
 #define REC_STRS_CODE 1
 #define REC_STRS_SCAN 0
+#define REC_STRS_TALLY 0
 
 static const struct shape {
 	uint32_t size;
@@ -101,11 +102,23 @@ static int code_ok(const struct ev_code *c)
 	return lines == c->n;
 }
 
+static int trace_ok(const struct ev_trace *t)
+{
+	return t->h.size == sizeof(*t) + t->nframes * sizeof(t->f[0]) &&
+	       memchr(t->text, '\0', sizeof(t->text));
+}
+
+/* It ends in another record. */
+static int tally_ok(const struct ev_tally *t)
+{
+	return t->like.h.kind == EV_TRACE &&
+	       t->like.h.size == t->h.size - offsetof(struct ev_tally, like) && trace_ok(&t->like);
+}
+
 int rec_check(const struct ev_hdr *h, size_t avail)
 {
 	const struct shape *s;
 	const struct ev_sample *sample;
-	const struct ev_trace *trace;
 	const struct ev_loops *loops;
 	const struct ev_scan *scan;
 
@@ -121,11 +134,10 @@ int rec_check(const struct ev_hdr *h, size_t avail)
 		return sample->nframes <= EV_MAX_FRAMES &&
 		       h->size == sizeof(*sample) + sample->nframes * sizeof(sample->f[0]);
 	}
-	if (h->kind == EV_TRACE) {
-		trace = (const struct ev_trace *)h;
-		return h->size == sizeof(*trace) + trace->nframes * sizeof(trace->f[0]) &&
-		       memchr(trace->text, '\0', sizeof(trace->text));
-	}
+	if (h->kind == EV_TRACE)
+		return trace_ok((const struct ev_trace *)h);
+	if (h->kind == EV_TALLY)
+		return tally_ok((const struct ev_tally *)h);
 	if (h->kind == EV_LOOPS) {
 		loops = (const struct ev_loops *)h;
 		return loops->n <= EV_LOOPS_MAX &&

@@ -60,11 +60,17 @@ struct {
 	__uint(max_entries, 4 << 20); /* set by the loader */
 } ring SEC(".maps");
 
+struct seen_proto {
+	u64 like;
+	u32 id;
+	u32 pad;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct seen_key);
-	__type(value, u32);
+	__type(value, struct seen_proto);
 } seen SEC(".maps");
 
 struct {
@@ -102,16 +108,47 @@ static __always_inline const struct layout *layout_at(u32 idx)
 	return bpf_map_lookup_elem(&layouts, &idx);
 }
 
-static __always_inline u32 proto_seen(const struct seen_key *key)
+static __always_inline u32 proto_seen(const struct seen_key *key, u64 *like)
 {
-	u32 *id = bpf_map_lookup_elem(&seen, key);
+	struct seen_proto *s = bpf_map_lookup_elem(&seen, key);
 
-	return id ? *id : EV_NO_PROTO;
+	if (!s)
+		return EV_NO_PROTO;
+	*like = s->like;
+	return s->id;
+}
+
+/*
+ * Two prototypes are alike if the same source made them, so that the places in them are one. Of an
+ * instruction that the JIT compiler may patch (lj_trace.c: trace_stop, blacklist_pc; and ITERN,
+ * which vm_x64.dasc turns into ITERC) only the register counts. All of them are ITERC or above in
+ * every numbering with GC64. Alike prototypes that are taken for different ones do no harm.
+ */
+#define BC_FIRST_PATCHED 69 /* ITERC */
+#define LIKE_INS (EV_CHUNK_COPY / 4)
+__noinline u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape)
+{
+	const u32 *ins;
+	u32 i, v;
+
+	if (!sc || !sizebc)
+		return shape;
+	ins = (const u32 *)sc->raw.chunk; /* not needed yet */
+	if (sizebc > LIKE_INS)
+		sizebc = LIKE_INS;
+	if (rd(sc->raw.chunk, 4 * sizebc, code))
+		return shape;
+	for (i = 0; i < LIKE_INS && i < sizebc; i++) {
+		v = ins[i];
+		shape = mix(shape, (v & 0xff) >= BC_FIRST_PATCHED ? v & 0xff00 : v);
+	}
+	return shape;
 }
 
 /* Sends the definition of the prototype in the scratch buffer. Returns its id or EV_NO_PROTO. */
-__noinline u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname)
+__noinline u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname, u64 like)
 {
+	struct seen_proto known = {.like = like};
 	struct ev_proto_raw *raw;
 	u32 id;
 
@@ -135,7 +172,8 @@ __noinline u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 
 		COUNT(lost_protos);
 		return EV_NO_PROTO;
 	}
-	bpf_map_update_elem(&seen, key, &id, BPF_ANY);
+	known.id = id;
+	bpf_map_update_elem(&seen, key, &known, BPF_ANY);
 	return id;
 }
 

@@ -71,6 +71,35 @@ struct smp_watch_key {
 	ev_u32 pad;
 };
 
+/*
+ * Storms: a place where more recordings a second start than limit is told of by counts. If all
+ * places together have more than SMP_BUDGET a second, those with more than SMP_SHARE are, too.
+ */
+#define SMP_BUDGET 20000u
+#define SMP_SHARE 10u
+#define SMP_STARTS 65536u
+#define SMP_TALLIES 8192u
+
+/* What is counted together: events of one VM that say the same. */
+struct smp_tally_key {
+	ev_u64 g;
+	ev_u64 site; /* hash of all that they say but for addresses and trace numbers */
+	ev_u32 tgid;
+	ev_u32 type; /* enum ev_trace_type */
+};
+
+#define SMP_TALLY_FRAMES 8u /* kept of a stack: that has a Lua function in it */
+/* Only the thread that runs the VM writes it. */
+struct smp_tally {
+	ev_u64 first, last; /* ns: of those only counted */
+	ev_u64 count;	    /* events that were not sent; never reset */
+	ev_u64 starts;	    /* START events that were not sent because of them */
+	ev_u32 attempts;
+	ev_u32 pad;
+	ev_u64 like[sizeof(struct ev_trace) / 8]; /* the newest event that was sent */
+	struct ev_frame f[SMP_TALLY_FRAMES];
+};
+
 /* Counted in BPF since it was loaded. */
 struct smp_counters {
 	ev_u64 events;	     /* perf events, of any process */
@@ -82,6 +111,9 @@ struct smp_counters {
 	ev_u64 probes;	    /* hits of recorder probes */
 	ev_u64 traces;	    /* trace events */
 	ev_u64 lost_traces; /* of them not delivered: ring full */
+	ev_u64 tallied;	    /* trace events only counted */
+	/* Of them those without a tally, for want of room, by EV_TRACE_*. */
+	ev_u64 untold[EV_TRACE_FLUSH + 1];
 };
 
 #endif

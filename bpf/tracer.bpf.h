@@ -13,44 +13,11 @@
 #ifndef BPF_TRACER_BPF_H
 #define BPF_TRACER_BPF_H
 
-/* What is known of the recorder of one VM. Only the thread that runs the VM gets here: no races. */
-struct recorder {
-	u32 state;     /* jit_State.state as of the last hit */
-	u32 trace;     /* being recorded and announced; 0: none */
-	u32 restarted; /* number of a trace that gave up for down-recursion; see probe_err */
-	u8 starting;   /* a recording begins, its trace number is not known yet */
-	u8 pad[3];
-	struct walk w;
-	struct scratch sc;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, SMP_RECORDERS);
-	__type(key, struct smp_recorder_key);
-	__type(value, struct recorder);
-} recorders SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, SMP_WATCHED);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct smp_watch_key);
-	__type(value, u32);
-} watched SEC(".maps");
-
-/* Too large for the stack: what a new entry of recorders is copied from. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct recorder);
-} new_recorder SEC(".maps");
-
 #define ABORT_FRAMES 64
 #define ST_ACTIVE 0x10 /* LJ_TRACE_ACTIVE, lj_jit.h: without it: aborted asynchronously */
 /* lj_traceerr.h; these have had their numbers since August 2015. */
 #define TRERR_RECERR 0
+#define TRERR_RETRY 6
 #define TRERR_DOWNREC 14
 #define TRERR_MCODELM 29
 /* The same as TValues. */
@@ -58,6 +25,8 @@ struct {
 #define MCODELM_TV 0x403d000000000000ULL
 #define HOOK_GC 0x40
 #define GCT_STR 4
+
+#include "bpf/storm.bpf.h"
 
 struct trace_ctx {
 	u64 J, g;
@@ -81,7 +50,8 @@ static __always_inline struct recorder *recorder_of(const struct trace_ctx *c)
 	return bpf_map_lookup_elem(&recorders, &key);
 }
 
-static __always_inline void send(struct recorder *r, u32 nframes)
+/* Non-zero: it is lost. */
+static __always_inline int send(struct recorder *r, u32 nframes)
 {
 	struct ev_trace *e = trace_of(&r->sc);
 	u32 size;
@@ -92,12 +62,37 @@ static __always_inline void send(struct recorder *r, u32 nframes)
 	e->nframes = nframes;
 	size = sizeof(*e) + nframes * sizeof(struct ev_frame);
 	e->h.size = size;
-	if (bpf_ringbuf_output(&ring, e, size, BPF_RB_NO_WAKEUP))
-		COUNT(lost_traces);
+	if (!bpf_ringbuf_output(&ring, e, size, BPF_RB_NO_WAKEUP))
+		return 0;
+	COUNT(lost_traces);
+	return -1;
 }
 
-/* Fills in what all events have, and where the trace began. */
-__noinline int describe(const struct trace_ctx *c, struct recorder *r, u32 type)
+/* Sends what may be sent of an event, and counts what was not. */
+static __always_inline void tell(struct recorder *r, u32 type, u32 nframes)
+{
+	struct smp_tally *t = tally_of(r, type);
+	int lost;
+
+	/* Without its definitions it would be counted, but at no place. */
+	if (t && !is_whole(trace_of(&r->sc))) {
+		COUNT(traces);
+		COUNT(lost_traces);
+		count_unsent(t, type, 1, r->hidden);
+		return;
+	}
+	lost = send(r, nframes);
+	if (!t || !lost)
+		t = remember(r, type);
+	if (lost || r->hidden)
+		count_unsent(t, type, lost != 0, r->hidden);
+}
+
+/*
+ * Fills in what all events have, and where the trace began, which also is noted in r->start. quiet:
+ * no prototype is defined.
+ */
+__noinline int describe(const struct trace_ctx *c, struct recorder *r, u32 type, u32 quiet)
 {
 	const struct layout *l = c ? layout_at(c->layout) : 0;
 	struct walk w = {};
@@ -129,17 +124,39 @@ __noinline int describe(const struct trace_ctx *c, struct recorder *r, u32 type)
 	w.layout = c->layout;
 	w.tgid = c->tgid;
 	w.g = c->g;
+	w.quiet = quiet;
 	cur = c->J + l->J_cur;
 	emit_position(l, &w, &r->sc, rd64(cur + l->T_startpt), rd64(cur + l->T_startpc), &e->start);
+	r->start.g = c->g;
+	r->start.tgid = c->tgid;
+	r->start.kind = e->kind;
+	r->start.place = place_of(&w, &e->start);
+	r->site = mix(r->start.place, e->kind);
 	return 0;
 }
 
-/* Tells of the start of a trace whose number is known. */
-static __always_inline void announce(const struct trace_ctx *c, struct recorder *r, u32 trace)
+/* Tells of the start of the recording that is under way. */
+static __always_inline void send_start(const struct trace_ctx *c, struct recorder *r)
 {
+	describe(c, r, EV_TRACE_START, 0);
+	r->hidden = !is_whole(trace_of(&r->sc)) || send(r, 0);
+}
+
+/* A trace whose number is known starts: tells of it, unless too many start there. */
+__noinline int announce(const struct trace_ctx *c, struct recorder *r, u32 trace)
+{
+	const struct layout *l = c ? layout_at(c->layout) : 0;
+
+	if (!l || !r)
+		return 0;
 	r->trace = trace;
-	describe(c, r, EV_TRACE_START);
-	send(r, 0);
+	r->at_return = r->downrec && r->downrec == rd64(c->J + l->J_cur + l->T_startpc);
+	r->downrec = 0;
+	describe(c, r, EV_TRACE_START, 1);
+	r->hidden = hide_start(r);
+	if (!r->hidden)
+		send_start(c, r);
+	return 0;
 }
 
 static __always_inline void on_start(const struct trace_ctx *c, struct recorder *r,
@@ -153,15 +170,24 @@ static __always_inline void on_start(const struct trace_ctx *c, struct recorder 
 		announce(c, r, trace);
 }
 
-static __always_inline void on_stop(const struct trace_ctx *c, struct recorder *r,
-				    const struct layout *l)
+/* Puts a STOP together. */
+__noinline int fill_stop(const struct trace_ctx *c, struct recorder *r)
 {
-	struct walk w = {.layout = c->layout, .tgid = c->tgid, .g = c->g};
-	u64 T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)r->trace);
-	struct ev_trace *e = trace_of(&r->sc);
+	const struct layout *l = c ? layout_at(c->layout) : 0;
+	struct walk w = {};
+	struct ev_trace *e;
 	u16 v = 0;
+	u64 T;
 
-	describe(c, r, EV_TRACE_STOP);
+	if (!l || !r)
+		return 0;
+	T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)r->trace);
+	w.layout = c->layout;
+	w.tgid = c->tgid;
+	w.g = c->g;
+	w.quiet = r->hidden;
+	e = trace_of(&r->sc);
+	describe(c, r, EV_TRACE_STOP, r->hidden);
 	rd(&v, 2, T + l->T_link);
 	e->link = v;
 	rd(&v, 2, T + l->T_root);
@@ -173,8 +199,34 @@ static __always_inline void on_stop(const struct trace_ctx *c, struct recorder *
 	e->mcode = rd64(T + l->T_mcode);
 	e->nins = rd32(T + l->T_nins) - rd32(T + l->T_nk);
 	emit_function(l, &w, &r->sc, rd64(c->J + l->J_fn), rd64(c->J + l->J_pc), &e->end);
-	send(r, 0);
+	r->site = mix(mix(r->site, e->linktype), place_of(&w, &e->end));
+	return 0;
+}
+
+__noinline int on_stop(const struct trace_ctx *c, struct recorder *r)
+{
+	struct smp_tally *t;
+	struct start *s;
+
+	if (!c || !r)
+		return 0;
+	fill_stop(c, r);
+	s = start_of(r);
+	if (s)
+		s->attempts = 0;
+	if (r->hidden) {
+		t = tally_of(r, EV_TRACE_STOP);
+		if (t || tallies_full) {
+			count_unsent(t, EV_TRACE_STOP, 1, 1);
+			r->trace = 0;
+			return 0;
+		}
+		send_start(c, r);
+		fill_stop(c, r);
+	}
+	tell(r, EV_TRACE_STOP, 0);
 	r->trace = 0;
+	return 0;
 }
 
 /* The thrown error: a number as double or, on DUALNUM, as tagged integer; or a string. */
@@ -197,6 +249,17 @@ static __always_inline void read_error(struct ev_trace *e, const struct layout *
 	}
 }
 
+/* What an abort says but for addresses. */
+static __always_inline u64 error_hash(const struct ev_trace *e, const struct walk *w)
+{
+	u64 h = e->error, i;
+
+	if (e->error == EV_ERROR_STRING)
+		for (i = 0; i < EV_TRACE_TEXT / 8; i++)
+			h = mix(h, ((const u64 *)e->text)[i]);
+	return mix(h, e->about.kind ? place_of(w, &e->about) : e->info);
+}
+
 /*
  * A trace was given up. Where, as trace_abort finds it: at J->pc if the function on top is a Lua
  * function, else in that function.
@@ -210,7 +273,7 @@ __noinline int on_abort(const struct trace_ctx *c, struct recorder *r, u64 error
 
 	if (!l || !r)
 		return 0;
-	describe(c, r, EV_TRACE_ABORT);
+	describe(c, r, EV_TRACE_ABORT, r->hidden);
 	e = trace_of(&r->sc);
 	read_error(e, l, error);
 	e->info = rd64(c->J + l->J_errinfo);
@@ -219,8 +282,10 @@ __noinline int on_abort(const struct trace_ctx *c, struct recorder *r, u64 error
 	w.layout = c->layout;
 	w.tgid = c->tgid;
 	w.g = c->g;
+	w.quiet = r->hidden;
 	if (e->info >> 47 == TAG_FUNC)
 		emit_function(l, &w, &r->sc, e->info & GCMASK, 0, &e->about);
+	r->site = mix(r->site, error_hash(e, &w));
 	base = enter(&w, L);
 	if (base) {
 		start_at(&w, base, pc + 4);
@@ -228,25 +293,66 @@ __noinline int on_abort(const struct trace_ctx *c, struct recorder *r, u64 error
 		if (tv >> 47 == TAG_FUNC)
 			emit_function(l, &w, &r->sc, tv & GCMASK, pc, &e->end);
 	}
+	r->site = mix(r->site, place_of(&w, &e->end));
+	r->downrec = e->error == TRERR_DOWNREC ? pc : 0;
+	r->near = 0;
 	r->w = w;
-	r->trace = 0;
 	return base != 0;
 }
 
 static long abort_walk_cb(u32 i, void *ctx)
 {
 	struct recorder *r = bpf_map_lookup_elem(&recorders, ctx);
+	u32 n;
+	int end;
 
-	return !r || r->w.n >= ABORT_FRAMES || walk_step(&r->w, &r->sc);
+	if (!r || r->w.n >= ABORT_FRAMES)
+		return 1;
+	n = r->w.n;
+	end = walk_step(&r->w, &r->sc);
+	if (!r->near && r->w.n > n &&
+	    (r->sc.f[n].kind == EV_FRAME_LUA || r->sc.f[n].kind == EV_FRAME_CO))
+		r->near = r->sc.f[n].kind == EV_FRAME_CO ? 1 : place_of(&r->w, &r->sc.f[n]);
+	return end || (r->hidden && r->near);
 }
 
-static __always_inline void abort_now(const struct trace_ctx *c, struct recorder *r, u64 error)
+/* Puts an ABORT together: all of it, or, if it is hidden, what tells it from others. */
+static __always_inline void fill_abort(const struct trace_ctx *c, struct recorder *r, u64 error)
 {
 	struct smp_recorder_key key = {.J = c->J, .tgid = c->tgid};
 
 	if (on_abort(c, r, error))
 		bpf_loop(2 * ABORT_FRAMES, abort_walk_cb, &key, 0);
-	send(r, r->w.n);
+	r->site = mix(r->site, r->near);
+}
+
+__noinline int abort_now(const struct trace_ctx *c, struct recorder *r, u64 error)
+{
+	struct smp_tally *t;
+	struct ev_trace *e;
+	u32 attempts;
+
+	if (!c || !r)
+		return 0;
+	fill_abort(c, r, error);
+	e = trace_of(&r->sc);
+	attempts = count_attempt(r, e->error);
+	if (r->hidden) {
+		t = tally_of(r, EV_TRACE_ABORT);
+		if (t || tallies_full) {
+			count_unsent(t, EV_TRACE_ABORT, 1, 1);
+			if (t)
+				t->attempts = attempts;
+			r->trace = 0;
+			return 0;
+		}
+		send_start(c, r);
+		fill_abort(c, r, error);
+	}
+	e->link = attempts;
+	tell(r, EV_TRACE_ABORT, r->w.n);
+	r->trace = 0;
+	return 0;
 }
 
 /* The recorder reached a state: the common part of all probes. */
@@ -277,7 +383,7 @@ static __always_inline void step(const struct trace_ctx *c, struct recorder *r,
 			return;
 		T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)r->trace);
 		if (before == l->ST_ASM && T && T != c->J + l->J_cur)
-			on_stop(c, r, l);
+			on_stop(c, r);
 		else /* aborted asynchronously, lj_trace_abort */
 			abort_now(c, r, TRERR_RECERR);
 	}
@@ -354,7 +460,7 @@ static __always_inline void on_finish(const struct trace_ctx *c, struct recorder
 	if (!trace)
 		return;
 	if (stopped)
-		on_stop(c, r, l);
+		on_stop(c, r);
 	else
 		abort_now(c, r, error);
 }
@@ -449,15 +555,34 @@ int probe_err(struct pt_regs *ctx)
 	return 0;
 }
 
-static __always_inline void flush(struct trace_ctx *c, struct recorder *r, const struct layout *l,
-				  u32 cause)
+__noinline int flush(const struct trace_ctx *c, struct recorder *r, u32 cause)
 {
-	struct ev_trace *e = trace_of(&r->sc);
+	const struct layout *l = c ? layout_at(c->layout) : 0;
+	struct smp_tally *t;
+	struct ev_trace *e;
 
-	describe(c, r, EV_TRACE_FLUSH);
+	if (!l || !r)
+		return 0;
+	r->flushes++;
+	r->start.g = c->g;
+	r->start.tgid = c->tgid;
+	r->site = cause;
+	if (too_many(&r->flush_window, &r->flush_n)) {
+		t = tally_of(r, EV_TRACE_FLUSH);
+		if (t || tallies_full) {
+			count_unsent(t, EV_TRACE_FLUSH, 1, 0);
+			return 0;
+		}
+	}
+	describe(c, r, EV_TRACE_FLUSH, 0);
+	e = trace_of(&r->sc);
 	e->trace = rd32(c->J + l->J_sizetrace);
 	e->cause = cause;
-	send(r, 0);
+	if (send(r, 0))
+		count_unsent(remember(r, EV_TRACE_FLUSH), EV_TRACE_FLUSH, 1, 0);
+	else
+		remember(r, EV_TRACE_FLUSH);
+	return 0;
 }
 
 /* lj_trace_flushall(L), entered before anything is flushed. */
@@ -483,9 +608,9 @@ int probe_flushall(struct pt_regs *ctx)
 	if (state == l->ST_ERR && r->trace) { /* trace_abort calls it: the abort comes first */
 		L = rd64(c.J + l->J_L);
 		abort_now(&c, r, rd64(rd64(L + l->L_top)));
-		flush(&c, r, l, EV_FLUSH_MCODE);
+		flush(&c, r, EV_FLUSH_MCODE);
 	} else {
-		flush(&c, r, l,
+		flush(&c, r,
 		      state == l->ST_RECORD && !r->trace ? EV_FLUSH_TABLE : EV_FLUSH_EXPLICIT);
 	}
 	return 0;
@@ -525,7 +650,7 @@ int watch(struct bpf_perf_event_data *ctx)
 	}
 	if (rd32(c.J + l->J_freetrace))
 		return 0;
-	flush(&c, r, l,
+	flush(&c, r,
 	      r->state == l->ST_ERR		     ? EV_FLUSH_MCODE
 	      : state == l->ST_RECORD && r->starting ? EV_FLUSH_TABLE
 						     : EV_FLUSH_EXPLICIT);

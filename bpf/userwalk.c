@@ -50,21 +50,32 @@ static const struct layout *layout_at(u32 idx)
 	return &now->vm->row->l;
 }
 
-static u32 proto_seen(const struct seen_key *key)
+static u32 proto_seen(const struct seen_key *key, u64 *like)
 {
 	struct seen *s;
 
+	*like = 0;
 	HASH_FIND(hh, now->seen, key, sizeof(*key), s);
 	return s ? s->id : EV_NO_PROTO;
 }
 
-static u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname)
+/* Only storms need it, and they are none of this walk's business. */
+static u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape)
+{
+	(void)sc;
+	(void)code;
+	(void)sizebc;
+	return shape;
+}
+
+static u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname, u64 like)
 {
 	struct seen *s = calloc(1, sizeof(*s));
 	struct ev_proto_raw *raw = &sc->raw;
 	size_t len = sizeof(raw->chunk) - 1;
 	long n;
 
+	(void)like;
 	if (!s)
 		return EV_NO_PROTO;
 	memset(raw->chunk, 0, sizeof(raw->chunk));

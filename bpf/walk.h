@@ -11,9 +11,11 @@
  *   int rd(void *dst, u32 size, u64 addr)      reads the target; non-zero: failed, counted
  *   int peek(void *dst, u32 size, u64 addr)    the same where failing is an answer
  *   const struct layout *layout_at(u32 idx)
- *   u32 proto_seen(const struct seen_key *)    id of a prototype that was defined, or EV_NO_PROTO
- *   u32 define_proto(struct scratch *, const struct seen_key *, u64 chunkname)
- * The last three may be declared only; struct layout must be known.
+ *   u32 proto_seen(const struct seen_key *, u64 *like)
+ *                        id and likeness of a prototype that was defined, or EV_NO_PROTO
+ *   u64 proto_like(struct scratch *, u64 code, u32 sizebc, u64 shape)
+ *   u32 define_proto(struct scratch *, const struct seen_key *, u64 chunkname, u64 like)
+ * The last four may be declared only; struct layout must be known.
  */
 #ifndef BPF_WALK_H
 #define BPF_WALK_H
@@ -72,6 +74,7 @@ struct walk {
 	u64 cf;	     /* C frame that belongs to the Lua frames being walked */
 	u64 cf_last; /* the last one that was not 0 */
 	u64 pt;	     /* the prototype whose header is in the scratch buffer; 0: none */
+	u64 like;    /* the same for prototypes that the same source made */
 	u32 id;	     /* its id */
 	u32 n;
 	u64 pc;	 /* of the next frame, pointing after its current instruction; 0: not known */
@@ -79,13 +82,15 @@ struct walk {
 	u8 done;
 	u8 why;
 	u8 truncated;
+	u8 quiet; /* nothing is defined: frames of new prototypes have EV_NO_PROTO */
 };
 
 static int rd(void *dst, u32 size, u64 addr);
 static int peek(void *dst, u32 size, u64 addr);
 static const struct layout *layout_at(u32 idx);
-static u32 proto_seen(const struct seen_key *key);
-WALK_FN u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname);
+static u32 proto_seen(const struct seen_key *key, u64 *like);
+WALK_FN u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape);
+WALK_FN u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname, u64 like);
 
 WALK_INLINE u64 rd64(u64 addr)
 {
@@ -120,8 +125,12 @@ WALK_INLINE u32 head32(const struct ev_proto_raw *raw, u16 off)
 	return *(const u32 *)(raw->head + (off & (EV_PROTO_HEAD - 4)));
 }
 
-/* What changes when a prototype is freed and its memory becomes another one. */
-WALK_INLINE u64 identity(const struct layout *l, const struct ev_proto_raw *raw, u32 *chunklen)
+/*
+ * What changes when a prototype is freed and its memory becomes another one. shape: the part of it
+ * that does not if that is the same code, loaded again.
+ */
+WALK_INLINE u64 identity(const struct layout *l, const struct ev_proto_raw *raw, u32 *chunklen,
+			 u64 *shape)
 {
 	u64 chunkname = head64(raw, l->PT_chunkname), k = head64(raw, l->PT_k);
 	u32 str[4] = {}; /* ..., string id where the build has one, hash, length */
@@ -138,6 +147,7 @@ WALK_INLINE u64 identity(const struct layout *l, const struct ev_proto_raw *raw,
 		h = mix(h, str[1]);
 	h = mix(h, (u64)head32(raw, l->PT_firstline) << 32 | head32(raw, l->PT_numline));
 	h = mix(h, (u64)head32(raw, l->PT_sizebc) << 32 | head32(raw, l->PT_sizept));
+	*shape = h;
 	return mix(mix(h, kgc[0]), kgc[1]);
 }
 
@@ -148,17 +158,21 @@ WALK_INLINE u64 identity(const struct layout *l, const struct ev_proto_raw *raw,
 WALK_INLINE int load_proto(const struct layout *l, struct walk *w, struct scratch *sc, u64 pt)
 {
 	struct seen_key key = {.pt = pt, .tgid = w->tgid};
+	u64 shape;
 
 	if (pt == w->pt)
 		return 0;
 	w->pt = 0;
 	if (rd(sc->raw.head, EV_PROTO_HEAD, pt))
 		return EV_WHY_READ;
-	key.identity = identity(l, &sc->raw, &sc->raw.chunklen);
-	w->id = proto_seen(&key);
-	if (!w->id) {
+	key.identity = identity(l, &sc->raw, &sc->raw.chunklen, &shape);
+	w->id = proto_seen(&key, &w->like);
+	if (!w->id)
+		w->like = proto_like(sc, pt + l->PT_size, head32(&sc->raw, l->PT_sizebc), shape);
+	if (!w->id && !w->quiet) {
 		sc->raw.g = w->g;
-		w->id = define_proto(sc, &key, head64(&sc->raw, l->PT_chunkname) + l->STR_size);
+		w->id = define_proto(sc, &key, head64(&sc->raw, l->PT_chunkname) + l->STR_size,
+				     w->like);
 	}
 	w->pt = pt;
 	return 0;

@@ -85,10 +85,9 @@ static int on_start(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 	return ev->kind == EV_TRACE_STITCHED ? learn_call(jt, vm, ev, start) : 0;
 }
 
-/* The row of a trace that ends because what comes cannot be compiled. */
-static int count_stop(struct jt *jt, const struct jt_vm *vm, const struct ev_trace *ev,
-		      const struct jt_place *start, const struct jt_place *at, const char *in,
-		      struct jt_region *region, struct jt_live *live)
+int jt_count_end(struct jt *jt, const struct ev_trace *ev, const struct jt_place *start,
+		 const struct jt_place *at, const char *in, struct jt_region *region, uint64_t n,
+		 uint64_t time, struct jt_site_int **out)
 {
 	int stitch = ev->linktype == LINK_STITCH;
 	struct jt_found found = {.kind = stitch ? JT_SITE_STITCH : JT_SITE_RETURN,
@@ -97,13 +96,21 @@ static int count_stop(struct jt *jt, const struct jt_vm *vm, const struct ev_tra
 				 .reason = in,
 				 .subject = in,
 				 .err = ERR_MAX,
-				 .region = region};
-	struct jt_site_int *s;
-	int err;
+				 .region = region,
+				 .n = n,
+				 .time = time};
 
-	jt->stats.stitches += stitch;
-	jt->stats.returns += !stitch;
-	err = jt_site_count(jt, ev, &found, &s);
+	*(stitch ? &jt->stats.stitches : &jt->stats.returns) += n;
+	return jt_site_count(jt, ev, &found, out);
+}
+
+static int count_stop(struct jt *jt, const struct jt_vm *vm, const struct ev_trace *ev,
+		      const struct jt_place *start, const struct jt_place *at, const char *in,
+		      struct jt_region *region, struct jt_live *live)
+{
+	struct jt_site_int *s;
+	int err = jt_count_end(jt, ev, start, at, in, region, 1, ev->h.time, &s);
+
 	if (!err)
 		s->pub.at_return = vm->at_return != 0;
 	if (!err && live)
@@ -154,6 +161,11 @@ static int on_stop(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 	return err;
 }
 
+uint32_t jt_attempts_limit(const struct jt_vm *vm, uint32_t kind)
+{
+	return kind == EV_TRACE_ROOT ? JT_PENALTIES : kind == EV_TRACE_SIDE ? vm->tryside : 1;
+}
+
 /* LuaJIT src/lj_trace.c:trace_abort, penalty_pc and trace_hotside: what an abort leads to. */
 static void penalty(struct jt *jt, const struct jt_vm *vm, const struct ev_trace *ev,
 		    struct jt_start *s, enum err_id err)
@@ -165,11 +177,9 @@ static void penalty(struct jt *jt, const struct jt_vm *vm, const struct ev_trace
 	s->time = ev->h.time;
 	if (vm->at_return || (ev->kind == EV_TRACE_ROOT && err == ERR_RETRY))
 		return;
-	s->attempts++;
+	s->attempts = ev->link ? ev->link : s->attempts + 1;
 	jt->last.attempts = s->attempts;
-	jt->last.limit = ev->kind == EV_TRACE_ROOT   ? JT_PENALTIES
-			 : ev->kind == EV_TRACE_SIDE ? vm->tryside
-						     : 1;
+	jt->last.limit = jt_attempts_limit(vm, ev->kind);
 	if (ev->kind != EV_TRACE_SIDE && s->attempts >= jt->last.limit)
 		s->state = JT_STATE_BLACKLISTED;
 }
@@ -184,7 +194,9 @@ static int on_abort(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 				 .reason = reason,
 				 .subject = subject,
 				 .err = jt_err_id(jt_build_of(jt, vm), ev),
-				 .region = region};
+				 .region = region,
+				 .n = 1,
+				 .time = ev->h.time};
 	struct jt_site_int *site;
 	struct jt_place at;
 	int err;
@@ -207,18 +219,22 @@ static int on_abort(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 	return jt_site_stack(jt, vm, site, ev, jt_nframes(ev));
 }
 
-static void on_flush(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev)
+void jt_flushed(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev, uint64_t n,
+		uint64_t time)
 {
-	jt->stats.flushes++;
-	jt->stats.flush_by[ev->cause < JT_FLUSH_CAUSES ? ev->cause : 0]++;
+	struct jt_live *t;
+
+	jt->stats.flushes += n;
+	jt->stats.flush_by[ev->cause < JT_FLUSH_CAUSES ? ev->cause : 0] += n;
 	/* A look at the memory may have come in between. */
-	jt->last.dropped = jt_traces_drop(jt, vm, ev->h.time);
-	jt_starts_flush(jt, vm);
-	vm->epoch++;
+	jt->last.dropped = jt_traces_drop(jt, vm, time);
+	jt_starts_flush(jt, vm, time);
+	vm->epoch += (uint32_t)n;
+	for (t = vm->traces; t; t = t->hh.next) /* they came after it */
+		t->pub.epoch = vm->epoch;
 }
 
-/* What a stack tells of the functions in it. */
-static int learn(struct jt *jt, const struct ev_frame *f, uint32_t n)
+int jt_learn(struct jt *jt, const struct ev_frame *f, uint32_t n)
 {
 	int err = jt_defs_used(jt, f, n);
 
@@ -245,7 +261,7 @@ static int on_event(struct jt *jt, const struct ev_trace *ev)
 	    (struct jt_last){.time = ev->h.time, .g = ev->g, .type = ev->type, .trace = ev->trace};
 	err = jt_defs_used(jt, &ev->start, 3); /* start, end, about */
 	if (!err)
-		err = learn(jt, ev->f, jt_nframes(ev));
+		err = jt_learn(jt, ev->f, jt_nframes(ev));
 	if (err)
 		return err;
 	jt_place(jt, ev->h.pid, vm, &ev->start, NULL, &start);
@@ -264,7 +280,7 @@ static int on_event(struct jt *jt, const struct ev_trace *ev)
 		err = on_abort(jt, vm, ev, &start, region);
 		break;
 	case EV_TRACE_FLUSH:
-		on_flush(jt, vm, ev);
+		jt_flushed(jt, vm, ev, 1, ev->h.time);
 		break;
 	default:
 		return 0;
@@ -293,8 +309,12 @@ int jt_add(struct jt *jt, const struct ev_hdr *h)
 			return 0;
 		room = (h->size - sizeof(*s)) / sizeof(s->f[0]);
 		room = s->nframes < room ? s->nframes : room;
-		err = learn(jt, s->f, (uint32_t)room);
+		err = jt_learn(jt, s->f, (uint32_t)room);
 		return err ? err : jt_cost_sample(jt, s, (uint32_t)room);
+	case EV_TALLY:
+		if (jt->opts.pid && jt->opts.pid != h->pid)
+			return 0;
+		return jt_tally(jt, (const struct ev_tally *)h);
 	case EV_SPOT:
 	case EV_JIT:
 	case EV_SCAN:

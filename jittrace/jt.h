@@ -29,8 +29,10 @@ struct jt_stats {
 	uint64_t undefined;	    /* events with a part that was never defined */
 	uint64_t missed;	    /* events that cannot follow the one before: some are missing */
 	uint64_t stitches, returns; /* of stops */
-	uint64_t first_time, last_time;			     /* ns, of events; 0: none */
-	uint64_t lost;					     /* records, told by LOST */
+	uint64_t first_time, last_time; /* ns, of events; 0: none */
+	uint64_t lost;			/* records, told by LOST */
+	uint64_t tallied;		/* of all events those that were only counted */
+	uint64_t elsewhere; /* aborts of places that were too many to count them by place */
 	uint64_t dropped_funcs, dropped_names, dropped_syms; /* definitions: limits reached */
 	uint64_t dropped_starts; /* starts whose attempts were forgotten */
 	uint64_t dropped_sites,
@@ -102,6 +104,13 @@ enum jt_style {
  */
 int jt_format(const struct jt *jt, const struct ev_trace *ev, enum jt_style style, char *buf,
 	      size_t size);
+
+/*
+ * The same for events that were only counted, in the style PLAIN:
+ *
+ *   4242 abort ... and 9000 more like it: /srv/a.lua:3 -- NYI: bytecode FNEW at /srv/a.lua:4
+ */
+int jt_format_tally(const struct jt *jt, const struct ev_tally *t, char *buf, size_t size);
 
 #define JT_TEXT 640u
 

@@ -191,16 +191,24 @@ void jt_describe(const struct jt *jt, const struct ev_trace *ev, struct jt_event
 
 /* ---- ours ---- */
 
+/* How it ended, if that does not depend on trace numbers. */
+static int plain_end(const struct ev_trace *ev, const struct jt_event *e, char *buf, size_t size)
+{
+	if (ev->linktype == LINK_INTERP)
+		return snprintf(buf, size, "-- fallback to interpreter");
+	if (ev->linktype == LINK_STITCH && e->in[0] && strcmp(e->in, e->end) != 0)
+		return snprintf(buf, size, "stitch %s at %s", e->in, e->end);
+	if (ev->linktype == LINK_STITCH)
+		return snprintf(buf, size, "stitch %s", e->end);
+	return 0;
+}
+
 static int plain_stop(const struct ev_trace *ev, const struct jt_event *e, char *buf, size_t size)
 {
 	char link[2 * JT_TEXT + 32];
 
-	if (ev->linktype == LINK_INTERP)
-		snprintf(link, sizeof(link), "-- fallback to interpreter");
-	else if (ev->linktype == LINK_STITCH && e->in[0] && strcmp(e->in, e->end) != 0)
-		snprintf(link, sizeof(link), "stitch %s at %s", e->in, e->end);
-	else if (ev->linktype == LINK_STITCH)
-		snprintf(link, sizeof(link), "stitch %s", e->end);
+	if (plain_end(ev, e, link, sizeof(link)))
+		;
 	else if (ev->link == ev->trace || !ev->link)
 		snprintf(link, sizeof(link), "%s", e->link);
 	else
@@ -223,28 +231,39 @@ static int plain_abort(const struct ev_trace *ev, const struct jt_event *e, char
 			in ? e->in : "", tries);
 }
 
-static int plain_flush(const struct ev_trace *ev, const struct jt_event *e, char *buf, size_t size)
+static const char *flush_cause(const struct ev_trace *ev)
 {
 	static const char *const cause[] = {"cause not known", "explicit", "trace table full",
 					    "no machine code memory"};
-	uint32_t c = ev->cause < JT_FLUSH_CAUSES ? ev->cause : 0;
 
-	return snprintf(buf, size, "-- %s, %u traces dropped", cause[c], e->dropped);
+	return cause[ev->cause < JT_FLUSH_CAUSES ? ev->cause : 0];
+}
+
+static int plain_flush(const struct ev_trace *ev, const struct jt_event *e, char *buf, size_t size)
+{
+	return snprintf(buf, size, "-- %s, %u traces dropped", flush_cause(ev), e->dropped);
+}
+
+/* "PID[/VM] TYPE" */
+static void plain_head(const struct ev_trace *ev, const struct jt_event *e, char *buf, size_t size)
+{
+	static const char *const type[] = {"", "start", "stop", "abort", "flush"};
+
+	if (e->vm > 1)
+		snprintf(buf, size, "%u/%u %s", ev->h.pid, e->vm, type[ev->type]);
+	else
+		snprintf(buf, size, "%u %s", ev->h.pid, type[ev->type]);
 }
 
 static int plain(const struct jt *jt, const struct ev_trace *ev, char *buf, size_t size)
 {
-	static const char *const type[] = {"", "start", "stop", "abort", "flush"};
 	char head[96], parent[48] = "", what[4 * JT_TEXT] = "";
 	struct jt_event e;
 
 	if (ev->type < EV_TRACE_START || ev->type > EV_TRACE_FLUSH)
 		return 0;
 	jt_describe(jt, ev, &e);
-	if (e.vm > 1)
-		snprintf(head, sizeof(head), "%u/%u %s", ev->h.pid, e.vm, type[ev->type]);
-	else
-		snprintf(head, sizeof(head), "%u %s", ev->h.pid, type[ev->type]);
+	plain_head(ev, &e, head, sizeof(head));
 	if (ev->type == EV_TRACE_FLUSH) {
 		plain_flush(ev, &e, what, sizeof(what));
 		return snprintf(buf, size, "%s %s", head, what);
@@ -259,6 +278,29 @@ static int plain(const struct jt *jt, const struct ev_trace *ev, char *buf, size
 		plain_abort(ev, &e, what, sizeof(what));
 	return snprintf(buf, size, "%s %u %s%s%s%s", head, ev->trace, parent, e.start,
 			*what ? " " : "", what);
+}
+
+int jt_format_tally(const struct jt *jt, const struct ev_tally *t, char *buf, size_t size)
+{
+	const struct ev_trace *ev = &t->like;
+	char head[96], what[4 * JT_TEXT] = "at places not known";
+	struct jt_event e;
+
+	if (size)
+		buf[0] = '\0';
+	if (ev->type < EV_TRACE_STOP || ev->type > EV_TRACE_FLUSH || !t->count)
+		return 0;
+	jt_describe(jt, ev, &e);
+	e.attempts = 0;
+	plain_head(ev, &e, head, sizeof(head));
+	if (ev->type == EV_TRACE_FLUSH)
+		snprintf(what, sizeof(what), "-- %s", flush_cause(ev));
+	else if (ev->start.kind && ev->type == EV_TRACE_ABORT)
+		plain_abort(ev, &e, what, sizeof(what));
+	else if (ev->start.kind && !plain_end(ev, &e, what, sizeof(what)))
+		snprintf(what, sizeof(what), "%s", e.link);
+	return snprintf(buf, size, "%s ... and %" PRIu64 " more like it: %s%s%s", head, t->count,
+			e.start, *e.start ? " " : "", what);
 }
 
 /* ---- jit.v's ---- */

@@ -3,8 +3,9 @@
  * What the parts of the fold share; not for other folders. jt.c takes the events, jt_defs.c
  * remembers definitions, jt_syms.c C code addresses, jt_place.c looks frames up in both,
  * jt_traces.c and jt_sites.c keep the two tables, jt_cost.c charges samples to them, jt_scan.c adds
- * what VMs remember, jt_rescan.c forgets what they do no longer, jt_chain.c links starts that
- * failed because of others, jt_format.c writes lines, jt_text.c cleans and matches.
+ * what VMs remember, jt_rescan.c forgets what they do no longer, jt_tally.c adds what was only
+ * counted, jt_chain.c links starts that failed because of others, jt_format.c writes lines,
+ * jt_text.c cleans and matches.
  *
  * Tables are uthash, in order of entry or, where things move to the end when used, of use: where a
  * limit is reached the head goes.
@@ -375,8 +376,8 @@ struct jt_share jt_sum_share(struct jt_sum *s, uint64_t now);
 struct jt_start *jt_start_get(struct jt *jt, const struct jt_vm *vm, struct jt_ident *ident,
 			      uint32_t pos, uint32_t kind, int create);
 void jt_start_free(struct jt *jt, struct jt_start *s);
-/* Forgets how often the starts of a VM were tried, but not which are blacklisted. */
-void jt_starts_flush(struct jt *jt, const struct jt_vm *vm);
+/* Forgets how often the starts of a VM were tried until a time, but not which are blacklisted. */
+void jt_starts_flush(struct jt *jt, const struct jt_vm *vm, uint64_t upto);
 void jt_starts_drop(struct jt *jt, const struct jt_vm *vm);
 
 /* What is known of an abort, or of a stop by stitch or return. */
@@ -387,6 +388,8 @@ struct jt_found {
 	enum err_id err;
 	struct jt_region *region; /* of start; NULL: not known */
 	int scanned;		  /* it is no event: nothing is counted */
+	uint64_t n;		  /* of events */
+	uint64_t time;		  /* of the last one */
 };
 /* Counts it. *out: its row. 0 or -ENOMEM. */
 int jt_site_count(struct jt *jt, const struct ev_trace *ev, const struct jt_found *found,
@@ -420,6 +423,22 @@ int32_t jt_param(const struct jt_vm *vm, const char *name, int32_t fallback);
 
 /* jt_chain.c: why other starts were blacklisted, for n rows. 0 or -ENOMEM. */
 int jt_chain(struct jt *jt, struct jt_site *site, size_t n);
+
+/* jt_tally.c: events that were only counted. 0 or -ENOMEM. */
+int jt_tally(struct jt *jt, const struct ev_tally *t);
+
+/* jt.c: what is the same for events that are told and for those that are counted. */
+
+/* After so many aborts a start of this kind is given up; 0: never. */
+uint32_t jt_attempts_limit(const struct jt_vm *vm, uint32_t kind);
+/* The row of traces that end because what comes cannot be compiled. */
+int jt_count_end(struct jt *jt, const struct ev_trace *ev, const struct jt_place *start,
+		 const struct jt_place *at, const char *in, struct jt_region *region, uint64_t n,
+		 uint64_t time, struct jt_site_int **out);
+void jt_flushed(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev, uint64_t n,
+		uint64_t time);
+/* What a stack tells of the functions in it. */
+int jt_learn(struct jt *jt, const struct ev_frame *f, uint32_t n);
 
 /* jt_format.c */
 

@@ -44,14 +44,14 @@ struct jt_start *jt_start_get(struct jt *jt, const struct jt_vm *vm, struct jt_i
 	return s;
 }
 
-void jt_starts_flush(struct jt *jt, const struct jt_vm *vm)
+void jt_starts_flush(struct jt *jt, const struct jt_vm *vm, uint64_t upto)
 {
 	struct jt_start *s, *tmp;
 
 	HASH_ITER(hh, jt->starts, s, tmp)
 	{
 		/* The marks in the bytecode stay, what was noted in traces goes with them. */
-		if (s->key.vm == vm &&
+		if (s->key.vm == vm && s->time <= upto &&
 		    (s->state != JT_STATE_BLACKLISTED || s->key.kind != EV_TRACE_ROOT))
 			jt_start_free(jt, s);
 	}
@@ -213,21 +213,21 @@ static struct jt_site_int *site_get(struct jt *jt, const char *key, size_t len,
 	return site_new(jt, key, len, found);
 }
 
-static void count_proc(struct jt_site *s, uint32_t pid)
+static void count_proc(struct jt_site *s, uint32_t pid, uint32_t n)
 {
 	uint32_t i;
 
 	for (i = 0; i < s->nprocs && s->proc[i].pid != pid; i++)
 		;
 	if (i == JT_SITE_PROCS) {
-		s->others++;
+		s->others += n;
 		return;
 	}
 	if (i == s->nprocs) {
 		s->nprocs++;
 		s->proc[i].pid = pid;
 	}
-	s->proc[i].count++;
+	s->proc[i].count += n;
 }
 
 /* Moves the window of a minute on to second sec. */
@@ -249,7 +249,7 @@ int jt_site_count(struct jt *jt, const struct ev_trace *ev, const struct jt_foun
 	char key[KEY_MAX];
 	size_t len = make_key(key, found, ev->kind);
 	struct jt_site_int *s = site_get(jt, key, len, found);
-	uint64_t sec = ev->h.time / SECOND;
+	uint64_t sec = found->time / SECOND;
 	struct jt_site *p;
 
 	if (!s)
@@ -269,13 +269,13 @@ int jt_site_count(struct jt *jt, const struct ev_trace *ev, const struct jt_foun
 		return 0;
 	p->inferred = 0; /* it was seen */
 	if (!p->count)
-		p->first = ev->h.time;
-	p->count++;
-	p->last = ev->h.time > p->last ? ev->h.time : p->last;
+		p->first = found->time;
+	p->count += found->n;
+	p->last = found->time > p->last ? found->time : p->last;
 	advance(s, sec);
 	if (s->newest - sec < 60)
-		s->second[sec % 60]++;
-	count_proc(p, ev->h.pid);
+		s->second[sec % 60] += (uint32_t)found->n;
+	count_proc(p, ev->h.pid, (uint32_t)found->n);
 	return 0;
 }
 

@@ -35,6 +35,14 @@ void jit_tap_release(struct jit_tap *t)
 		fprintf(stderr,
 			"ljx: %llu events do not follow from those before: some are missing\n",
 			(unsigned long long)s->missed);
+	if (!t->o->quiet && s->tallied)
+		fprintf(stderr, "ljx: %llu of %llu trace events are only in the counts\n",
+			(unsigned long long)s->tallied,
+			(unsigned long long)(s->starts + s->stops + s->aborts + s->flushes));
+	if (!t->o->quiet && s->elsewhere)
+		fprintf(stderr,
+			"ljx: %llu aborts are not in the counts by place: too many places\n",
+			(unsigned long long)s->elsewhere);
 	jt_free(t->jt);
 }
 
@@ -48,6 +56,8 @@ int jit_tap_record(struct jit_tap *t, const struct ev_hdr *h)
 		t->now = h->time;
 	if (!err && h->kind == EV_TRACE && t->event && !t->done && (!t->pid || t->pid == h->pid))
 		t->event(t, (const struct ev_trace *)(const void *)h);
+	if (!err && h->kind == EV_TALLY && t->tally && !t->done && (!t->pid || t->pid == h->pid))
+		t->tally(t, (const struct ev_tally *)(const void *)h);
 	return err;
 }
 
@@ -88,9 +98,37 @@ static int open_output(const struct options *o, struct output *out, struct rec_w
 	return err ? err : output_publish(out, why);
 }
 
+/* The storm of events, if there is one. */
+struct storm {
+	int told;
+	double at; /* seconds: when aborts was noted */
+	uint64_t aborts;
+};
+
+/* Tells once that, and why, not every event is in the stream. */
+static void tell_storm(const struct live *l, const struct jit_tap *t, struct storm *s)
+{
+	const struct jt_stats *now = jt_stats(t->jt);
+	double at = live_seconds(l);
+
+	if (now->tallied && !s->told && !l->o->quiet) {
+		s->told = 1;
+		fprintf(stderr,
+			"ljx: %.0f aborts/s: event stream limited to %u/s per location, counters "
+			"stay exact\n",
+			(double)(now->aborts - s->aborts) / (at > s->at ? at - s->at : 1),
+			l->o->limit);
+	}
+	if (at - s->at >= 1) {
+		s->at = at;
+		s->aborts = now->aborts;
+	}
+}
+
 static int loop(struct live *l, struct jit_tap *t, struct rec_writer *w)
 {
 	double now, end = l->o->duration, flushed = 0, ticked = 0;
+	struct storm storm = {.told = 0};
 	int more = 1, err = 0;
 
 	while (more > 0 && !stop_requested && !err && !t->done) {
@@ -99,6 +137,7 @@ static int loop(struct live *l, struct jit_tap *t, struct rec_writer *w)
 			break;
 		more = live_poll(l, 50);
 		t->not_watched = capture_stats(l->capture)->vms_unwatched;
+		tell_storm(l, t, &storm);
 		if (fflush(stdout)) /* a reader that had enough, like head */
 			t->done = 1;
 		if (t->tick && now - ticked >= l->o->refresh) {
@@ -114,6 +153,7 @@ static int loop(struct live *l, struct jit_tap *t, struct rec_writer *w)
 		err = more;
 	if (!err)
 		err = live_stop(l);
+	tell_storm(l, t, &storm);
 	if (!more && !l->o->quiet)
 		fprintf(stderr, "ljx: the target exited after %.1f s\n", live_seconds(l));
 	return err;

@@ -111,7 +111,8 @@ int live_start(struct live *l, const struct options *o, unsigned int what,
 				  .say = say,
 				  .say_ctx = l,
 				  .traces = what & LIVE_TRACES ? o->probe : CAPTURE_TRACES_OFF,
-				  .need_traces = tap != NULL};
+				  .need_traces = tap != NULL,
+				  .limit = o->limit};
 	struct why why = {.code = 0};
 	const struct capture_stats *s;
 	int code, err;
@@ -171,7 +172,9 @@ void live_tell_losses(const struct live *l)
 		fprintf(stderr, "ljx: %llu VMs were not watched: what they compile is not known\n",
 			(unsigned long long)s->vms_unwatched);
 	if (s->lost_traces)
-		fprintf(stderr, "ljx: lost %llu of %llu trace events: the ring buffer was full\n",
+		fprintf(stderr,
+			"ljx: lost %llu of %llu trace events: the ring buffer was full; the counts "
+			"have them\n",
 			(unsigned long long)s->lost_traces, (unsigned long long)s->traces);
 }
 

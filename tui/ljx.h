@@ -50,6 +50,7 @@ struct options {
 	const char *jv;		 /* --jv: "", "name" or "number"; NULL: not given */
 	unsigned int only;	 /* trace: bits 1 << EV_TRACE_* */
 	enum capture_traces probe;
+	unsigned int limit;		 /* recordings a second and place that are told; 0: all */
 	const struct layout_row *layout; /* --layout FILE: &given; NULL: not given */
 	struct layout_row given;
 	char given_name[48];
@@ -61,7 +62,8 @@ struct options {
 int options_parse(struct options *o, int argc, char *const *argv, const char *verb,
 		  const char *accepts);
 
-/* Reads a layout that verb_layout printed as JSON into o->given (layout.c). 0, or -errno and why. */
+/* Reads a layout that verb_layout printed as JSON into o->given (layout.c). 0, or -errno and why.
+ */
 int layout_read(struct options *o, const char *path, struct why *why);
 
 /* A verb: returns the exit code. */
@@ -168,6 +170,7 @@ int is_recording(const char *arg);
 struct jit_tap {
 	struct jt *jt;						     /* gets every record */
 	void (*event)(struct jit_tap *t, const struct ev_trace *ev); /* and then this; or NULL */
+	void (*tally)(struct jit_tap *t, const struct ev_tally *ev); /* or this */
 	void (*tick)(struct jit_tap *t); /* live: each o->refresh seconds; or NULL */
 	int (*record)(struct jit_tap *t, const struct ev_hdr *h); /* gets them all too; or NULL */
 	void *ctx;						  /* of the hooks' owner */

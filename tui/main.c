@@ -51,16 +51,17 @@ static void usage(FILE *f)
 	"  -g PID           this process and all its children, present and future\n" \
 	"  -n GLOB          processes by name or command line\n"                     \
 	"  -- CMD ARGS      run CMD; it is held until ljx has attached\n"            \
-	"  (nothing)        the one LuaJIT process group that runs\n"                       \
+	"  (nothing)        the one LuaJIT process group that runs\n"                \
 	"  --layout FILE    its structures are as FILE says, see ljx layout --help\n"
 #define SAMPLE_HELP                                                                             \
 	"  -r HZ            samples a second (99)\n"                                            \
 	"  -d TIME          stop after this long: 30, 30s, 5m, 1h (until ^C)\n"                 \
 	"  --per-thread     an event per thread instead of one per CPU: exact counts, but it\n" \
 	"                   costs microseconds at each context switch\n"
-#define JIT_HELP                                                                \
-	"  -d TIME          stop after this long: 30, 30s, 5m, 1h (until ^C)\n" \
-	"  --probe KIND     auto, uprobe or watch (auto)\n"                     \
+#define JIT_HELP                                                                 \
+	"  -d TIME          stop after this long: 30, 30s, 5m, 1h (until ^C)\n"  \
+	"  --probe KIND     auto, uprobe or watch (auto)\n"                      \
+	"  --limit N        recordings told a second and place (1000; 0: all)\n" \
 	"  -q               no messages\n"
 #define SHAPE_HELP                                                                  \
 	"  --lines          a frame for the current line above each Lua function\n" \
@@ -87,13 +88,14 @@ static const struct verb verbs[] = {
 		 "  --filter RE      only functions that match\n"
 		 "  --rows N         rows per table (20)\n" SAMPLE_HELP,
      "  ljx top -b -p 4242\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
-    {"record", verb_record, "pgncrdTofLPSqjQY", "ljx record [TARGET] [-d TIME] [-o FILE]...",
+    {"record", verb_record, "pgncrdTofLPSqjQYX", "ljx record [TARGET] [-d TIME] [-o FILE]...",
      "sample, and write a recording, folded stacks or a flame graph",
      TARGET_HELP
      "Options:\n"
      "  -o FILE          .ljx recording or another format, by its name; repeatable\n"
      "  -f FORMAT        format of files whose name does not tell\n"
      "  --probe KIND     of the trace recorder, for .ljx: auto, uprobe, watch, off (auto)\n"
+     "  --limit N        recordings of traces told a second and place (1000; 0: all)\n"
      "  -q               no progress\n" SAMPLE_HELP SHAPE_HELP,
      "  ljx record -g $(cat /run/nginx.pid) -d 30 -o nginx.svg -o nginx.ljx\n"
      "  ljx record -r 499 -o run.svg -- luajit script.lua\n"},
@@ -108,7 +110,7 @@ static const struct verb verbs[] = {
      "  --state LETTERS  only in these states: N compiled, I interpreted, C, G, J, O other\n"
      "  --rows N         rows printed (20)\n" SHAPE_HELP,
      "  ljx report run.ljx\n  ljx report run.ljx -o run.svg --lines\n"},
-    {"trace", verb_trace, "pgncdNoqjJOQY",
+    {"trace", verb_trace, "pgncdNoqjJOQYX",
      "ljx trace [TARGET] [--jv[=name|number]] [--only TYPES] [-N COUNT] [-d TIME]\n"
      "       ljx trace FILE.ljx [...]",
      "log what the JIT compiler starts, compiles, gives up and throws away",
@@ -120,7 +122,7 @@ static const struct verb verbs[] = {
 		 "  --json           an object per line\n" JIT_HELP,
      "  ljx trace -p 4242\n  ljx trace --jv -- luajit script.lua\n"
      "  ljx trace run.ljx --only abort\n"},
-    {"nyi", verb_nyi, "pgncdrTsoqjwQKCMWRY",
+    {"nyi", verb_nyi, "pgncdrTsoqjwQKCMWRYX",
      "ljx nyi [LOCATION] [TARGET] [-d TIME]\n       ljx nyi [LOCATION] FILE.ljx",
      "where recordings abort and traces end, and why",
      TARGET_HELP "LOCATION: FILE, FILE:LINE, FILE:A-B or func:NAME, of the abort or the start\n"
@@ -165,14 +167,16 @@ static const struct verb verbs[] = {
     {"doctor", verb_doctor, "pjY", "ljx doctor [-p PID] [--json]",
      "tell what works here, and why not",
      "  -p PID           for this process, too\n"
-     "  --layout FILE    its structures are as FILE says, see ljx layout --help\n", "  ljx doctor -p 4242\n"},
+     "  --layout FILE    its structures are as FILE says, see ljx layout --help\n",
+     "  ljx doctor -p 4242\n"},
     {"bc", verb_bc, "pFGjlq",
      "ljx bc [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]\n"
      "       ljx bc -l [LOCATION] -p PID [--json]",
      "bytecodes by number and name; -l: the bytecode of a live process",
-     BUILD_HELP "  -l               list prototypes of a process as luajit -bl does, with what the\n"
-		"                   JIT compiler made of them; without LOCATION those on its stacks\n"
-		"LOCATION: FILE, FILE:LINE, FILE:A-B (all with code there) or func:NAME\n",
+     BUILD_HELP
+     "  -l               list prototypes of a process as luajit -bl does, with what the\n"
+     "                   JIT compiler made of them; without LOCATION those on its stacks\n"
+     "LOCATION: FILE, FILE:LINE, FILE:A-B (all with code there) or func:NAME\n",
      "  ljx bc 51 -p 4242\n  ljx bc FNEW\n  ljx bc -l json.lua:61 -p 4242\n"},
     {"ff", verb_ff, "pFGj", "ljx ff [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
      "fast functions (builtin#N) by number and name", BUILD_HELP,

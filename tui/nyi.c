@@ -438,13 +438,15 @@ static void print_json_list(const struct jit_tap *t, const struct list *l)
 
 	for (i = 0; i < l->n; i++)
 		json_array_append_new(list, json_row(t->o, t->jt, &l->row[i]));
-	j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "schema",
-		      "ljx.nyi/1", "aborts", (json_int_t)s->aborts, "stops", (json_int_t)s->stops,
-		      "stitches", (json_int_t)s->stitches, "returns", (json_int_t)s->returns,
-		      "flushes", (json_int_t)s->flushes, "undefined", (json_int_t)s->undefined,
-		      "missed", (json_int_t)s->missed, "dropped_sites",
-		      (json_int_t)s->dropped_sites, "vms_not_watched", (json_int_t)t->not_watched,
-		      "hidden", (json_int_t)l->harmless, "cheap", (json_int_t)l->cheap, "cpu",
+	j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o}",
+		      "schema", "ljx.nyi/1", "starts", (json_int_t)s->starts, "only_counted",
+		      (json_int_t)s->tallied, "elsewhere", (json_int_t)s->elsewhere, "aborts",
+		      (json_int_t)s->aborts, "stops", (json_int_t)s->stops, "stitches",
+		      (json_int_t)s->stitches, "returns", (json_int_t)s->returns, "flushes",
+		      (json_int_t)s->flushes, "undefined", (json_int_t)s->undefined, "missed",
+		      (json_int_t)s->missed, "dropped_sites", (json_int_t)s->dropped_sites,
+		      "vms_not_watched", (json_int_t)t->not_watched, "hidden",
+		      (json_int_t)l->harmless, "cheap", (json_int_t)l->cheap, "cpu",
 		      json_cpu(jt_costs(t->jt, t->now)), "sites", list);
 	if (!j)
 		return;

@@ -37,6 +37,7 @@ static const struct option longs[] = {
     {"only", required_argument, NULL, 'O'},
     {"count", required_argument, NULL, 'N'},
     {"probe", required_argument, NULL, 'Q'},
+    {"limit", required_argument, NULL, 'X'},
     {"stacks", no_argument, NULL, 'K'},
     {"check", no_argument, NULL, 'C'},
     {"min-cost", required_argument, NULL, 'M'},
@@ -374,6 +375,8 @@ static int set_option(struct options *o, int c, const char *arg)
 		return parse_range(o, arg);
 	case 'Y':
 		return parse_layout(o, arg);
+	case 'X':
+		return parse_uint(arg, 0, 1000000000, &o->limit);
 	default:
 		return set_flag(o, c);
 	}
@@ -394,6 +397,7 @@ int options_parse(struct options *o, int argc, char *const *argv, const char *ve
 	o->sort = !strcmp(verb, "nyi") ? "cost" : "self";
 	o->only = 1u << EV_TRACE_STOP | 1u << EV_TRACE_ABORT | 1u << EV_TRACE_FLUSH;
 	o->probe = CAPTURE_TRACES_AUTO;
+	o->limit = 1000;
 	opterr = 0;
 	optind = 2;
 	for (;;) {

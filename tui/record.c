@@ -128,6 +128,9 @@ static int sample(struct live *l, const struct outputs *os, struct why *why)
 			      printable(recording_path(os)), strerror(-err));
 	progress(l, tty, 1);
 	live_tell_losses(l);
+	if (!l->o->quiet && capture_stats(l->capture)->tallied)
+		fprintf(stderr, "ljx: %llu trace events are only in the counts\n",
+			(unsigned long long)capture_stats(l->capture)->tallied);
 	if (more == 0 && !l->o->quiet)
 		fprintf(stderr, "ljx: the target exited after %.1f s\n", live_seconds(l));
 	return err ? why_set(why, WHY_INTERNAL, err, "cannot go on: %s", strerror(-err)) : 0;

@@ -116,6 +116,45 @@ static void print_json_line(struct jit_tap *t, const struct ev_trace *ev)
 	t->shown++;
 }
 
+static void print_json_tally(struct jit_tap *t, const struct ev_tally *ev)
+{
+	const struct ev_trace *like = &ev->like;
+	uint64_t real = jt_realtime(t->jt, ev->last);
+	struct jt_event e;
+	json_t *j;
+
+	jt_describe(t->jt, like, &e);
+	j = json_pack("{s:s,s:f,s:s,s:s,s:I,s:I,s:I,s:I,s:o}", "schema", "ljx.trace/1", "time",
+		      (double)(real ? real : ev->last) / 1e9, "type", "tally", "of",
+		      type_name[like->type], "pid", (json_int_t)ev->h.pid, "vm", (json_int_t)e.vm,
+		      "count", (json_int_t)ev->count, "starts", (json_int_t)ev->starts, "start",
+		      json_place(&e.start_at));
+	if (!j)
+		return;
+	if (like->type == EV_TRACE_ABORT) {
+		json_object_set_new(j, "end", json_place(&e.end_at));
+		json_object_set_new(j, "reason", json_string(e.reason));
+	}
+	json_dumpf(j, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(j);
+}
+
+/* What was only counted: no lines of jit.v, whose reader would take them for events. */
+static void tally(struct jit_tap *t, const struct ev_tally *ev)
+{
+	char line[JT_LINE];
+
+	if (ev->like.type > EV_TRACE_FLUSH || !(t->o->only >> ev->like.type & 1))
+		return;
+	if (t->o->json) {
+		print_json_tally(t, ev);
+	} else if (!t->o->jv && jt_format_tally(t->jt, ev, line, sizeof(line))) {
+		print_time(t->jt, ev->last);
+		puts(line);
+	}
+}
+
 static void event(struct jit_tap *t, const struct ev_trace *ev)
 {
 	const struct options *o = t->o;
@@ -149,6 +188,7 @@ int verb_trace(const struct options *o)
 	if (code)
 		return code;
 	t.event = event;
+	t.tally = tally;
 	code = jit_run(&t);
 	if (o->json && t.not_watched)
 		printf("{\"schema\":\"ljx.trace/1\",\"type\":\"not_watched\",\"vms\":%llu}\n",

@@ -9,6 +9,7 @@ Header = namedtuple("Header", "kind cpu size time pid tid")
 Sample = namedtuple("Sample", "h ip g L trace flags state why frames")
 Frame = namedtuple("Frame", "addr line kind ffid")
 Record = namedtuple("Record", "h fields strings")
+Tally = namedtuple("Tally", "h first last count starts attempts like")
 Event = namedtuple("Event", "h g mcode info trace parent exitno link root szmcode nins error nsnap "
                             "type kind linktype cause flags start end about text frames")
 
@@ -18,7 +19,7 @@ Code = namedtuple("Code", "h g id flags lines text")
 
 Scan = namedtuple("Scan", "h g type trace unplaced entries")
 
-SAMPLE, META, EVENT, LOOPS, CODE, SCAN = 1, 15, 17, 20, 21, 22
+SAMPLE, META, EVENT, LOOPS, CODE, SCAN, TALLY = 1, 15, 17, 20, 21, 22, 23
 # enum ev_scan_type
 SCAN_BEGIN, SCAN_END, SCAN_EXITS, SCAN_CAUSE = 1, 2, 3, 4
 CODE_CUT, CODE_NOJIT = 1, 2
@@ -102,6 +103,13 @@ def scan(h, data):
                  for i in range(n)])
 
 
+def tally(h, data):
+    *fields, pad = struct.unpack_from("<QQQQII", data, 24)
+    like = Header(*struct.unpack_from("<HHIQII", data, 64))
+    assert pad == 0 and like.kind == EVENT and like.size == h.size - 64
+    return Tally(h, *fields, event(like, data[64:]))
+
+
 def records(path):
     """All records of a whole recording, in order."""
     with open(path, "rb") as f:
@@ -135,6 +143,8 @@ def block_records(block):
             found.append(code(h, data))
         elif h.kind == SCAN:
             found.append(scan(h, data))
+        elif h.kind == TALLY:
+            found.append(tally(h, data))
         else:
             assert h.kind in KINDS, f"a recording must not hold kind {h.kind}"
             _, fmt, n = KINDS[h.kind]

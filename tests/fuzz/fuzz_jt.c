@@ -88,6 +88,28 @@ static struct ev_hdr *trace(struct input *in)
 	return &e->h;
 }
 
+/* Events that were only counted, around one of them. */
+static struct ev_hdr *tally(struct input *in)
+{
+	struct ev_hdr *like = trace(in);
+	size_t head = offsetof(struct ev_tally, like), size = head + like->size;
+	struct ev_tally *t = calloc(1, size);
+
+	if (!t)
+		abort();
+	memcpy(&t->like, like, like->size);
+	free(like);
+	t->like.h.pid = take(in) & 3;
+	t->h.kind = EV_TALLY;
+	t->h.size = (ev_u32)size;
+	t->first = number(in) << (take(in) & 31);
+	t->last = number(in) << (take(in) & 31);
+	t->count = number(in) << (take(in) & 63);
+	t->starts = number(in);
+	t->attempts = (ev_u32)number(in);
+	return &t->h;
+}
+
 static struct ev_hdr *sample(struct input *in)
 {
 	unsigned int n = take(in) % 20;
@@ -196,6 +218,22 @@ static void format(const struct jt *jt, const struct ev_trace *ev, size_t room)
 	free(line);
 }
 
+static void format_tally(const struct jt *jt, const struct ev_tally *t, size_t room)
+{
+	char *line = malloc(JT_LINE);
+	int len;
+
+	if (!line)
+		abort();
+	len = jt_format_tally(jt, t, line, JT_LINE);
+	if (len < 0 || (size_t)len >= JT_LINE || strlen(line) != (size_t)len)
+		abort();
+	jt_format_tally(jt, t, line, room);
+	if (room && memchr(line, 0, room) == NULL)
+		abort();
+	free(line);
+}
+
 static void read_tables(struct jt *jt, uint64_t now)
 {
 	const struct jt_site *s;
@@ -216,7 +254,7 @@ static void read_tables(struct jt *jt, uint64_t now)
 				abort();
 	}
 	/* Each is in one row. */
-	if (events + jt_stats(jt)->dropped_site_events !=
+	if (events + jt_stats(jt)->dropped_site_events + jt_stats(jt)->elsewhere !=
 	    jt_stats(jt)->aborts + jt_stats(jt)->stitches + jt_stats(jt)->returns)
 		abort();
 	t = jt_traces(jt, &n);
@@ -236,11 +274,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!jt)
 		abort();
 	while (in.left) {
-		unsigned int kind = take(&in) % 28;
+		unsigned int kind = take(&in) % 29;
 		struct ev_hdr *h;
 
 		if (kind == EV_SCAN)
 			h = scan(&in);
+		else if (kind == EV_TALLY)
+			h = tally(&in);
 		else if (kind >= 20 || kind == EV_TRACE)
 			h = trace(&in);
 		else if (kind == EV_SAMPLE)
@@ -255,6 +295,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				abort();
 			if (h->kind == EV_TRACE)
 				format(jt, (const struct ev_trace *)h, take(&in) & 63);
+			if (h->kind == EV_TALLY)
+				format_tally(jt, (const struct ev_tally *)h, take(&in) & 63);
 		}
 		free(h);
 		if (how & 2 && !(take(&in) & 31))
