@@ -355,6 +355,12 @@ __noinline int abort_now(const struct trace_ctx *c, struct recorder *r, u64 erro
 	return 0;
 }
 
+/* Also when a finalizer, which ran within jit.v, has aborted what is being aborted. */
+static __always_inline int is_err(const struct layout *l, u32 state)
+{
+	return (state | ST_ACTIVE) == l->ST_ERR;
+}
+
 /* The recorder reached a state: the common part of all probes. */
 static __always_inline void step(const struct trace_ctx *c, struct recorder *r,
 				 const struct layout *l, u32 state)
@@ -374,7 +380,7 @@ static __always_inline void step(const struct trace_ctx *c, struct recorder *r,
 	} else if (state) {
 		if (r->starting)
 			on_start(c, r, l);
-		if (state == l->ST_RECORD && (before == l->ST_START || before == l->ST_ERR))
+		if (state == l->ST_RECORD && (before == l->ST_START || is_err(l, before)))
 			r->starting = 1;
 	} else {
 		if (r->starting)
@@ -382,7 +388,8 @@ static __always_inline void step(const struct trace_ctx *c, struct recorder *r,
 		if (!r->trace)
 			return;
 		T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)r->trace);
-		if (before == l->ST_ASM && T && T != c->J + l->J_cur)
+		/* Not by the state of before: a finalizer that ran meanwhile takes its bit away. */
+		if (T && T != c->J + l->J_cur)
 			on_stop(c, r);
 		else /* aborted asynchronously, lj_trace_abort */
 			abort_now(c, r, TRERR_RECERR);
@@ -424,14 +431,17 @@ static __always_inline void trace_ctx_arg(struct trace_ctx *c, const struct layo
 
 /*
  * The number of a restarted trace that was compiled: trace_stop has put it into the return
- * instruction where it starts. 0: it was not compiled.
+ * instruction where it starts. 0: it was not compiled; then the number there is an older trace's,
+ * and trace_abort has taken the link away.
  */
 static __always_inline u32 restarted_trace(const struct trace_ctx *c, const struct layout *l)
 {
 	u64 pc = rd64(c->J + l->J_cur + l->T_startpc), T;
 	u32 trace = rd32(pc) >> 16;
+	u8 linktype = 0;
 
-	if (!trace || trace >= rd32(c->J + l->J_sizetrace))
+	rd(&linktype, 1, c->J + l->J_cur + l->T_linktype);
+	if (!linktype || !trace || trace >= rd32(c->J + l->J_sizetrace))
 		return 0;
 	T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)trace);
 	return T && rd64(T + l->T_startpc) == pc ? trace : 0;
@@ -484,7 +494,8 @@ int probe_update(struct pt_regs *ctx)
 	if (!r)
 		return 0;
 	state = rd32(c.J + l->J_state);
-	if (state & ST_ACTIVE && state != l->ST_START && !r->trace) {
+	/* Also if it was aborted at once, by a finalizer that ran within jit.v: not active then. */
+	if (state && state != l->ST_START && !r->trace) {
 		r->restarted = 0;
 		on_start(&c, r, l);
 	} else if (!state && (r->trace || r->restarted)) {
@@ -605,7 +616,7 @@ int probe_flushall(struct pt_regs *ctx)
 	if (!r || rd(&hooks, 1, c.g + l->G_hookmask) || hooks & HOOK_GC)
 		return 0;
 	state = rd32(c.J + l->J_state);
-	if (state == l->ST_ERR && r->trace) { /* trace_abort calls it: the abort comes first */
+	if (is_err(l, state) && r->trace) { /* trace_abort calls it: the abort comes first */
 		L = rd64(c.J + l->J_L);
 		abort_now(&c, r, rd64(rd64(L + l->L_top)));
 		flush(&c, r, EV_FLUSH_MCODE);
@@ -651,7 +662,7 @@ int watch(struct bpf_perf_event_data *ctx)
 	if (rd32(c.J + l->J_freetrace))
 		return 0;
 	flush(&c, r,
-	      r->state == l->ST_ERR		     ? EV_FLUSH_MCODE
+	      is_err(l, r->state)		     ? EV_FLUSH_MCODE
 	      : state == l->ST_RECORD && r->starting ? EV_FLUSH_TABLE
 						     : EV_FLUSH_EXPLICIT);
 	return 0;

@@ -24,7 +24,8 @@ static void on_signal(int sig)
 
 void stop_on_signals(void)
 {
-	struct sigaction sa = {.sa_handler = on_signal};
+	/* Output that waits for its reader is written all the same. */
+	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 
 	sigemptyset(&sa.sa_mask);
 	sigaction(SIGINT, &sa, NULL);
