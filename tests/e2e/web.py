@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""nginx with examples/nginx/nginx.conf on a free port, and load for it."""
+"""nginx with examples/nginx/nginx.conf, or another, on a free port, and load for it."""
 import contextlib
 import os
 import re
@@ -21,13 +21,13 @@ def free_port():
 class Nginx(Process):
     """A master and its workers. handler is the label of a location's content_by_lua."""
 
-    def __init__(self, tmp_path, workers=1, jit=True):
+    def __init__(self, tmp_path, workers=1, jit=True, conf=CONF):
         self.prefix = tmp_path / "nginx"
         shutil.rmtree(self.prefix, ignore_errors=True)
         self.prefix.mkdir()
         self.port = free_port()
         self.conf = self.prefix / "nginx.conf"
-        with open(CONF) as f:
+        with open(conf) as f:
             self.template = f.read()
         self.write(workers, jit)
         super().__init__("nginx", "-p", self.prefix, "-e", "stderr", "-c", self.conf, limit=False)
