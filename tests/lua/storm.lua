@@ -72,6 +72,13 @@ for i = 1, 30 do gsub("a", "a", "b") end]], "@compile.lua")
   return function() f() jit.flush() end
 end
 
+-- No storm: it was compiled long ago.
+function cases.warm()
+  local f = loadstring("local s = 0 for i = 1, 1000 do s = s + i % 7 end return s", "@warm.lua")
+  for _ = 1, 100 do f() end
+  return f
+end
+
 -- A storm whose end leaves traces behind.
 function cases.rest()
   local storm = cases.compile()
