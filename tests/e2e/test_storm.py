@@ -40,7 +40,7 @@ def by_place(rows):
 
     found = {}
     for row in rows:
-        if row["kind"] == "abort":
+        if row["kind"] == "abort" and row["count"]:  # not what only memory tells of
             reason = re.sub(r"^(NYI: bytecode ).*", r"\1", row["reason"])
             key = f"{loc(row['start'])} {loc(row['at'])} {reason}"
             found[key] = found.get(key, 0) + row["count"]
