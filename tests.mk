@@ -6,7 +6,7 @@ BUILD_PKGS := gcc libc6-dev clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g
 	libdebuginfod-dev libncurses-dev libjansson-dev libprotobuf-c-dev protobuf-c-compiler \
 	uthash-dev libzydis-dev pkg-config
 DEMO_PKGS := luajit2
-TEST_PKGS := luajit2 libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk libcmocka-dev \
+TEST_PKGS := luajit2 libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk tmux libcmocka-dev \
 	libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
 	valgrind python3-jsonschema
 
@@ -36,7 +36,7 @@ $(STAGES):
 	@$(PYTHON) tests/run $(if $(K),-k '$(K)') $@
 
 bench: deps-test
-	@+$(MAKE) --no-print-directory all programs
+	@+$(MAKE) --no-print-directory all programs perf-programs
 	@$(PYTHON) tests/bench
 
 # What the tests run: made by tests/run, so that a broken build is a failed test.
@@ -48,14 +48,25 @@ HOST_PROGS := $(B)/tests/c/host $(B)/tests/c/host-static $(B)/tests/c/vms $(B)/t
 unit-programs: $(UNIT_PROGS)
 fuzz-programs: $(FUZZ_PROGS)
 programs: $(HOST_PROGS)
+perf-programs: $(B)/tests/perf/view
 
 $(B)/libljx.a: $(LIB_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(B)/tests/unit/%: tests/unit/%.c $(B)/libljx.a
+# The front end without its main().
+$(B)/libtui.a: $(filter-out $(B)/tui/main.o,$(TUI_OBJ))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/tests/unit/%: tests/unit/%.c $(B)/libljx.a $(B)/libtui.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< $(B)/libljx.a $(LDLIBS) -lcmocka -lm
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< $(B)/libtui.a $(B)/libljx.a \
+		$(LDLIBS) -lcmocka
+
+$(B)/tests/perf/%: tests/perf/%.c $(B)/libljx.a $(B)/libtui.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libtui.a $(B)/libljx.a $(LDLIBS)
 
 $(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/libljx.a
 	@mkdir -p $(@D)
@@ -73,4 +84,4 @@ $(B)/tests/c/%: tests/c/%.c
 
 -include $(UNIT_PROGS:=.d) $(FUZZ_PROGS:=.d)
 
-.PHONY: deps deps-demo deps-test demo test bench $(STAGES) unit-programs fuzz-programs programs
+.PHONY: deps deps-demo deps-test demo test bench $(STAGES) unit-programs fuzz-programs programs perf-programs

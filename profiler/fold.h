@@ -134,6 +134,7 @@ struct prof {
 	struct map builds_seen;
 
 	uint32_t undefined; /* frame [undefined] */
+	uint32_t ended;	    /* node where the last record ended, UINT32_MAX if it was no sample */
 
 	struct samples samples;
 };
@@ -157,6 +158,14 @@ void tree_reopen(struct prof *p);
 
 /* Frees all nodes; tree_root may begin anew. */
 void tree_release(struct prof *p);
+
+/* rows.c */
+
+/* Is the node a function, to which the time of pseudo-frames above it belongs? */
+int rows_is_function(const struct prof *p, const struct node *n);
+
+/* Can frames of this kind be rows? */
+int rows_is_row(enum prof_kind kind);
 
 /* defs.c */
 

@@ -32,6 +32,7 @@ struct lines {
 	struct map entries_at; /* func, pos -> index of entries + 1 */
 	struct entry *entries;
 	uint32_t nentries, entries_cap;
+	uint32_t nsorted; /* of them, as of the last time */
 	uint64_t serial; /* of the sample under way */
 	size_t code_bytes;
 	struct lines_stats stats;
@@ -81,6 +82,7 @@ void lines_reset(struct lines *l)
 	map_release(&l->entries_at);
 	memset(&l->entries_at, 0, sizeof(l->entries_at));
 	l->nentries = 0;
+	l->nsorted = UINT32_MAX; /* counts of functions are old */
 	l->stats.no_lua = 0;
 }
 
@@ -289,6 +291,8 @@ static int sort_entries(struct lines *l)
 	uint32_t i;
 	int err = 0;
 
+	if (l->nsorted == l->nentries)
+		return 0;
 	for (i = 0; i < l->nfuncs; i++)
 		l->funcs[i].n = 0;
 	if (l->nentries)
@@ -301,6 +305,7 @@ static int sort_entries(struct lines *l)
 			f->first = i;
 		err = map_set(&l->entries_at, (uint64_t)e->func << 32 | e->pub.pos, i + 1);
 	}
+	l->nsorted = err ? 0 : l->nentries;
 	return err;
 }
 

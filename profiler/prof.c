@@ -303,6 +303,7 @@ static void count(struct cursor *c)
 	const struct ev_sample *s = c->s;
 	struct node *n = node_at(c->p, c->node);
 
+	c->p->ended = c->node;
 	n->pub.self++;
 	n->pub.by_state[c->state]++;
 	if (!st->samples || s->h.time < st->first_time)
@@ -358,6 +359,7 @@ static int add_sample(struct prof *p, const struct ev_sample *s)
 int prof_add(struct prof *p, const struct ev_hdr *h)
 {
 	tree_reopen(p);
+	p->ended = UINT32_MAX;
 	if (!p->stats.start_time)
 		p->stats.start_time = h->time;
 	switch (h->kind) {

@@ -151,7 +151,8 @@ int prof_add(struct prof *p, const struct ev_hdr *h);
 
 /*
  * Chooses labels and sorts. Call it before any of the following; more records may be added after,
- * then call it again. What the getters return is valid until the next prof_add or prof_free.
+ * then call it again. What the getters return is valid until the next prof_add or prof_free; the
+ * strings of a frame stay until prof_free.
  */
 int prof_finish(struct prof *p);
 

@@ -18,17 +18,17 @@ static const struct node *full(const struct prof_node *n)
 	return (const struct node *)((const char *)n - offsetof(struct node, pub));
 }
 
-static int is_function(const struct prof *p, const struct prof_node *n)
+int rows_is_function(const struct prof *p, const struct node *n)
 {
-	enum prof_kind kind = p->frames[n->frame].pub.kind;
+	enum prof_kind kind = p->frames[n->pub.frame].pub.kind;
 
 	/* A C function that only the instruction pointer shows is where its caller spends time. */
 	if (kind == PROF_C)
-		return !full(n)->leaf;
-	return kind == PROF_LUA || n->frame == p->undefined;
+		return !n->leaf;
+	return kind == PROF_LUA || n->pub.frame == p->undefined;
 }
 
-static int is_row(enum prof_kind kind)
+int rows_is_row(enum prof_kind kind)
 {
 	return kind != PROF_ROOT && kind != PROF_PROCESS && kind != PROF_LINE;
 }
@@ -39,9 +39,9 @@ static void enter(const struct prof *p, struct walk_step *step, int top)
 
 	step->aux[OWNER] = top ? NO_FRAME : step[-1].aux[OWNER];
 	step->aux[PSEUDO] = top ? NO_FRAME : step[-1].aux[PSEUDO];
-	if (is_function(p, step->node))
+	if (rows_is_function(p, full(step->node)))
 		step->aux[OWNER] = step->node->frame;
-	else if (is_row(kind) && kind != PROF_TRACE)
+	else if (rows_is_row(kind) && kind != PROF_TRACE)
 		step->aux[PSEUDO] = step->node->frame;
 }
 
@@ -98,7 +98,7 @@ static size_t select_rows(const struct prof *p, struct prof_row *rows)
 	for (uint32_t i = 0; i < p->nframes; i++) {
 		enum prof_kind kind = p->frames[i].pub.kind;
 
-		if (!rows[i].total || !is_row(kind) || (kind == PROF_VM && !rows[i].self))
+		if (!rows[i].total || !rows_is_row(kind) || (kind == PROF_VM && !rows[i].self))
 			continue;
 		rows[n] = rows[i];
 		rows[n++].frame = i;

@@ -15,7 +15,7 @@
 static int sink(void *ctx, const struct ev_hdr *h)
 {
 	struct live *l = ctx;
-	int err = folds_add(&l->folds, h);
+	int err = l->to ? l->to(l->to_ctx, h) : folds_add(&l->folds, h);
 
 	if (!err && l->tap)
 		err = jit_tap_record(l->tap, h);
@@ -32,7 +32,8 @@ static void say(void *ctx, const char *text)
 	if (l->o->quiet || !strcmp(l->said, text))
 		return;
 	snprintf(l->said, sizeof(l->said), "%s", text);
-	fprintf(stderr, "ljx: %s\n", printable(text));
+	if (!l->o->screens) /* they show it themselves */
+		fprintf(stderr, "ljx: %s\n", printable(text));
 }
 
 static int emit_meta(struct live *l)
@@ -99,8 +100,8 @@ static int add_targets(struct live *l, struct why *why)
 	return 0;
 }
 
-int live_start(struct live *l, const struct options *o, unsigned int what,
-	       struct rec_writer *writer, struct jit_tap *tap)
+static int start(struct live *l, const struct options *o, unsigned int what,
+		 struct rec_writer *writer)
 {
 	struct capture_opts co = {.rate = o->rate,
 				  .layout = o->layout,
@@ -111,23 +112,21 @@ int live_start(struct live *l, const struct options *o, unsigned int what,
 				  .say = say,
 				  .say_ctx = l,
 				  .traces = what & LIVE_TRACES ? o->probe : CAPTURE_TRACES_OFF,
-				  .need_traces = tap != NULL,
+				  .need_traces = l->tap != NULL,
 				  .limit = o->limit};
 	struct why why = {.code = 0};
 	const struct capture_stats *s;
 	int code, err;
 
-	memset(l, 0, sizeof(*l));
 	l->o = o;
 	l->writer = writer;
-	l->tap = tap;
 	code = targets_find(o, &l->targets);
 	if (code)
 		return code;
 	co.follow = l->targets.follow;
 	err = l->targets.must ? capture_check(l->targets.main_pid, &why) : 0;
 	if (!err) {
-		err = folds_new(o, &l->folds);
+		err = l->to ? 0 : folds_new(o, &l->folds);
 		l->prof = l->folds.plain;
 		if (!err)
 			err = emit_meta(l);
@@ -151,6 +150,23 @@ int live_start(struct live *l, const struct options *o, unsigned int what,
 	l->start = resolve_now();
 	targets_release(&l->targets);
 	return 0;
+}
+
+int live_start(struct live *l, const struct options *o, unsigned int what,
+	       struct rec_writer *writer, struct jit_tap *tap)
+{
+	memset(l, 0, sizeof(*l));
+	l->tap = tap;
+	return start(l, o, what, writer);
+}
+
+int live_start_to(struct live *l, const struct options *o, unsigned int what,
+		  struct rec_writer *writer, record_fn *to, void *ctx)
+{
+	memset(l, 0, sizeof(*l));
+	l->to = to;
+	l->to_ctx = ctx;
+	return start(l, o, what, writer);
 }
 
 int live_poll(struct live *l, int ms)

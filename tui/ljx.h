@@ -9,6 +9,9 @@
 #include "jittrace/jt.h"
 #include "profiler/prof.h"
 #include "profiler/write.h"
+#include "tui/term.h"
+
+struct explain;
 
 #include <signal.h>
 #include <stddef.h>
@@ -47,6 +50,9 @@ struct options {
 	double min_cost;	 /* percent */
 	int list;		 /* bc -l */
 	int bytecode, no_source; /* annotate */
+	int no_mouse, ascii;
+	int screens; /* the terminal is ours: a command of ours must not use it */
+	enum term_color color;
 	const char *jv;		 /* --jv: "", "name" or "number"; NULL: not given */
 	unsigned int only;	 /* trace: bits 1 << EV_TRACE_* */
 	enum capture_traces probe;
@@ -210,6 +216,28 @@ struct json_t *json_vm(const struct jt_vm_info *vm);
 void print_exits(const struct jt_trace *t);
 struct json_t *json_exits(const struct jt_trace *t);
 
+/* ---- rows of sites (nyi.c) ---- */
+
+/* The explanation of what a row is about; NULL: none. */
+const struct explain *explain_site(const struct jt_site *s);
+
+/* Does it go away by itself, unless it ends in blacklisting? */
+int site_is_low(const struct jt_site *s);
+
+/* The columns STATE, LAST, ABORT AT and TRACE STARTED AT. */
+void site_state(const struct jt_site *s, char buf[24]);
+void site_last(uint64_t last, uint64_t now, char buf[16]);
+const char *site_at(const struct jt_site *s, int width);
+void site_started(const struct jt_site *s, char buf[128]);
+
+/* ---- rows of traces (traces.c) ---- */
+
+void trace_link_text(const struct jt_trace *t, char buf[48]);
+/* "(17/5)", "(17/stitch)", "loop", "func". */
+void trace_from_text(const struct jt_trace *t, char buf[48]);
+/* Below which trace it is shown. */
+uint32_t trace_parent(const struct jt_trace *t);
+
 /* ---- a live run (live.c) ---- */
 
 struct live {
@@ -220,6 +248,8 @@ struct live {
 	struct prof *prof;	   /* folds.plain */
 	struct rec_writer *writer; /* NULL: nothing is recorded */
 	struct jit_tap *tap;	   /* NULL: none */
+	record_fn *to;		   /* gets all records instead of prof; NULL: prof does */
+	void *to_ctx;
 	uint64_t start;		   /* ns */
 	char said[1024];	   /* what capture said last */
 };
@@ -234,6 +264,10 @@ struct live {
  */
 int live_start(struct live *l, const struct options *o, unsigned int what,
 	       struct rec_writer *writer, struct jit_tap *tap);
+
+/* The same, but to gets all records, and no profile is folded. */
+int live_start_to(struct live *l, const struct options *o, unsigned int what,
+		  struct rec_writer *writer, record_fn *to, void *ctx);
 
 /* Says on stderr what is missing at the end. */
 void live_tell_losses(const struct live *l);

@@ -6,33 +6,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-volatile sig_atomic_t stop_requested;
-
 static const struct verb {
 	const char *name;
 	verb_fn *run;
 	const char *accepts; /* option letters, see options.c */
 	const char *usage, *summary, *options, *examples;
 } verbs[];
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	if (++stop_requested > 1)
-		_exit(128 + sig);
-}
-
-void stop_on_signals(void)
-{
-	/* Output that waits for its reader is written all the same. */
-	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-
-	sigemptyset(&sa.sa_mask);
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-	sigaction(SIGHUP, &sa, NULL);
-	signal(SIGPIPE, SIG_IGN);
-}
 
 static void usage(FILE *f)
 {
@@ -78,17 +57,24 @@ static void usage(FILE *f)
 	"  --json           the same as JSON\n"
 
 static const struct verb verbs[] = {
-    {"top", verb_top, "pgncrdTbNRsEwqjY",
-     "ljx top -b [TARGET] [-N FRAMES] [--refresh TIME] [-s COLUMN] [--filter RE]",
-     "the hot Lua functions, refreshed each second",
+    {"top", verb_top, "pgncrdTbNRsEwqjofLPQYX123",
+     "ljx top [TARGET] [-b] [-o FILE]... [--refresh TIME] [-s COLUMN] [--filter RE]\n"
+     "       ljx top FILE.ljx",
+     "the hot Lua functions, and what keeps them from being compiled, live",
      TARGET_HELP "Options:\n"
-		 "  -b               plain text, a table per refresh\n"
+		 "  -b               plain text, a table per refresh; also without a terminal\n"
 		 "  -N N             stop after N tables\n"
-		 "  --refresh TIME   time between tables (1s)\n"
+		 "  -o FILE          .ljx: recorded; other formats: written at the end; repeatable\n"
+		 "  --no-mouse       leave the mouse to the terminal\n"
+		 "  --ascii          nothing but ASCII\n"
+		 "  --color WHEN     auto, always or never (auto: unless NO_COLOR is set)\n"
+		 "  --probe KIND     auto, uprobe or watch (auto)\n"
+		 "  --refresh TIME   time between refreshes (1s)\n"
 		 "  -s COLUMN        sort by self, total or name\n"
 		 "  --filter RE      only functions that match\n"
-		 "  --rows N         rows per table (20)\n" SAMPLE_HELP,
-     "  ljx top -b -p 4242\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
+		 "  --rows N         -b: rows per table (20)\n" SAMPLE_HELP SHAPE_HELP
+		 "In the view F1 or ? shows the keys.\n",
+     "  ljx top -p 4242\n  ljx top run.ljx\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
     {"record", verb_record, "pgncrdTofLPSqjQYX", "ljx record [TARGET] [-d TIME] [-o FILE]...",
      "sample, and write a recording, folded stacks or a flame graph",
      TARGET_HELP

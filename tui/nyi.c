@@ -25,8 +25,7 @@ struct list {
 
 /* ---- which rows, in which order ---- */
 
-/* The explanation of what a row is about; NULL: none. */
-static const struct explain *explain_row(const struct jt_site *s)
+const struct explain *explain_site(const struct jt_site *s)
 {
 	const struct explain *e = NULL;
 
@@ -44,8 +43,7 @@ static const struct explain *explain_row(const struct jt_site *s)
 	return e ? e : s->err < ERR_MAX ? explain_err(s->err) : NULL;
 }
 
-/* Does it go away by itself, unless it ends in blacklisting? */
-static int is_low(const struct jt_site *s)
+int site_is_low(const struct jt_site *s)
 {
 	return s->kind == JT_SITE_ABORT && s->err < ERR_MAX &&
 	       explain_err(s->err)->class == EXPLAIN_LOW && s->state != JT_STATE_BLACKLISTED;
@@ -84,8 +82,8 @@ static int by_cost(const void *a, const void *b)
 		return x->s->kind < y->s->kind ? -1 : 1;
 	if (x->s->cost > y->s->cost || x->s->cost < y->s->cost)
 		return x->s->cost > y->s->cost ? -1 : 1;
-	if (is_low(x->s) != is_low(y->s))
-		return is_low(x->s) ? 1 : -1;
+	if (site_is_low(x->s) != site_is_low(y->s))
+		return site_is_low(x->s) ? 1 : -1;
 	return by_count(a, b);
 }
 
@@ -121,7 +119,7 @@ static int choose(const struct options *o, struct jt *jt, uint64_t now, const ch
 
 /* ---- text ---- */
 
-static void state_text(const struct jt_site *s, char buf[24])
+void site_state(const struct jt_site *s, char buf[24])
 {
 	if (s->state == JT_STATE_RETRYING && s->limit)
 		snprintf(buf, 24, "retrying %u/%u", s->attempts, s->limit);
@@ -129,7 +127,7 @@ static void state_text(const struct jt_site *s, char buf[24])
 		snprintf(buf, 24, "%s", jt_state_name(s->state));
 }
 
-static void last_text(uint64_t last, uint64_t now, char buf[16])
+void site_last(uint64_t last, uint64_t now, char buf[16])
 {
 	uint64_t s = now > last ? (now - last) / 1000000000u : 0;
 
@@ -144,13 +142,13 @@ static void last_text(uint64_t last, uint64_t now, char buf[16])
 }
 
 /* Where it stopped; what only the VM's memory tells of has no place. */
-static const char *at_text(const struct jt_site *s, int width)
+const char *site_at(const struct jt_site *s, int width)
 {
 	return s->scanned && s->at.kind == JT_LOC_NONE ? "?" : short_place(&s->at, (size_t)width);
 }
 
 /* "json.lua:58 loop", "json.lua:40 func", "json.lua:74 17/5", for a stitch "trace#17 -> 23". */
-static void started_text(const struct jt_site *s, char buf[128])
+void site_started(const struct jt_site *s, char buf[128])
 {
 	const char *at = short_place(&s->start, 40);
 
@@ -234,12 +232,12 @@ static void print_row(const struct options *o, const struct row *r, uint64_t now
 
 	if (s->cost >= 0)
 		snprintf(cost, sizeof(cost), "%.1f", s->cost);
-	state_text(s, state);
-	last_text(s->last, now, last);
-	started_text(s, started);
+	site_state(s, state);
+	site_last(s->last, now, last);
+	site_started(s, started);
 	snprintf(why, sizeof(why), "%s%s", s->reason, s->inferred ? INFERRED : "");
 	printf("%6s %6llu %5u %4s %-14s %-*s %-38s %s\n", cost, (unsigned long long)s->count,
-	       s->recent, last, state, width, at_text(s, width), cut(why, 38, reason), started);
+	       s->recent, last, state, width, site_at(s, width), cut(why, 38, reason), started);
 	print_because(s);
 	if (o->stacks)
 		print_stack(s);
@@ -252,7 +250,7 @@ static void print_explanations(const struct row *row, size_t n)
 	size_t nseen = 0, i, j;
 
 	for (i = 0; i < n && nseen < 16; i++) {
-		e = explain_row(row[i].s);
+		e = explain_site(row[i].s);
 		for (j = 0; j < nseen && seen[j] != e; j++)
 			;
 		if (!e || j < nseen)
@@ -304,7 +302,7 @@ static void print_list(const struct options *o, struct jt *jt, const char *locat
 	       (unsigned long long)st->flushes);
 	print_cpu(jt_costs(jt, now));
 	for (i = 0; i < shown; i++) {
-		len = strlen(at_text(row[i].s, 30));
+		len = strlen(site_at(row[i].s, 30));
 		width = (int)len > width ? (int)len : width;
 	}
 	if (n)
@@ -408,7 +406,7 @@ static json_t *json_row(const struct options *o, const struct jt *jt, const stru
 	json_object_set_new(j, "vms", json_integer(s->vms));
 	json_object_set_new(j, "vms_given_up", json_integer(s->vms_black));
 	json_object_set_new(j, "processes", json_processes(s));
-	json_object_set_new(j, "low", json_boolean(is_low(s)));
+	json_object_set_new(j, "low", json_boolean(site_is_low(s)));
 	if (o->stacks) {
 		json_object_set_new(j, "stack", json_stack(s));
 		json_object_set_new(j, "stack_count", json_integer((json_int_t)s->stack_count));

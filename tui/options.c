@@ -38,6 +38,9 @@ static const struct option longs[] = {
     {"count", required_argument, NULL, 'N'},
     {"probe", required_argument, NULL, 'Q'},
     {"limit", required_argument, NULL, 'X'},
+    {"no-mouse", no_argument, NULL, '1'},
+    {"ascii", no_argument, NULL, '2'},
+    {"color", required_argument, NULL, '3'},
     {"stacks", no_argument, NULL, 'K'},
     {"check", no_argument, NULL, 'C'},
     {"min-cost", required_argument, NULL, 'M'},
@@ -161,6 +164,7 @@ static int parse_pids(struct options *o, const char *arg)
 static const char *const top_sorts[] = {"self", "total", "name", NULL};
 static const char *const nyi_sorts[] = {"cost", "count", "last", NULL};
 static const char *const jv_styles[] = {"name", "number", NULL};
+static const char *const colors[] = {"auto", "always", "never", NULL};
 static const char *const probes[] = {"auto", "uprobe", "watch", "off", NULL};
 static const char *const events[] = {"start", "stop", "abort", "flush", NULL};
 
@@ -296,6 +300,8 @@ static int set_flag(struct options *o, int c)
 		    : c == 'L' ? &o->lines
 		    : c == 'j' ? &o->json
 		    : c == 'q' ? &o->quiet
+		    : c == '1' ? &o->no_mouse
+		    : c == '2' ? &o->ascii
 		    : c == 'K' ? &o->stacks
 		    : c == 'C' ? &o->check
 		    : c == 'W' ? &o->watch
@@ -360,6 +366,10 @@ static int set_option(struct options *o, int c, const char *arg)
 	case 'J':
 		o->jv = arg ? arg : "";
 		return arg ? one_of(arg, jv_styles) : 0;
+	case '3':
+		err = index_of(arg, strlen(arg), colors);
+		o->color = err < 0 ? TERM_AUTO : (enum term_color)err;
+		return err < 0 ? err : 0;
 	case 'O':
 		return parse_only(o, arg);
 	case 'Q':

@@ -5,6 +5,7 @@
 #include "tui/ljx.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,16 @@ static int the_only_one(const struct options *o, struct targets *t)
 	return 0;
 }
 
+/* What the command prints goes nowhere, unless it was redirected, and it reads nothing. */
+static void leave_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), fd;
+
+	for (fd = 0; null >= 0 && fd <= 2; fd++)
+		if (isatty(fd))
+			dup2(null, fd);
+}
+
 /* Starts the command; it waits on a pipe until it may run. */
 static int spawn(const struct options *o, struct targets *t)
 {
@@ -119,6 +130,8 @@ static int spawn(const struct options *o, struct targets *t)
 		if (read(fd[0], &go, 1) != 1)
 			_exit(125); /* ljx gave up */
 		close(fd[0]);
+		if (o->screens)
+			leave_terminal();
 		execvp(o->cmd[0], o->cmd);
 		fprintf(stderr, "ljx: cannot run '%s': %s\n", printable(o->cmd[0]),
 			strerror(errno));

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "tui/ljx.h"
+#include "tui/view.h"
 
 #include <errno.h>
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Counts of the previous table, by frame: a table shows what came since. */
 struct before {
@@ -193,18 +195,15 @@ static int loop(struct live *l, const regex_t *re)
 	return err ? err : more < 0 ? more : 0;
 }
 
-int verb_top(const struct options *o)
+static int batch(const struct options *o)
 {
 	struct why why = {.code = 0};
 	struct live l;
 	regex_t re;
 	int code, err, child;
 
-	if (o->filter && regcomp(&re, o->filter, REG_EXTENDED | REG_NOSUB)) {
-		why_set(&why, WHY_USAGE, -EINVAL, "'%s' is no regular expression",
-			printable(o->filter));
-		return complain(o, &why);
-	}
+	if (o->filter && regcomp(&re, o->filter, REG_EXTENDED | REG_NOSUB))
+		return WHY_USAGE; /* it was told before */
 	stop_on_signals();
 	code = live_start(&l, o, LIVE_SAMPLES, NULL, NULL);
 	if (code)
@@ -224,4 +223,40 @@ int verb_top(const struct options *o)
 		code = complain(o, &why);
 	live_free(&l);
 	return o->cmd ? child : code;
+}
+
+/* Text instead of screens: when it is asked for, or when there is no terminal for them. */
+static int wants_batch(const struct options *o)
+{
+	const char *term = getenv("TERM");
+
+	if (o->batch || term_usable())
+		return o->batch;
+	if (isatty(STDOUT_FILENO) && isatty(STDIN_FILENO))
+		fprintf(stderr, "ljx: TERM is %s: using batch output\n",
+			term && *term ? "\"dumb\"" : "not set");
+	return 1;
+}
+
+int verb_top(const struct options *o)
+{
+	struct why why = {.code = 0};
+	regex_t re;
+
+	if (o->nargs > 1 || (o->nargs && !is_recording(o->arg[0]))) {
+		why_set(&why, WHY_USAGE, -EINVAL, "top takes no operand '%s'",
+			printable(o->arg[o->nargs - 1]));
+		why_hint(&why, "A recording's name ends in .ljx: ljx top FILE.ljx");
+		return complain(o, &why);
+	}
+	if (o->filter && regcomp(&re, o->filter, REG_EXTENDED | REG_NOSUB)) {
+		why_set(&why, WHY_USAGE, -EINVAL, "'%s' is no regular expression",
+			printable(o->filter));
+		return complain(o, &why);
+	}
+	if (o->filter)
+		regfree(&re);
+	if (!wants_batch(o))
+		return view_run(o, o->nargs ? o->arg[0] : NULL);
+	return o->nargs ? verb_report(o) : batch(o);
 }

@@ -46,7 +46,7 @@ static const struct jt_trace *find(const struct view *v, const struct jt_trace *
 	return lo < v->n && same_vm(&v->t[lo], like) && v->t[lo].trace == number ? &v->t[lo] : NULL;
 }
 
-static void link_text(const struct jt_trace *t, char buf[48])
+void trace_link_text(const struct jt_trace *t, char buf[48])
 {
 	const char *name = trace_link_name(t->linktype);
 
@@ -61,7 +61,7 @@ static void link_text(const struct jt_trace *t, char buf[48])
 }
 
 /* "(17/5)", "(17/stitch)", "loop", "func". */
-static void from_text(const struct jt_trace *t, char buf[48])
+void trace_from_text(const struct jt_trace *t, char buf[48])
 {
 	if (t->kind == EV_TRACE_SIDE && !t->parent) /* memory did not tell */
 		snprintf(buf, 48, "(?, root %u)", t->root);
@@ -85,8 +85,8 @@ static void print_trace(struct view *v, const struct jt_trace *t, unsigned int d
 
 	if (v->shown++ >= v->o->rows)
 		return;
-	link_text(t, link);
-	from_text(t, from);
+	trace_link_text(t, link);
+	trace_from_text(t, from);
 	self_text(v, t, self);
 	if (t->nretrying)
 		snprintf(retrying, sizeof(retrying), " [exits being retried: %u]", t->nretrying);
@@ -98,7 +98,7 @@ static void print_trace(struct view *v, const struct jt_trace *t, unsigned int d
 }
 
 /* Below which trace it is shown. */
-static uint32_t parent_of(const struct jt_trace *t)
+uint32_t trace_parent(const struct jt_trace *t)
 {
 	return t->parent ? t->parent : t->root;
 }
@@ -111,13 +111,13 @@ static void print_tree(struct view *v, const struct jt_trace *t, unsigned int de
 	if (depth >= DEPTH_MAX || v->shown >= v->o->rows)
 		return;
 	for (c = v->t; c < v->t + v->n; c++)
-		if (parent_of(c) == t->trace && c != t && same_vm(c, t))
+		if (trace_parent(c) == t->trace && c != t && same_vm(c, t))
 			print_tree(v, c, depth + 1);
 }
 
 static int is_root(const struct view *v, const struct jt_trace *t)
 {
-	return !parent_of(t) || parent_of(t) == t->trace || !find(v, t, parent_of(t));
+	return !trace_parent(t) || trace_parent(t) == t->trace || !find(v, t, trace_parent(t));
 }
 
 /* The VM of a trace. NULL: out of memory. */
@@ -176,8 +176,8 @@ static void print_one(const struct view *v, const struct jt_trace *t)
 	char at[JT_TEXT], link[48], from[48], self[16];
 
 	jt_loc_format(&t->start, at, sizeof(at));
-	link_text(t, link);
-	from_text(t, from);
+	trace_link_text(t, link);
+	trace_from_text(t, from);
 	printf("trace %u of %s %u%s, generation %u\n", t->trace, t->comm, t->pid,
 	       t->vm > 1 ? " (not its first VM)" : "", t->epoch + 1);
 	printf("  Starts    %s %s%s%s\n", at, from, *t->start.name ? " in " : "", t->start.name);
@@ -192,9 +192,9 @@ static void print_one(const struct view *v, const struct jt_trace *t)
 	printf("  CPU       %s%% of the samples\n", self);
 	printf("  History   %u attempts failed before it compiled\n", t->aborts);
 	for (c = v->t; c < v->t + v->n; c++)
-		if (parent_of(c) == t->trace && c != t && same_vm(c, t)) {
-			link_text(c, link);
-			from_text(c, from);
+		if (trace_parent(c) == t->trace && c != t && same_vm(c, t)) {
+			trace_link_text(c, link);
+			trace_from_text(c, from);
 			printf("  Child     %u %s %s, %s\n", c->trace, from,
 			       short_place(&c->start, 0), link);
 		}

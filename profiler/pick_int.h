@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the choice share; not for other folders. */
+#ifndef PROFILER_PICK_INT_H
+#define PROFILER_PICK_INT_H
+
+#include "profiler/fold.h"
+#include "profiler/pick.h"
+
+#define NO_NODE UINT32_MAX
+
+/* What a node of the profile's tree is to a view; found out once, when the node is new. */
+struct pick_node {
+	uint32_t parent, frame; /* copies: the tree's own nodes are too large to go over */
+	uint32_t row;	/* frame of the row that samples ending here belong to, or NO_FRAME */
+	uint32_t at;	/* node of that frame, or NO_NODE */
+	uint32_t trace; /* frame of the trace above it, or NO_FRAME */
+	uint16_t depth; /* of the tree; the root has 0 */
+	uint8_t first;	/* no node above it has its frame */
+};
+
+/* Samples that are the same in all that a query or a row may ask for. */
+struct mark {
+	uint32_t node, line, ctx;
+	uint32_t next; /* index + 1 of the next one of its row; 0: none */
+	uint8_t state, kernel, group, stackless;
+	uint64_t all, recent;
+	uint64_t n; /* what the query chose of them */
+};
+
+struct ring_entry {
+	uint64_t time;
+	uint32_t mark;
+};
+
+struct pick {
+	struct prof *p;
+	uint64_t window;
+	struct pick_node *nodes;
+	uint32_t nnodes, nodes_cap;
+	struct map spots; /* node, line -> number */
+	uint32_t nspots;
+	struct map marks_at; /* spot, context, state -> index of marks + 1 */
+	struct mark *marks;
+	uint32_t nmarks, marks_cap;
+	struct map vms;	 /* number of the VM in the profile's pool, and pid -> index of ctx + 1 */
+	struct pool ids; /* (pid, g) */
+	struct pick_context *ctx;
+	uint32_t nctx, ctx_cap;
+	struct ring_entry *ring;
+	/* Entries, the oldest at head; the size is a power of two, or 0. */
+	uint32_t ring_size, head, count;
+	uint32_t older;		    /* entries from head on that are out of the window */
+	uint64_t *total;	    /* of each node, as of the last selection */
+	uint32_t total_cap, chosen; /* nodes that it has room for; that it holds */
+	uint32_t *first;	    /* of each frame: index + 1 of a mark of its row */
+	uint32_t first_cap;
+	uint32_t *slots; /* of each frame: scratch, all 0 between calls */
+	uint32_t slots_cap;
+	struct prof_stats saved; /* while a query is applied */
+};
+
+/* Index + 1 of the first mark of the row of frame; 0: none. */
+static inline uint32_t pick_first(const struct pick *k, uint32_t frame)
+{
+	return frame < k->first_cap ? k->first[frame] : 0;
+}
+
+/* The group of an enum ev_state. */
+enum prof_group pick_group(unsigned int state);
+
+/* Room for a scratch slot of each frame, and they are 0. 0 or -ENOMEM. */
+int pick_slots(struct pick *k);
+
+#endif

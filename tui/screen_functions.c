@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: MIT
+/* Screen 1: hot functions, flat, by line, or as a tree of callees or callers. */
+#include "tui/functions.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TREE_ROWS 20000u
+
+const char *const function_columns[] = {"SELF%", "TOTAL%", "N",	     "I",	 "C",
+					"G",	 "J",	   "ABRT/s", "FUNCTION", NULL};
+
+/* Tenths of a percent below which rows are hidden. */
+static const double thresholds[] = {0, 0.1, 0.5, 1, 5};
+
+static struct function_rows *rows_of(struct ui *u)
+{
+	return u->rows[0];
+}
+
+static int flipped(void *ctx, uint64_t id)
+{
+	const struct ui *u = ctx;
+	size_t i;
+
+	for (i = 0; i < u->nflipped; i++)
+		if (u->flipped[i] == id)
+			return 1;
+	return 0;
+}
+
+static int load(struct ui *u)
+{
+	struct function_rows *r = rows_of(u);
+	const struct pick_sum *s = &u->m->pic.sum;
+	struct pick_tree_opts o = {.dir = u->tree == TREE_CALLERS ? PICK_CALLERS : PICK_CALLEES,
+				   .frame = PICK_ALL,
+				   .flipped = flipped,
+				   .ctx = u,
+				   .max = TREE_ROWS,
+				   .depth = UINT32_MAX};
+
+	if (!r)
+		r = u->rows[0] = calloc(1, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	r->base = u->query.only == PROF_GROUP_MAX ? s->samples : s->by[u->query.only];
+	/* In a tree of callers all roots would be open. */
+	o.open_from = u->expand_all ? 0 : u->tree == TREE_CALLERS ? UINT64_MAX : r->base / 20 + 1;
+	o.least = (uint64_t)(thresholds[u->threshold] * (double)r->base / 100);
+	free(r->own);
+	r->own = NULL;
+	r->all = u->flat;
+	r->nall = u->nflat;
+	if (u->tree != TREE_FLAT)
+		r->all = r->own = pick_tree(u->m->pick, &o, &r->nall);
+	else if (u->lines)
+		r->all = r->own = pick_rows(u->m->pick, 1, &r->nall);
+	return r->all ? 0 : -ENOMEM;
+}
+
+void functions_row(struct ui *u, size_t i, struct function_row *out)
+{
+	const struct function_rows *r = rows_of(u);
+
+	out->id = r->row[i].id;
+	out->p = r->all[r->row[i].at];
+	out->f = *prof_frame(u->m->prof, out->p.frame);
+	out->join = out->f.kind == PROF_LUA ? join_find(u->join, out->f.file, out->f.line) : NULL;
+}
+
+static double weight(const struct ui *u, const struct pick_row *p)
+{
+	int by = u->sort[0];
+	const struct join_func *j = NULL;
+	const struct prof_frame *f;
+
+	if (by == BY_SELF)
+		return (double)p->self;
+	if (by == BY_TOTAL)
+		return (double)p->total;
+	if (by >= BY_N && by <= BY_J)
+		return (double)p->by[by - BY_N];
+	f = prof_frame(u->m->prof, p->frame);
+	if (by == BY_ABORTS && f->kind == PROF_LUA)
+		j = join_find(u->join, f->file, f->line);
+	return j ? j->recent : 0;
+}
+
+/* What a row is sorted by, the largest first. */
+struct sort_key {
+	double weight;
+	uint64_t self, total;
+	uint32_t at, frame;
+};
+
+static int compare(const void *a, const void *b, void *ctx)
+{
+	const struct sort_key *x = a, *y = b;
+	const struct ui *u = ctx;
+	int order = 0;
+
+	if (u->sort[0] == BY_NAME)
+		order = strcmp(prof_frame(u->m->prof, x->frame)->label,
+			       prof_frame(u->m->prof, y->frame)->label);
+	else if (x->weight < y->weight || x->weight > y->weight)
+		order = x->weight < y->weight ? 1 : -1;
+	else if (x->self != y->self)
+		order = x->self < y->self ? 1 : -1;
+	else if (x->total != y->total)
+		order = x->total < y->total ? 1 : -1;
+	if (!order)
+		order = (x->at > y->at) - (x->at < y->at);
+	return u->invert[0] ? -order : order;
+}
+
+/* Is the row to be shown? The one that the cursor follows always is. */
+static int wanted(const struct ui *u, const struct pick_row *p, const struct filter *f,
+		  uint64_t base)
+{
+	const struct list *l = &u->list[0];
+	uint64_t weigh = p->self > p->total ? p->self : p->total;
+
+	if (f && !filter_match(f, prof_frame(u->m->prof, p->frame)->label))
+		return 0;
+	if (l->follow && l->has_selected && l->selected == p->id)
+		return 1;
+	return !u->threshold || percent_of(weigh, base) >= thresholds[u->threshold];
+}
+
+/* Chooses rows, and sorts them unless they are a tree. */
+static void choose_rows(struct ui *u, struct function_rows *r, struct sort_key *key,
+			const struct filter *f)
+{
+	size_t i;
+
+	r->n = 0;
+	for (i = 0; i < r->nall; i++) {
+		const struct pick_row *p = &r->all[i];
+
+		if (wanted(u, p, f, r->base))
+			key[r->n++] = (struct sort_key){weight(u, p), p->self, p->total,
+							(uint32_t)i, p->frame};
+	}
+	r->hidden = r->nall - r->n;
+	if (u->tree == TREE_FLAT)
+		qsort_r(key, r->n, sizeof(*key), compare, u);
+	for (i = 0; i < r->n; i++)
+		r->row[i] = (struct function_order){r->all[key[i].at].id, key[i].at};
+}
+
+static int arrange(struct ui *u)
+{
+	struct list *l = &u->list[0];
+	struct function_rows *r = rows_of(u);
+	struct filter *f = *u->filter[0] ? filter_new(u->filter[0]) : NULL;
+	struct sort_key *key = malloc((r->nall + 1) * sizeof(*key));
+	size_t i;
+	int err = 0;
+
+	free(r->row);
+	r->row = calloc(r->nall + 1, sizeof(*r->row));
+	if (!r->row || !key || (*u->filter[0] && !f))
+		err = -ENOMEM;
+	else
+		choose_rows(u, r, key, f);
+	filter_free(f);
+	free(key);
+	if (!err && u->tree == TREE_FLAT && list_held(l, u->now))
+		err = list_keep_order(l, r->row, r->n, sizeof(*r->row));
+	if (err || list_room(l, r->n))
+		return -ENOMEM;
+	for (i = 0; i < r->n; i++)
+		l->id[l->n++] = r->row[i].id;
+	list_settle(l);
+	return 0;
+}
+
+/* ---- keys ---- */
+
+int functions_selected(struct ui *u, struct function_row *out)
+{
+	const struct list *l = &u->list[0];
+
+	if (!rows_of(u) || l->cursor < 0 || (size_t)l->cursor >= rows_of(u)->n)
+		return 0;
+	functions_row(u, (size_t)l->cursor, out);
+	return 1;
+}
+
+static const char *text(struct ui *u, size_t row, char buf[UI_TEXT])
+{
+	const struct function_rows *r = rows_of(u);
+
+	(void)buf;
+	return prof_frame(u->m->prof, r->all[r->row[row].at].frame)->label;
+}
+
+static int place(struct ui *u, struct place *out)
+{
+	struct function_row r;
+
+	if (!functions_selected(u, &r)) {
+		*out = u->advice.place;
+		return u->advice.place.frame != PICK_ALL || *u->advice.place.file;
+	}
+	place_of_frame(u, out, r.p.frame, r.p.line);
+	out->pid = u->query.pid == PICK_ALL ? 0 : u->query.pid;
+	return 1;
+}
+
+/* The row of a function, by its file and line. */
+static void go(struct ui *u, const struct place *to)
+{
+	struct list *l = &u->list[0];
+	size_t n, i;
+	struct pick_row *rows;
+
+	u->tree = TREE_FLAT;
+	u->lines = 0;
+	rows = pick_rows(u->m->pick, 0, &n);
+	for (i = 0; rows && i < n; i++) {
+		const struct prof_frame *f = prof_frame(u->m->prof, rows[i].frame);
+
+		if (rows[i].frame == to->frame ||
+		    (to->frame == PICK_ALL && f->kind == PROF_LUA && *to->file &&
+		     !strcmp(f->file, to->file) && f->line == to->firstline)) {
+			l->selected = rows[i].id;
+			l->has_selected = 1;
+			l->cursor = 0;
+			break;
+		}
+	}
+	free(rows);
+}
+
+static unsigned int flip(struct ui *u, int open)
+{
+	struct function_row r;
+	uint64_t *more;
+	size_t i;
+
+	if (!functions_selected(u, &r) || u->tree == TREE_FLAT || !r.p.children || r.p.open == open)
+		return 0;
+	for (i = 0; i < u->nflipped; i++)
+		if (u->flipped[i] == r.id) {
+			u->flipped[i] = u->flipped[--u->nflipped];
+			return UI_SCREEN;
+		}
+	more = realloc(u->flipped, (u->nflipped + 1) * sizeof(*more));
+	if (!more)
+		return 0;
+	u->flipped = more;
+	u->flipped[u->nflipped++] = r.id;
+	return UI_SCREEN;
+}
+
+static unsigned int enter(struct ui *u)
+{
+	struct place p;
+
+	if (u->list[0].cursor < 0)
+		return ui_open(u, u->advice.screen, &u->advice.place);
+	if (!place(u, &p))
+		return 0;
+	return ui_open(u, p.trace ? 2 : 1, &p);
+}
+
+static unsigned int act(struct ui *u, enum action a)
+{
+	struct function_row r;
+
+	u->list[0].moved = 0;
+	switch (a) {
+	case ACT_ENTER:
+		return enter(u);
+	case ACT_TREE:
+		u->tree = (enum tree)((u->tree + 1) % 3);
+		return UI_SCREEN;
+	case ACT_LINES:
+		u->lines = !u->lines;
+		u->tree = TREE_FLAT;
+		return UI_SCREEN;
+	case ACT_EXPAND:
+	case ACT_COLLAPSE:
+		return flip(u, a == ACT_EXPAND);
+	case ACT_EXPAND_ALL:
+		u->expand_all = !u->expand_all;
+		u->nflipped = 0;
+		return UI_SCREEN;
+	case ACT_THRESHOLD:
+		u->threshold = (u->threshold + 1) % (int)(sizeof(thresholds) / sizeof(double));
+		ui_message(u, "rows of %g%% and more", thresholds[u->threshold]);
+		return u->tree == TREE_FLAT ? UI_ARRANGE : UI_SCREEN;
+	case ACT_STATE:
+		u->query.only = u->query.only == PROF_GROUP_MAX ? PROF_GROUP_N
+				: u->query.only == PROF_GROUP_J
+				    ? PROF_GROUP_MAX
+				    : (enum prof_group)(u->query.only + 1);
+		return UI_LOAD;
+	case ACT_METERS:
+		u->no_meters = !u->no_meters;
+		return UI_DRAW;
+	case ACT_EXPLAIN:
+		ui_explain(u, functions_selected(u, &r) && r.join ? r.join->top : NULL);
+		return UI_DRAW;
+	default:
+		return 0;
+	}
+}
+
+static void release(struct ui *u)
+{
+	struct function_rows *r = rows_of(u);
+
+	if (r) {
+		free(r->own);
+		free(r->row);
+	}
+	free(r);
+	u->rows[0] = NULL;
+}
+
+const struct screen_ops screen_functions = {.name = "Functions",
+					    .on = ON_FUNCTIONS,
+					    .above = 1,
+					    .load = load,
+					    .arrange = arrange,
+					    .draw = functions_draw,
+					    .text = text,
+					    .place = place,
+					    .go = go,
+					    .act = act,
+					    .columns = function_columns,
+					    .release = release};
