@@ -41,6 +41,15 @@ CAPTURE_OBJ := $(filter $(B)/bpf/capture%.o,$(LIB_OBJ))
 $(CAPTURE_OBJ): $(B)/skel/sampler.skel.h
 $(CAPTURE_OBJ): EXTRA_CFLAGS += -isystem $(B)/skel
 
+# Texts that the program has in it, as C strings: build/gen/X.h is made of X.
+$(B)/gen/%.h: %
+	@mkdir -p $(@D)
+	sed -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' $< > $@.tmp && mv $@.tmp $@
+
+SCHEMAS := $(sort $(wildcard tui/schema/*.json))
+$(B)/tui/schema.o: $(SCHEMAS:%=$(B)/gen/%.h)
+$(B)/tui/schema.o: EXTRA_CFLAGS += -isystem $(B)/gen
+
 # pprof's messages; a system header too.
 $(B)/gen/profile.pb-c.c $(B)/gen/profile.pb-c.h &: profiler/profile.proto
 	@mkdir -p $(@D)

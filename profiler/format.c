@@ -11,6 +11,11 @@ const struct format formats[] = {
     {"pprof", ".pb.gz", "for go tool pprof, with labels", PROF_KEEP_PILES, 1, write_pprof},
     {"firefox", ".firefox.json .json", "for profiler.firefox.com", PROF_KEEP_TICKS, 1,
      write_firefox},
+    {"callgrind", ".callgrind callgrind.out.*", "for callgrind_annotate and KCachegrind", 0, 1,
+     write_callgrind},
+    {"json", ".ljx.json", "all of it; ljx --json-schema ljx.profile/1 tells how", PROF_KEEP_PILES,
+     0, write_json},
+    {"csv", ".csv", "functions, a row each", 0, 0, write_csv},
     {"svg", ".svg", "flame graph, to be looked at in a browser", 0, 0, write_svg},
     {NULL, NULL, NULL, 0, 0, NULL},
 };

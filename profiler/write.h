@@ -34,6 +34,10 @@ write_fn write_pprof;
 /* What profiler.firefox.com opens; VM states are its categories. */
 write_fn write_firefox;
 
+write_fn write_callgrind;
+write_fn write_json; /* schema ljx.profile/1 */
+write_fn write_csv;
+
 /*
  * A self-contained SVG flame graph: valid XML, no external reference, a correct picture without
  * scripts; with them zoom, search, icicle, dark mode, keys.

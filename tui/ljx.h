@@ -278,6 +278,11 @@ int live_stop(struct live *l);
 void live_free(struct live *l);
 double live_seconds(const struct live *l);
 
+/* ---- schemas (schema.c) ---- */
+
+/* Prints the schema of JSON documents of this name, or the names. Returns an exit code. */
+int print_schema(const char *name);
+
 /* ---- tables (table.c) ---- */
 
 /* Prints the hot functions of a finished profile, at most rows of them. */

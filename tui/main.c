@@ -21,8 +21,9 @@ static void usage(FILE *f)
 		   "See what LuaJIT really does, in a live process.\n\n");
 	for (v = verbs; v->name; v++)
 		fprintf(f, "  %-8s %s\n", v->name, v->summary);
-	fprintf(f, "\nTARGET: -p PID[,PID]  -g PID (and all its children)  -n GLOB  -- CMD ARGS\n"
-		   "ljx VERB --help tells more.  man ljx\n");
+	fprintf(
+	    f, "\nTARGET: -p PID[,PID]  -g PID (and all its children)  -n GLOB  -- CMD ARGS\n"
+	       "ljx VERB --help tells more.  ljx --json-schema [NAME] prints a schema.  man ljx\n");
 }
 
 #define TARGET_HELP                                                                  \
@@ -244,6 +245,8 @@ int main(int argc, char **argv)
 		usage(stdout);
 		return 0;
 	}
+	if (!strcmp(argv[1], "--json-schema"))
+		return print_schema(argv[2]);
 	name = argv[1];
 	if (!strcmp(name, "--version") || !strcmp(name, "-V"))
 		name = "version";

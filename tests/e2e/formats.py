@@ -185,3 +185,56 @@ class Firefox:
 
     def all_stacks(self):
         return sum(self.stacks.values(), Counter())
+
+
+# --- callgrind ---
+
+class Callgrind:
+    """self and inclusive: {function: samples}; lines: {(function, line): samples of its own}"""
+
+    def __init__(self, path):
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        head, body = text.split("\n\n", 1)
+        assert head.startswith("# callgrind format\nversion: 1\n")
+        self.head = dict(line.split(": ", 1) for line in head.split("\n")[1:])
+        assert self.head["positions"] == "line" and self.head["events"] == "samples"
+        self.self, self.inclusive, self.lines = Counter(), Counter(), Counter()
+        self.files, self.names = {}, {}
+        function, called = None, False
+        for line in body.split("\n"):
+            key, _, value = line.partition("=")
+            if key in ("fl", "cfi"):
+                self.name(self.files, value)
+            elif key == "fn":
+                function = self.name(self.names, value)
+            elif key == "cfn":
+                self.name(self.names, value)
+            elif key == "calls":
+                called = True
+            elif line and line[0].isdigit():
+                at, cost = map(int, line.split(" "))
+                self.inclusive[function] += cost
+                if not called:
+                    self.self[function] += cost
+                    self.lines[(function, at)] += cost
+                called = False
+            else:
+                assert not line or line == f"totals: {self.head['summary']}", line
+
+    @staticmethod
+    def name(known, value):
+        number, _, name = value.partition(" ")
+        assert number[0] == "(" and number[-1] == ")" and (number in known) == (not name)
+        return known.setdefault(number, name)
+
+
+def by_function(stacks_, skip=()):
+    """{frame: (self, anywhere)} of stacks."""
+    own, total = Counter(), Counter()
+    for frames, n in stacks_.items():
+        if frames:
+            own[frames[-1]] += n
+        for f in set(frames):
+            total[f] += n
+    return {f: (own[f], total[f]) for f in total if f not in skip}

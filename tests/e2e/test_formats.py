@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """The formats of other people's viewers: the same stacks in all of them, as folded stacks have
 them, and what programs that nobody here wrote say about them. No privileges."""
+import csv
+import io
+import json
 import re
 import subprocess
 
+import jsonschema
 import pytest
 
 import formats
 import recording
-from harness import folded, ljx, report
+from harness import USAGE, folded, ljx, report
 
 PERIOD = 1_000_000_000 // 99
 
@@ -166,10 +170,108 @@ def test_firefox_tables(example):
 
 def test_compressed(example):
     """Any format, if the name says so."""
-    out = convert(example, ".json.gz")
+    out = convert(example, ".firefox.json.gz")
     assert formats.Firefox(out).all_stacks() == formats.stacks(folded(example))
     assert tool("gzip", "-dc", convert(example, ".folded.gz")) == \
         open(convert(example, ".2.folded"), encoding="utf-8").read()
+
+
+# --- callgrind ---
+
+def test_callgrind(source):
+    path, want = source
+    got = formats.Callgrind(convert(path, ".callgrind"))
+    assert {f: (got.self[f], got.inclusive[f]) for f in got.inclusive} == formats.by_function(want)
+    assert int(got.head["summary"]) == sum(want.values())
+
+
+def test_callgrind_as_its_own_tool_reads_it(example, tmp_path):
+    out = tmp_path / "callgrind.out.1"
+    ljx("report", example, "-o", out)
+    (tmp_path / "app.lua").write_text("".join(f"-- line {i}\n" for i in range(1, 41)))
+    text = tool("callgrind_annotate", "--inclusive=yes", "--threshold=100", "--show-percs=no",
+                f"--include={tmp_path}", out)
+    table = text[text.index("file:function"):].split("\n\n")[0]
+    got = dict(reversed(row) for row in re.findall(r"^ *(\d+) +\S+?:(.*\S) *(?: \[\])?$", table, re.M)
+               if "gen:e" not in row[1])
+    want = formats.by_function(formats.stacks(folded(example)))
+    assert got == {f: str(n) for f, (_, n) in want.items() if "gen:e" not in f}
+    assert re.search(r"^ *4 .*-- line 6$", text, re.M) and \
+        re.search(r"^ *9 .*=> .*helper gen:e rated 7:17", text, re.M), text
+
+
+def test_recursion(tmp_path):
+    """However deep: a function is on a stack once."""
+    w = recording.Writer()
+    w.define("meta", 99, 0, strs=("0.1", "host", "6.1", "ljx record"), pid=0)
+    w.define("vm", 0x1000, 1, 1)
+    for i, name in enumerate(("main", "a", "b"), 1):
+        w.define("func", i, 0, 0x1000, 0x9000 + i, i, 5, 9, i, strs=("@r.lua",))
+        w.define("name", i, 1, 2, 0, strs=(name,))
+    stacks = [[1, 2, 2, 2, 3], [1, 2, 3, 2, 3, 2], [1, 2], [1, 3, 3]]
+    for stack in stacks:
+        w.sample([recording.lua(f, 1, f) for f in reversed(stack)], ip=0)
+    path = tmp_path / "x.ljx"
+    path.write_bytes(w.bytes())
+    want = formats.by_function(formats.stacks(folded(str(path))))
+    got = formats.Callgrind(convert(str(path), ".callgrind"))
+    assert {f: (got.self[f], got.inclusive[f]) for f in got.inclusive} == want
+    assert go_top(convert(str(path), ".pb.gz")) == want
+    assert max(n for _, n in want.values()) == len(stacks)
+
+
+# --- CSV and JSON ---
+
+def test_csv(source):
+    path, _ = source
+    with open(convert(path, ".csv"), encoding="utf-8", newline="") as f:
+        text = f.read()
+    rows = list(csv.DictReader(io.StringIO(text), strict=True))
+    assert text.count("\r\n") == text.count("\n") == len(rows) + 1
+    want = report(path)["functions"]
+    assert [(r["function"].lstrip("'"), int(r["self"]), int(r["total"])) for r in rows] == \
+        [(f["label"].lstrip("'"), f["self"], f["total"]) for f in want]
+    assert not any(v[:1] in list("=+-@") for r in rows for v in r.values())
+    for r in rows:
+        assert sum(int(v) for k, v in r.items() if k.startswith("self ")) == int(r["self"])
+
+
+def schema(name):
+    return json.loads(ljx("--json-schema", name).out)
+
+
+def test_json(source):
+    path, want = source
+    doc = formats.read_json(convert(path, ".ljx.json"))
+    jsonschema.Draft202012Validator(schema("ljx.profile/1")).validate(doc)
+    got, own = formats.Counter(), formats.Counter()
+    for i, s in enumerate(doc["stacks"]):
+        assert s["parent"] < i or i == 0
+    for c in doc["counts"]:
+        frames, at = [], c["stack"]
+        own[at] += c["samples"]
+        while at:
+            frames.append(doc["frames"][doc["stacks"][at]["frame"]]["label"])
+            at = doc["stacks"][at]["parent"]
+        got[tuple(reversed(frames))] += c["samples"]
+    assert got == want and sum(got.values()) == doc["samples"]
+    assert {i: n for i, n in own.items() if n} == \
+        {i: s["self"] for i, s in enumerate(doc["stacks"]) if s["self"]}
+    assert sum(t["samples"] for t in doc["threads"]) == doc["samples"]
+
+
+def test_schemas(source):
+    """Each is a schema, and the documents are what it says and no other."""
+    path, _ = source
+    names_ = ljx("--json-schema").out.split()
+    assert "ljx.report/1" in names_
+    for name in names_:
+        jsonschema.Draft202012Validator.check_schema(schema(name))
+        assert schema(name)["properties"]["schema"]["const"] == name
+    validator = jsonschema.Draft202012Validator(schema("ljx.report/1"))
+    validator.validate(report(path))
+    assert not validator.is_valid({**report(path), "more": 1})
+    assert "ljx.report/1" in ljx("--json-schema", "nothing", status=USAGE).err
 
 
 # --- all of them ---
@@ -203,7 +305,7 @@ def test_twice_the_same(source, tmp_path):
         a, b = (re.sub(rb"ljx report [^\"\n]*", b"", x) for x in (a, b))
         assert a == b, name
         text = a.decode("utf-8")
-        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text), name
+        assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", text), name
 
 
 def test_empty(tmp_path):
@@ -215,7 +317,7 @@ def test_empty(tmp_path):
     for _, ending in names():
         convert(str(path), ending)
     assert formats.Pprof(f"{path}.pb.gz").stacks == {}
-    assert formats.Firefox(convert(str(path), ".json")).all_stacks() == {}
+    assert formats.Firefox(convert(str(path), ".firefox.json")).all_stacks() == {}
 
 
 
