@@ -46,6 +46,9 @@ $(B)/gen/%.h: %
 	@mkdir -p $(@D)
 	sed -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' $< > $@.tmp && mv $@.tmp $@
 
+$(B)/profiler/fmt_svg.o: $(B)/gen/profiler/svg.js.h
+$(B)/profiler/fmt_svg.o: EXTRA_CFLAGS += -isystem $(B)/gen
+
 SCHEMAS := $(sort $(wildcard tui/schema/*.json))
 $(B)/tui/schema.o: $(SCHEMAS:%=$(B)/gen/%.h)
 $(B)/tui/schema.o: EXTRA_CFLAGS += -isystem $(B)/gen

@@ -17,7 +17,7 @@
 /* Some lines: those that begin with label and then tail. */
 struct item {
 	const char *label;
-	char tail[24];			/* " COUNT" or ";" */
+	char tail[48];			/* " COUNT", " BEFORE AFTER" or ";" */
 	const struct prof_node **nodes; /* of this label, if tail is ";" */
 	uint32_t nnodes;
 };
@@ -69,21 +69,26 @@ static int by_text(const void *a, const void *b)
 }
 
 /* Items for n nodes of one label: what ends in them and what is below. */
-static void add_items(struct level *l, const char *label, const struct prof_node **nodes,
-		      uint32_t n)
+static void add_items(const struct folder *fo, struct level *l, const char *label,
+		      const struct prof_node **nodes, uint32_t n)
 {
 	struct item *item;
-	uint64_t self = 0;
+	uint64_t self = 0, before = 0;
 	int below = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		self += nodes[i]->self;
+		before += nodes[i]->before_self;
 		below |= nodes[i]->nchildren > 0;
 	}
-	if (self) {
+	if (self || before) {
+		int n2 = 0;
+
 		item = &l->items[l->nitems++];
 		*item = (struct item){.label = label};
-		snprintf(item->tail, sizeof(item->tail), " %" PRIu64, self);
+		if (prof_is_diff(fo->p))
+			n2 = snprintf(item->tail, sizeof(item->tail), " %" PRIu64, before);
+		snprintf(item->tail + n2, sizeof(item->tail) - (size_t)n2, " %" PRIu64, self);
 	}
 	if (below)
 		l->items[l->nitems++] = (struct item){label, ";", nodes, n};
@@ -116,7 +121,7 @@ static int descend(struct folder *fo, const struct prof_node **nodes, uint32_t n
 
 		for (to = from + 1; to < total && !strcmp(label, label_of(fo->p, l.nodes[to]));)
 			to++;
-		add_items(&l, label, l.nodes + from, (uint32_t)(to - from));
+		add_items(fo, &l, label, l.nodes + from, (uint32_t)(to - from));
 	}
 	qsort(l.items, l.nitems, sizeof(*l.items), by_text);
 	levels[fo->depth - 1] = l;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The flame graph. All positions, colours and texts are in the file as they are to be seen, so that
- * viewers without scripts show it right; svg_script.h makes it move. Numbers are formatted from
+ * viewers without scripts show it right; svg.js makes it move. Numbers are formatted from
  * integers, because a locale may have a decimal comma.
  */
 #include "profiler/label.h"
-#include "profiler/svg_script.h"
+#include "profiler/svg.h"
 #include "profiler/walk.h"
-#include "profiler/write.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WIDTH 1200u
@@ -21,66 +22,15 @@
 #define MIN_SHARE 1000u	 /* what is narrower than 1/1000 of all is not drawn */
 #define MAX_LEVELS 1024u /* nor is what is deeper */
 
-/* Where the time goes, as this picture tells it: letter, colours and name. */
-struct group {
-	const char *class;
-	char letter;
-	const char *light, *dark;
-	const char *text; /* in the legend; NULL: not there */
-	const char *tip;
-	uint32_t states; /* 1 << EV_STATE_* of which it is made */
-};
-
-#define STATE(name) (1u << EV_STATE_##name)
-
-enum {
-	G_COMPILED,
-	G_INTERP,
-	G_C,
-	G_GC,
-	G_JIT,
-	G_OTHER,
-	G_STATES, /* the groups above split all samples */
-	G_KERNEL = G_STATES,
-	G_LUA_COMPILED,
-	G_LUA_INTERP,
-	G_ROOT,
-	G_MAX
-};
-
-static const struct group groups[G_MAX] = {
-    [G_COMPILED] = {"n", 'N', "#4fb58a", "#1f7a57", "compiled",
-		    "native code of traces; lighter: Lua functions that run mostly compiled",
-		    STATE(TRACE)},
-    [G_INTERP] = {"i", 'I', "#f0a03c", "#9a5a10", "interpreted",
-		  "the interpreter; lighter: Lua functions that run mostly interpreted",
-		  STATE(INTERP)},
-    [G_C] = {"c", 'C', "#7db3e8", "#2d62a0", "C code", "C functions and fast functions", STATE(C)},
-    [G_GC] = {"g", 'G', "#c9a0e0", "#7a4a9a", "GC", "the garbage collector", STATE(GC)},
-    [G_JIT] = {"j", 'J', "#f08a7c", "#a83a30", "JIT compiler",
-	       "recording, optimising and assembling traces, and leaving them",
-	       STATE(EXIT) | STATE(RECORD) | STATE(OPT) | STATE(ASM)},
-    [G_OTHER] = {"o", 'O', "#cfcfcf", "#5a5a5a", "other", "outside Lua, or not known",
-		 STATE(OUTSIDE) | STATE(UNKNOWN)},
-    [G_KERNEL] = {"k", 'K', "#b8ab98", "#6a5f50", "kernel",
-		  "in the kernel: counted besides, whatever the VM was doing", 0},
-    [G_LUA_COMPILED] = {"n2", 'N', "#9ad9bd", "#2d5d4b", NULL, NULL, 0},
-    [G_LUA_INTERP] = {"i2", 'I', "#f9cf94", "#6b4a24", NULL, NULL, 0},
-    [G_ROOT] = {"r", ' ', "#e4e4e4", "#3a3a3a", NULL, NULL, 0},
-};
-
-struct picture {
-	FILE *f;
-	const struct prof *p;
-	uint64_t total;
-	uint32_t levels;   /* that are drawn */
-	uint64_t left_out; /* frames that are not */
-};
+/* It stands in CDATA, so the end mark of that must not occur in it. */
+static const char script[] =
+#include <profiler/svg.js.h>
+    ;
 
 /* Of a walk's step, in samples from the left. */
 enum { START, NEXT_CHILD };
 
-static void put_escaped(FILE *f, const char *s)
+void svg_escaped(FILE *f, const char *s)
 {
 	for (; *s; s++) {
 		switch (*s) {
@@ -105,8 +55,7 @@ static void put_escaped(FILE *f, const char *s)
 	}
 }
 
-/* n of total in percent, one digit after the point. */
-static void percent(char out[32], uint64_t n, uint64_t total)
+void svg_percent(char out[32], uint64_t n, uint64_t total)
 {
 	uint64_t tenths = total ? (uint64_t)((double)n * 1000 / (double)total + 0.5) : 0;
 
@@ -156,61 +105,52 @@ static void clip(char *out, size_t size, const char *s, uint64_t room)
 		out[0] = '\0';
 }
 
-static uint64_t group_count(const uint64_t *by_state, const struct group *g)
+/* How the samples of the node split by state, and what the aborts of its frame cost. */
+static void put_groups(const struct picture *pic, const struct prof_node *n)
 {
-	uint64_t n = 0;
+	static const char *const names[] = {
+#define GROUP_NAME(letter, text, states) #letter " " text,
+	    PROF_GROUPS(GROUP_NAME)
+#undef GROUP_NAME
+	};
+	double cost = pic->cost ? pic->cost[n->frame] : 0;
+	uint64_t by[PROF_GROUP_MAX];
+	char share[32];
 
-	for (int i = 0; i < EV_STATE_MAX; i++)
-		if (g->states & 1u << i)
-			n += by_state[i];
-	return n;
+	prof_groups(n->by_state, by);
+	for (int i = 0; i < PROF_GROUP_MAX; i++) {
+		svg_percent(share, by[i], n->total);
+		if (by[i])
+			fprintf(pic->f, "%s %s  ", names[i], share);
+	}
+	if (cost > 0)
+		fprintf(pic->f, "\naborts cost %d.%d%%", (int)cost, (int)(cost * 10) % 10);
 }
 
-static const struct group *group_of(const struct picture *pic, const struct prof_node *n)
+static void put_before(const struct picture *pic, const struct prof_node *n)
 {
-	switch (prof_frame(pic->p, n->frame)->kind) {
-	case PROF_ROOT:
-	case PROF_PROCESS:
-		return &groups[G_ROOT];
-	case PROF_LUA:
-	case PROF_LINE:
-		return &groups[n->by_state[EV_STATE_TRACE] > n->by_state[EV_STATE_INTERP]
-				   ? G_LUA_COMPILED
-				   : G_LUA_INTERP];
-	case PROF_TRACE:
-		return &groups[G_COMPILED];
-	case PROF_VM:
-		return &groups[G_INTERP];
-	case PROF_C:
-		return &groups[G_C];
-	case PROF_GC:
-		return &groups[G_GC];
-	case PROF_JIT:
-		return &groups[G_JIT];
-	case PROF_KERNEL:
-		return &groups[G_KERNEL];
-	default:
-		return &groups[G_OTHER];
-	}
+	char before[32], after[32];
+
+	svg_percent(before, n->before, prof_root(pic->p)->before);
+	svg_percent(after, n->total, prof_root(pic->p)->total);
+	fprintf(pic->f, "before %" PRIu64 ", %s; after %" PRIu64 ", %s", n->before, before,
+		n->total, after);
 }
 
 static void put_tip(const struct picture *pic, const struct prof_node *n)
 {
 	char share[32], self[32];
 
-	percent(share, n->total, pic->total);
-	percent(self, n->self, pic->total);
+	svg_percent(share, n->total, pic->total);
+	svg_percent(self, n->self, pic->total);
 	fputs("<title>", pic->f);
-	put_escaped(pic->f, prof_frame(pic->p, n->frame)->label);
+	svg_escaped(pic->f, prof_frame(pic->p, n->frame)->label);
 	fprintf(pic->f, "\n%" PRIu64 " sample%s, %s\nself %" PRIu64 ", %s\n", n->total,
 		n->total == 1 ? "" : "s", share, n->self, self);
-	for (int i = 0; i < G_STATES; i++) {
-		uint64_t part = group_count(n->by_state, &groups[i]);
-
-		percent(share, part, n->total);
-		if (part)
-			fprintf(pic->f, "%c %s %s  ", groups[i].letter, groups[i].text, share);
-	}
+	if (prof_is_diff(pic->p))
+		put_before(pic, n);
+	else
+		put_groups(pic, n);
 	fputs("</title>", pic->f);
 }
 
@@ -219,15 +159,16 @@ static void put_frame(const struct picture *pic, const struct walk_step *step, u
 	const struct prof_node *n = step->node;
 	uint64_t x = to_x(pic, step->aux[START]);
 	uint64_t width = to_x(pic, step->aux[START] + n->total) - x;
-	uint32_t y = TOP + ROW * (pic->levels - 1 - level);
-	char text[LABEL_MAX + 3];
+	uint32_t y = TOP + ROW * (pic->info->icicle ? level : pic->levels - 1 - level);
+	char text[LABEL_MAX + 3], class[8];
 
 	clip(text, sizeof(text), prof_frame(pic->p, n->frame)->label,
 	     width > 600 ? (width - 600) / FONT_CELL : 0);
+	svg_class(pic, n, class);
 	fprintf(pic->f,
 		"<g class=\"f %s\" data-x=\"%" PRIu64 "\" data-n=\"%" PRIu64 "\" data-d=\"%" PRIu32
 		"\">",
-		group_of(pic, n)->class, step->aux[START], n->total, level);
+		class, step->aux[START], n->total, level);
 	put_tip(pic, n);
 	fputs("<rect", pic->f);
 	put_px(pic->f, "x", x);
@@ -236,7 +177,7 @@ static void put_frame(const struct picture *pic, const struct walk_step *step, u
 	fprintf(pic->f, " height=\"%u\" rx=\"2\"/><text", ROW - 1);
 	put_px(pic->f, "x", x + 300);
 	fprintf(pic->f, " y=\"%" PRIu32 "\">", y + ROW - 5);
-	put_escaped(pic->f, text);
+	svg_escaped(pic->f, text);
 	fputs("</text></g>\n", pic->f);
 }
 
@@ -286,53 +227,43 @@ static int put_frames(const struct picture *pic)
 	return w.err;
 }
 
-/* The colours of one theme, for what scope selects. */
-static void put_theme(FILE *f, const char *scope, int dark)
-{
-	const char *ink = dark ? "#f4f4f4" : "#16181d", *paper = dark ? "#17191e" : "#ffffff";
-	const char *weak = dark ? "#b4b8c2" : "#565c68", *button = dark ? "#30343d" : "#e9ebef";
+#define GHOSTS_MAX 16u
 
-	fprintf(f, "%s{color-scheme:%s;background:%s}\n", scope, dark ? "dark" : "light", paper);
-	fprintf(f, "%s .paper{fill:%s}\n%s text{fill:%s}\n%s text.weak{fill:%s}\n", scope, paper,
-		scope, ink, scope, weak);
-	fprintf(f, "%s .button rect{fill:%s}\n", scope, button);
-	fprintf(f, "%s .f:hover rect,%s .hit rect{stroke:%s}\n", scope, scope, ink);
-	for (int i = 0; i < G_MAX; i++)
-		fprintf(f, "%s .%s rect{fill:%s}\n", scope, groups[i].class,
-			dark ? groups[i].dark : groups[i].light);
+static int is_ghost(const struct prof *p, const struct diff_row *row)
+{
+	return !row->total[DIFF_AFTER] && prof_is_change(p, row->total[DIFF_BEFORE], 0);
 }
 
-static void put_style(FILE *f)
+/* What was there before and has no width now, the most first. Counts only, unless draw. */
+static int put_ghosts(struct picture *pic, int draw)
 {
-	static const char common[] =
-	    "text{font:12px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;"
-	    "white-space:pre}\n"
-	    "text.title{font-size:16px;font-weight:bold}\n"
-	    ".f text{pointer-events:none}\n"
-	    ".live .f,.button{cursor:pointer}\n"
-	    ".f:hover rect{stroke-width:1}\n"
-	    ".dim{opacity:.55}\n"
-	    ".searched .f:not(.hit){opacity:.4}\n"
-	    ".searched .f.hit{opacity:1}\n"
-	    ".hit rect{stroke-width:1}\n"
-	    ".hit text{font-weight:bold}\n"
-	    ".current rect{stroke-width:3}\n"
-	    ".button text{font-size:11px}\n"
-	    ".button:focus{outline:none}\n"
-	    ".button:focus rect,.button:hover rect{stroke:#6b8fd6;stroke-width:1.5}\n"
-	    ".find{display:flex;gap:4px;height:22px}\n"
-	    ".find input{flex:1;min-width:0;font:12px monospace;padding:1px 6px}\n"
-	    ".find button{font:12px monospace;padding:0 6px}\n"
-	    ".find input.bad{outline:2px solid #d33}\n";
+	uint32_t y = TOP + ROW * (pic->levels + 1), shown = 0;
+	struct diff_row *rows;
+	size_t n;
 
-	fputs("<style><![CDATA[\n", f);
-	fputs(common, f);
-	put_theme(f, ".ljx", 0);
-	fputs("@media (prefers-color-scheme:dark){\n", f);
-	put_theme(f, ".ljx:not(.light)", 1);
-	fputs("}\n", f);
-	put_theme(f, ".ljx.dark", 1);
-	fputs("]]></style>\n", f);
+	if (!prof_is_diff(pic->p) || pic->info->reverse)
+		return 0;
+	rows = diff_rows(pic->p, &n);
+	if (!rows)
+		return -ENOMEM;
+	for (size_t i = n; i-- && shown < GHOSTS_MAX;) {
+		char share[32];
+
+		if (!is_ghost(pic->p, &rows[i]))
+			continue;
+		svg_percent(share, rows[i].total[DIFF_BEFORE], prof_root(pic->p)->before);
+		if (draw) {
+			fprintf(pic->f, "<text class=\"ghost\" x=\"%u\" y=\"%" PRIu32 "\">", PAD,
+				y + ROW * shown);
+			fprintf(pic->f, "vanished, was %6s  ", share);
+			svg_escaped(pic->f, prof_frame(pic->p, rows[i].frame)->label);
+			fputs("</text>\n", pic->f);
+		}
+		shown++;
+	}
+	free(rows);
+	pic->ghosts = shown ? shown + 1 : 0;
+	return 0;
 }
 
 /* A text of the head: whole for the script, clipped for those that run none. */
@@ -345,9 +276,9 @@ static void put_line(const struct picture *pic, const char *class, uint32_t y, u
 	clip(shown, sizeof(shown), clean, (WIDTH - 2 * PAD) * 100 / cell);
 	fprintf(pic->f, "<text class=\"%s\" x=\"%u\" y=\"%" PRIu32 "\" data-full=\"", class, PAD,
 		y);
-	put_escaped(pic->f, clean);
+	svg_escaped(pic->f, clean);
 	fputs("\">", pic->f);
-	put_escaped(pic->f, shown);
+	svg_escaped(pic->f, shown);
 	fputs("</text>\n", pic->f);
 }
 
@@ -359,7 +290,15 @@ static void put_facts(const struct picture *pic, uint32_t y)
 	char text[512], part[32];
 	size_t n;
 
-	percent(part, st->samples - st->with_lua, st->samples);
+	if (prof_is_diff(pic->p)) {
+		snprintf(text, sizeof(text),
+			 "%" PRIu64 " samples before, %" PRIu64
+			 " after; widths are after, colours compare the shares",
+			 prof_root(pic->p)->before, st->samples);
+		put_line(pic, "weak", y, FONT_CELL, text);
+		return;
+	}
+	svg_percent(part, st->samples - st->with_lua, st->samples);
 	n = (size_t)snprintf(text, sizeof(text), "%" PRIu64 " samples", st->samples);
 	if (st->rate)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, " at %" PRIu32 " Hz", st->rate);
@@ -379,35 +318,9 @@ static void put_facts(const struct picture *pic, uint32_t y)
 	put_line(pic, "weak", y, FONT_CELL, text);
 }
 
-static void put_legend(const struct picture *pic, uint32_t y)
+static void put_head(const struct picture *pic)
 {
-	const struct prof_stats *st = prof_stats(pic->p);
-	uint32_t x = 0;
-
-	fprintf(pic->f,
-		"<g class=\"legend\" data-y=\"%" PRIu32 "\" transform=\"translate(%u,%" PRIu32
-		")\">\n",
-		y, PAD, y);
-	for (int i = 0; i <= G_KERNEL; i++) {
-		const struct group *g = &groups[i];
-		char share[32], text[64];
-		int n;
-
-		percent(share, i == G_KERNEL ? st->kernel : group_count(st->by_state, g),
-			st->samples);
-		n = snprintf(text, sizeof(text), "%c %s %s", g->letter, g->text, share);
-		fprintf(pic->f, "<g class=\"%s\"><title>%s</title><rect", g->class, g->tip);
-		put_px(pic->f, "x", x);
-		fputs(" y=\"-10\" width=\"12\" height=\"12\" rx=\"2\"/><text", pic->f);
-		put_px(pic->f, "x", x + 1700);
-		fprintf(pic->f, ">%s</text></g>\n", text);
-		x += 1700 + (unsigned int)n * FONT_CELL + 1800;
-	}
-	fputs("</g>\n", pic->f);
-}
-
-static void put_head(const struct picture *pic, const struct write_info *info)
-{
+	const struct write_info *info = pic->info;
 	const char *builds = prof_builds(pic->p);
 	char text[4096];
 
@@ -419,33 +332,99 @@ static void put_head(const struct picture *pic, const struct write_info *info)
 		 info->command ? " \u00b7 " : "", info->command ? info->command : "",
 		 info->version ? " \u00b7 ljx " : "", info->version ? info->version : "");
 	put_line(pic, "weak", 62, FONT_CELL, text);
-	put_legend(pic, 82);
+	svg_legend(pic, PAD, 82);
 	fprintf(pic->f, "<text class=\"status\" x=\"%u\" y=\"%u\"></text>\n</g>\n", PAD, TOP - 14);
+}
+
+/* What the frames' aborts cost; NULL: nothing is known, or no memory. */
+static double *frame_costs(const struct prof *p, const struct write_info *info)
+{
+	double *cost = info->ncosts ? calloc(prof_frames(p), sizeof(*cost)) : NULL;
+
+	for (uint32_t i = 0; cost && i < prof_frames(p); i++) {
+		const struct prof_frame *f = prof_frame(p, i);
+
+		for (size_t k = 0; f->kind == PROF_LUA && k < info->ncosts; k++)
+			if (info->costs[k].line == f->line && !strcmp(info->costs[k].file, f->file))
+				cost[i] += info->costs[k].percent;
+	}
+	return cost;
+}
+
+/* The frames, or what is there instead. */
+static int put_body(struct picture *pic)
+{
+	int err = pic->total ? put_frames(pic) : 0;
+
+	if (!err)
+		err = put_ghosts(pic, 1);
+	if (!pic->total)
+		fprintf(pic->f, "<text x=\"%u\" y=\"%u\">no samples</text>\n", PAD, TOP + 13);
+	return err;
+}
+
+static void put_open(const struct picture *pic)
+{
+	static const char *const colours[] = {"state", "file", "cost"};
+	uint32_t levels = pic->levels ? pic->levels : 1, height;
+
+	height = TOP + ROW * (levels + pic->ghosts) + PAD;
+	fprintf(
+	    pic->f,
+	    "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"ljx\" width=\"%u\" height=\"%" PRIu32
+	    "\" viewBox=\"0 0 %u %" PRIu32 "\"\n data-pad=\"%u\" data-row=\"%u\" data-top=\"%u\""
+	    " data-levels=\"%" PRIu32 "\" data-total=\"%" PRIu64 "\"",
+	    WIDTH, height, WIDTH, height, PAD, ROW, TOP, levels, pic->total);
+	fprintf(pic->f, " data-ghosts=\"%" PRIu32 "\" data-colour=\"%s\"%s%s>\n", pic->ghosts,
+		colours[pic->info->colour], pic->info->icicle ? " data-icicle=\"1\"" : "",
+		pic->info->reverse ? " data-reverse=\"1\"" : "");
+}
+
+int svg_element(FILE *f, const struct prof *p, const struct write_info *info)
+{
+	struct prof *reversed = info->reverse ? prof_reversed(p) : NULL;
+	struct picture pic = {.f = f, .p = reversed ? reversed : p, .info = info};
+	int err = info->reverse && !reversed ? -ENOMEM : measure(&pic);
+
+	if (!err)
+		err = put_ghosts(&pic, 0);
+	if (!err) {
+		pic.cost = frame_costs(p, info);
+		put_open(&pic);
+		svg_style(f);
+		fputs("<rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n", f);
+		err = put_body(&pic);
+		put_head(&pic);
+		if (!prof_is_diff(p))
+			svg_data(&pic, p);
+		fprintf(f, "<script><![CDATA[\n%s]]></script>\n</svg>\n", script);
+	}
+	free(pic.cost);
+	prof_free_reversed(reversed);
+	return err;
 }
 
 int write_svg(FILE *f, const struct prof *p, const struct write_info *info)
 {
-	struct picture pic = {.f = f, .p = p};
-	uint32_t height;
-	int err = measure(&pic);
-
-	if (err)
-		return err;
-	height = TOP + ROW * (pic.levels ? pic.levels : 1) + PAD;
 	fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n", f);
-	fprintf(
-	    f,
-	    "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"ljx\" width=\"%u\" height=\"%" PRIu32
-	    "\" viewBox=\"0 0 %u %" PRIu32 "\"\n data-pad=\"%u\" data-row=\"%u\" data-top=\"%u\""
-	    " data-levels=\"%" PRIu32 "\" data-total=\"%" PRIu64 "\">\n",
-	    WIDTH, height, WIDTH, height, PAD, ROW, TOP, pic.levels, pic.total);
-	put_style(f);
-	fputs("<rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n", f);
-	if (pic.total)
-		err = put_frames(&pic);
-	else
-		fprintf(f, "<text x=\"%u\" y=\"%u\">no samples</text>\n", PAD, TOP + 13);
-	put_head(&pic, info);
-	fprintf(f, "<script><![CDATA[\n%s]]></script>\n</svg>\n", svg_script);
+	return write_end(f, svg_element(f, p, info));
+}
+
+int write_html(FILE *f, const struct prof *p, const struct write_info *info)
+{
+	char title[512];
+	int err;
+
+	/* XHTML in HTML's clothes: any reader of either takes it. */
+	label_clean(title, sizeof(title), info->title ? info->title : "ljx", 0);
+	fputs("<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\">\n<head>\n"
+	      "<meta charset=\"utf-8\"/>\n<title>",
+	      f);
+	svg_escaped(f, title);
+	fputs("</title>\n<style>html,body{margin:0}svg{display:block}</style>\n</head>\n"
+	      "<body class=\"ljx-page\">\n",
+	      f);
+	err = svg_element(f, p, info);
+	fputs("</body>\n</html>\n", f);
 	return write_end(f, err);
 }

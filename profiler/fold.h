@@ -101,6 +101,7 @@ struct prof {
 	struct prof_opts opts;
 	struct prof_stats stats;
 	int finished;
+	int is_diff;
 
 	struct pool strs;  /* raw strings, and labels made of them */
 	struct pool ids;   /* identities of frames: number - 1 is the frame's */

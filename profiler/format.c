@@ -16,7 +16,8 @@ const struct format formats[] = {
     {"json", ".ljx.json", "all of it; ljx --json-schema ljx.profile/1 tells how", PROF_KEEP_PILES,
      0, write_json},
     {"csv", ".csv", "functions, a row each", 0, 0, write_csv},
-    {"svg", ".svg", "flame graph, to be looked at in a browser", 0, 0, write_svg},
+    {"svg", ".svg", "flame graph, to be looked at in a browser", PROF_KEEP_PILES, 0, write_svg},
+    {"html", ".html", "the same as a page", PROF_KEEP_PILES, 0, write_html},
     {NULL, NULL, NULL, 0, 0, NULL},
 };
 

@@ -22,8 +22,8 @@ void jw_quote(FILE *f, const char *s)
 
 		if (c == '"' || c == '\\')
 			putc_unlocked('\\', f);
-		/* "</" would end a script that such text stands in. */
-		if (c < ' ' || c == 0x7f || c == '<')
+		/* So that neither "</" nor "]]>" ends what such text stands in. */
+		if (c < ' ' || c == 0x7f || c == '<' || c == '>')
 			fprintf(f, "\\u%04x", c);
 		else
 			putc_unlocked(c, f);

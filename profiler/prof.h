@@ -87,6 +87,7 @@ struct prof_node {
 	uint32_t nchildren;
 	uint64_t total;			 /* samples here and below */
 	uint64_t self;			 /* samples that end here */
+	uint64_t before, before_self;	 /* of a comparison: total and self of the other one */
 	uint64_t by_state[EV_STATE_MAX]; /* total, split */
 	struct prof_node **children;
 };
@@ -220,8 +221,51 @@ uint32_t prof_stacks(const struct prof *p);
 const struct prof_node *prof_stack(const struct prof *p, uint32_t stack);
 uint32_t prof_parent(const struct prof *p, uint32_t stack);
 
+/*
+ * The same samples with the stacks turned round: leaves at the root. It borrows p's frames and has
+ * a tree and statistics only. NULL if out of memory. Freed by its own function, before p is.
+ */
+struct prof *prof_reversed(const struct prof *p);
+void prof_free_reversed(struct prof *reversed);
+
 /* Frames by number, prof_frames of them. */
 uint32_t prof_frames(const struct prof *p);
+
+/* ---- comparisons ---- */
+
+/*
+ * A profile that compares two: its nodes count both. Frames are the same if their labels are. To be
+ * filled from profiles or from folded stacks, then finished. NULL if out of memory.
+ */
+struct prof *diff_new(void);
+
+enum diff_side { DIFF_BEFORE, DIFF_AFTER };
+
+/* Adds all samples of a finished profile. 0 or -ENOMEM. */
+int diff_add(struct prof *diff, enum diff_side side, const struct prof *p);
+
+/* Adds a line of folded stacks. 0, -ENOMEM, or -EINVAL: it is none. */
+int diff_add_line(struct prof *diff, enum diff_side side, const char *line);
+
+int prof_is_diff(const struct prof *p);
+
+/*
+ * How the share of all samples changed, of the larger one: 1: there was none, -1: there is none
+ * left. And is that more than chance, by two standard deviations?
+ */
+double prof_change(const struct prof *diff, uint64_t before, uint64_t after);
+int prof_is_change(const struct prof *diff, uint64_t before, uint64_t after);
+
+struct diff_row {
+	uint32_t frame;
+	uint64_t self[2], total[2]; /* by enum diff_side; recursion counts once */
+};
+
+/*
+ * A row for each frame: by how much their own share grew, the most first, so that what vanished or
+ * shrank comes last. As prof_rows.
+ */
+struct diff_row *diff_rows(const struct prof *diff, size_t *n);
 
 /* ---- rows ---- */
 

@@ -91,6 +91,7 @@ static void sum_up(struct prof *p)
 		struct node *n = node_at(p, i);
 
 		n->pub.total = n->pub.self;
+		n->pub.before = n->pub.before_self;
 		n->pub.nchildren = 0;
 	}
 	for (uint32_t i = p->nnodes; --i;) {
@@ -98,6 +99,7 @@ static void sum_up(struct prof *p)
 		struct node *parent = node_at(p, n->parent);
 
 		parent->pub.total += n->pub.total;
+		parent->pub.before += n->pub.before;
 		parent->pub.nchildren++;
 		for (int k = 0; k < EV_STATE_MAX; k++)
 			parent->pub.by_state[k] += n->pub.by_state[k];

@@ -11,11 +11,35 @@
 
 #include <stdio.h>
 
+/* What frames are coloured by. */
+#define WRITE_COLOURS(_)                              \
+	_(STATE, "state") /* what the VM was doing */ \
+	_(FILE, "file")	  /* one colour for each */   \
+	_(COST, "cost")	  /* what the aborts of traces that start in the function cost */
+enum write_colour {
+#define WRITE_ENUM(name, text) WRITE_BY_##name,
+	WRITE_COLOURS(WRITE_ENUM)
+#undef WRITE_ENUM
+};
+
+/* What the aborts of traces that start in a function cost. */
+struct write_cost {
+	const char *file; /* as that of a frame */
+	int32_t line;	  /* where the function is defined */
+	double percent;	  /* of the samples */
+};
+
 /* What a picture or report says about its making. Strings may be NULL. */
 struct write_info {
 	const char *title;
 	const char *command;
 	const char *version;
+	/* Of pictures: */
+	int icicle;  /* the root at the top */
+	int reverse; /* leaves first */
+	enum write_colour colour;
+	const struct write_cost *costs;
+	size_t ncosts;
 };
 
 typedef int write_fn(FILE *f, const struct prof *p, const struct write_info *info);
@@ -43,6 +67,9 @@ write_fn write_csv;
  * scripts; with them zoom, search, icicle, dark mode, keys.
  */
 write_fn write_svg;
+
+/* The same in a page. */
+write_fn write_html;
 
 struct format {
 	const char *name;

@@ -46,6 +46,8 @@ struct options {
 	unsigned int split; /* 1 << PROF_BY_* */
 	uint32_t states;    /* 1 << EV_STATE_*; 0: all */
 	uint64_t from, to;  /* of --time, ns from the start; to 0: no end */
+	enum write_colour colour;
+	int icicle, reverse;
 	int batch, lines, per_thread, json, quiet, nothing, stacks, check, watch;
 	double min_cost;	 /* percent */
 	int list;		 /* bc -l */

@@ -28,6 +28,10 @@ static const struct option longs[] = {
     {"per-thread", no_argument, NULL, 'T'},
     {"lines", no_argument, NULL, 'L'},
     {"per-process", no_argument, NULL, 'P'},
+    {"icicle", no_argument, NULL, 'i'},
+    {"reverse", no_argument, NULL, 'v'},
+    {"colour", required_argument, NULL, 'u'},
+    {"color", required_argument, NULL, 'u'},
     {"split", required_argument, NULL, 'S'},
     {"state", required_argument, NULL, 'A'},
     {"time", required_argument, NULL, 't'},
@@ -206,6 +210,12 @@ static const char *const splits[] = {
 #undef SPLIT
 	NULL};
 
+static const char *const colours[] = {
+#define COLOUR(name, text) text,
+    WRITE_COLOURS(COLOUR)
+#undef COLOUR
+	NULL};
+
 /* "state,thread" */
 static int parse_split(struct options *o, const char *arg)
 {
@@ -309,6 +319,8 @@ static int set_flag(struct options *o, int c)
 		    : c == 'B' ? &o->bytecode
 		    : c == 'U' ? &o->no_source
 		    : c == 'Z' ? &o->nothing
+		    : c == 'i' ? &o->icicle
+		    : c == 'v' ? &o->reverse
 			       : NULL;
 
 	if (flag)
@@ -319,7 +331,7 @@ static int set_flag(struct options *o, int c)
 static int set_option(struct options *o, int c, const char *arg)
 {
 	unsigned int pid;
-	int err;
+	int err, i;
 
 	switch (c) {
 	case 'p':
@@ -387,6 +399,10 @@ static int set_option(struct options *o, int c, const char *arg)
 		return parse_layout(o, arg);
 	case 'X':
 		return parse_uint(arg, 0, 1000000000, &o->limit);
+	case 'u':
+		i = index_of(arg, strlen(arg), colours);
+		o->colour = i < 0 ? WRITE_BY_STATE : (enum write_colour)i;
+		return i < 0 ? i : 0;
 	default:
 		return set_flag(o, c);
 	}

@@ -132,7 +132,11 @@ int output_profile(struct output *out, const struct options *o, const struct fol
 		   const char *title, struct why *why)
 {
 	const struct prof *p = out->format->lines && folds->lined ? folds->lined : folds->plain;
-	struct write_info info = {.title = title, .version = LJX_VERSION};
+	struct write_info info = {.title = title,
+				  .version = LJX_VERSION,
+				  .icicle = o->icicle,
+				  .reverse = o->reverse,
+				  .colour = o->colour};
 	FILE *f = fdopen(dup(out->fd), "w"), *z = NULL;
 	char *command = command_line(o);
 	int err = f ? 0 : -errno, packed;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Headless Chromium: what a page looks like and what its scripts do."""
 import json
+import os
 import re
 import shutil
 import struct
@@ -37,9 +38,10 @@ def run(svg, script, query=""):
            "(function () {" + script + "})(); } catch (e) { r = {error: String(e) + e.stack}; } " \
            "document.documentElement.setAttribute('data-result', " \
            "encodeURIComponent(JSON.stringify(r))); });]]></script></svg>"
-    probe = str(svg) + ".probe.svg"
+    probe = str(svg) + ".probe" + os.path.splitext(svg)[1]
     with open(probe, "w", encoding="utf-8") as f:
-        f.write(text[:text.rindex("</svg>")] + code)
+        at = text.rindex("</svg>")
+        f.write(text[:at] + code + text[at + len("</svg>"):])
     out, console = chromium(f"file://{probe}{query}", "--dump-dom")
     match = re.search(r'data-result="([^"]*)"', out)
     assert match, out[-500:]

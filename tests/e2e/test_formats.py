@@ -325,3 +325,10 @@ def test_go_reads_odd_names(source):
     path, want = source
     got = go_top(convert(path, ".pb.gz"))
     assert sum(flat for flat, _ in got.values()) == sum(want.values())
+
+
+def test_pictures_are_xml(source):
+    path, _ = source
+    for args in ([], ["--reverse", "--colour", "file"], ["--colour", "cost", "--icicle"]):
+        for ending in (".svg", ".html"):
+            tool("xmllint", "--noout", "--nonet", convert(path, ending, *args))

@@ -89,3 +89,126 @@ def test_zoom_and_reset(picture):
     assert console == [] and "error" not in got, (got, console)
     assert got["zoomed"] > 2 * got["before"], got
     assert abs(got["after"] - got["before"]) < 1, got
+
+
+# --- other views: drawn anew by the script, and as ljx draws them itself ---
+
+STEPS = """
+function key(k) { window.document.documentElement.dispatchEvent(
+    new KeyboardEvent('keydown', {key: k, bubbles: true, cancelable: true})); }
+function click(e) { e.dispatchEvent(new MouseEvent('click', {bubbles: true, view: window})); }
+function button(text) { return Array.from(document.querySelectorAll('.button')).filter(
+    function (b) { return b.textContent.indexOf(text) >= 0; })[0]; }
+function switches() { return document.querySelectorAll('.legend .switch'); }
+function choose(text) { var s = document.querySelector('select');
+    s.selectedIndex = Array.from(s.options).findIndex(function (o) { return o.text === text; });
+    s.dispatchEvent(new Event('change')); }
+function shot() { return Array.from(document.querySelectorAll('g.f'), function (g) {
+    return [g.getAttribute('class'), +g.dataset.x, +g.dataset.n, +g.dataset.d,
+            g.querySelector('title').textContent.trim()]; }); }
+var copied = null;
+Object.defineProperty(navigator, 'clipboard', {value: {writeText: function (s) {
+    copied = s; return Promise.resolve(); }}});
+return [%s];
+"""
+
+
+def drawn(path):
+    """The frames of a picture: (class, x, n, depth, tip)."""
+    text = path.read_text()
+    root = ElementTree.fromstring(re.sub("<!DOCTYPE html>", "", text))
+    return [[g.get("class"), int(g.get("data-x")), int(g.get("data-n")), int(g.get("data-d")),
+             g[0].text.strip()] for g in root.iter() if g.get("class", "").startswith("f ")]
+
+
+def after(path, steps, what="shot()"):
+    """What is to be seen after each of these steps, one after the other."""
+    each = ", ".join(f"(function () {{ {step} return {what}; }})()" for step in steps)
+    got, console = browser.run(path, STEPS % each)
+    assert console == [] and "error" not in got, (got, console)
+    return got
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Two processes in one recording."""
+    w = recording.Writer()
+    w.define("meta", 99, 0, strs=("0.1", "host", "6.1", "ljx record"), pid=0)
+    for pid, name in ((10, "one"), (11, "t<w>o")):
+        w.define("proc", 1, 1, pid, strs=(name, "/x", "x"), pid=pid)
+        w.define("vm", 0x1000, 1, 1, pid=pid)
+    names = ("main", "\u6f22", "\U0001f600", "\uff5e", "a&b")
+    for i in range(1, 6):
+        w.define("func", i, 0, 0x1000, 0x9000 + i, i, 5, 9, i, strs=(f"@/f{i % 2}.lua",))
+        for called, name in enumerate(names, 1):
+            w.define("name", i, called, 2, 0, strs=(name,))
+    for i in range(60):
+        stack = (1 + i % 5, 1 + i % 4, 1 + i % 3)[:1 + i % 3]
+        stack = [recording.lua(f, called, f) for f, called in zip(stack, (0,) + stack)]
+        w.sample(stack, state=(recording.INTERP, recording.C, 4, recording.INTERP)[i % 4],
+                 pid=10 + (i % 7 == 0), ip=0)
+    path = tmp_path / "two.ljx"
+    path.write_bytes(w.bytes())
+    return path
+
+
+def picture_of(path, name, *args):
+    out = path.parent / name
+    ljx("report", path, "-o", out, *args)
+    return out
+
+
+@pytest.mark.parametrize("ext", ["svg", "html"])
+def test_views_are_those_of_ljx(two, ext):
+    views = (("key('r');", ["--reverse"]),
+             ("key('r'); key('i');", []),
+             ("key('c');", ["--colour", "file", "--icicle"]),
+             ("key('r');", ["--colour", "file", "--reverse"]),
+             ("key('c'); choose('t<w>o 11');", ["--pid", "11", "--reverse"]),
+             ("choose('one 10'); key('r');", ["--pid", "10"]),
+             ("choose('all processes'); click(switches()[1]);", ["--state", "NCGJO"]),
+             ("click(switches()[1]); click(switches()[2]); click(switches()[3]);",
+              ["--state", "NIJO"]))
+    base = picture_of(two, f"base.{ext}")
+    plain = sorted(drawn(base))
+    shots = after(base, [steps for steps, _ in views])
+    for (steps, args), got in zip(views, shots):
+        want = sorted(drawn(picture_of(two, f"want.{ext}", *args)))
+        assert sorted(got) == want, steps
+        assert (want == plain) == (not args), steps
+    # And from the other side: what was drawn reversed, turned.
+    turned = picture_of(two, f"turned.{ext}", "--reverse", "--colour", "file")
+    assert sorted(after(turned, ["key('r');"])[0]) == \
+        sorted(drawn(picture_of(two, f"want.{ext}", "--colour", "file")))
+
+
+def test_copy_as_folded(two):
+    def lines(*args):
+        return sorted(picture_of(two, "want.folded", *args).read_text().splitlines())
+    copy = "click(button('Copy'));"
+    got = after(picture_of(two, "base.svg"), [copy, "key('r');" + copy, "choose('one 10');" + copy,
+                                              "click(switches()[1]);" + copy], "copied")
+    want = [lines(), lines(), lines("--pid", "10"), lines("--pid", "10", "--state", "NCGJO")]
+    assert [sorted(text.splitlines()) for text in got] == want
+
+
+def test_icicle(two, tmp_path):
+    def top(path):
+        root = ElementTree.parse(path).getroot()
+        ys = {int(g.get("data-d")): int(g[1].get("y")) for g in root.iter()
+              if g.get("class", "").startswith("f ")}
+        return ys[0], max(ys.values()), min(ys.values())
+    y, most, _ = top(picture_of(two, "up.svg"))
+    assert y == most
+    y, _, least = top(picture_of(two, "down.svg", "--icicle"))
+    assert y == least
+
+
+def test_page(two, tmp_path):
+    page = picture_of(two, "x.html")
+    subprocess.run(["xmllint", "--noout", "--nonet", page], check=True)
+    png = tmp_path / "x.png"
+    assert browser.screenshot(page, png) == []
+    width, height, colours = browser.pixels(png)
+    assert (width, height) == (1280, 720) and len(colours) > 8
+    assert drawn(page) == drawn(picture_of(two, "x.svg"))

@@ -155,9 +155,13 @@ static void check_lines(struct lines *l, uint64_t samples)
 		abort();
 }
 
-static void output(struct prof *p, FILE *null)
+static void output(struct prof *p, FILE *null, uint8_t how)
 {
-	struct write_info info = {"fuzz", "fuzz", "0"};
+	struct write_info info = {.title = "fuzz",
+				  .command = "fuzz",
+				  .icicle = how & 1,
+				  .reverse = how >> 1 & 1,
+				  .colour = how >> 3 & 1 ? WRITE_BY_FILE : WRITE_BY_STATE};
 	uint64_t self = 0;
 	size_t n;
 	struct prof_row *rows;
@@ -212,7 +216,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		free(h);
 		if (how & 8 && !(take(&in) & 31)) {
-			output(p, null);
+			output(p, null, how);
 			check_lines(l, prof_stats(p)->samples);
 		}
 		if (how & 16 && !(take(&in) & 63)) {
@@ -221,7 +225,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			lines_reset(l);
 		}
 	}
-	output(p, null);
+	output(p, null, how);
 	check_lines(l, prof_stats(p)->samples);
 	fclose(null);
 	lines_free(l);

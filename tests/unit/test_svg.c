@@ -114,7 +114,8 @@ static void test_hostile(void **state)
 	    "@--><!-- ",	  "@&#0;&lt;",
 	    "=\xf0\x9f\x98\x80",  "@",
 	};
-	struct write_info info = {"<t>&\x01\xff", "a ' \" ]]> \n b", "0.1\x1b"};
+	struct write_info info = {
+	    .title = "<t>&\x01\xff", .command = "a ' \" ]]> \n b", .version = "0.1\x1b"};
 	struct prof *p = start();
 	uint32_t n = sizeof(chunks) / sizeof(chunks[0]);
 	char *text;
@@ -224,7 +225,8 @@ static void test_head(void **state)
 	SAMPLE(p, ({.state = EV_STATE_GC, .time = 3500000000, .flags = EV_SF_KERNEL}),
 	       LUA(1, 1, 0));
 	BARE(p, ({.state = EV_STATE_OUTSIDE, .why = EV_WHY_OUTSIDE, .time = 2000000000}));
-	text = picture(p, &(struct write_info){"nginx", "ljx record -p 1", "0.1"});
+	text = picture(p, &(struct write_info){
+			      .title = "nginx", .command = "ljx record -p 1", .version = "0.1"});
 	assert_non_null(strstr(text, ">nginx</text>"));
 	assert_non_null(strstr(text, ">3 samples at 99 Hz in 2.5 s, 12 lost, 33.3% without a Lua"));
 	assert_non_null(strstr(text,
