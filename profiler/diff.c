@@ -143,20 +143,29 @@ int prof_is_change(const struct prof *diff, uint64_t before, uint64_t after)
 	return change * change > 4 * variance;
 }
 
-static double growth(const struct prof *diff, const struct diff_row *row)
+/* Of its own share; of what came or went altogether, of all that was in it. */
+static void growth(const struct prof *diff, const struct diff_row *row, double *by, int *rank)
 {
+	const uint64_t *n = row->total[0] && row->total[1] ? row->self : row->total;
 	double share[2];
 
-	shares(diff, row->self[0], row->self[1], share);
-	return share[1] - share[0];
+	shares(diff, n[0], n[1], share);
+	*by = share[1] - share[0];
+	*rank = !prof_is_change(diff, n[0], n[1]) ? 0 : *by > 0 ? 1 : -1;
 }
 
+/* What certainly grew, the rest, what certainly shrank. */
 static int by_growth(const void *a, const void *b, void *ctx)
 {
 	const struct diff_row *x = a, *y = b;
 	const struct prof *diff = ctx;
-	double i = growth(diff, x), j = growth(diff, y);
+	int x_rank, y_rank;
+	double i, j;
 
+	growth(diff, x, &i, &x_rank);
+	growth(diff, y, &j, &y_rank);
+	if (x_rank != y_rank)
+		return y_rank - x_rank;
 	if (i != j)
 		return i > j ? -1 : 1;
 	if (x->total[1] != y->total[1])

@@ -328,7 +328,10 @@ static void put_head(const struct picture *pic)
 	fprintf(pic->f, "<rect class=\"paper\" width=\"%u\" height=\"%u\"/>\n", WIDTH, TOP - 4);
 	put_line(pic, "title", 26, FONT_CELL * 16 / 12, info->title ? info->title : "ljx");
 	put_facts(pic, 46);
-	snprintf(text, sizeof(text), "%s%s%s%s%s", *builds ? builds : "no LuaJIT seen",
+	snprintf(text, sizeof(text), "%s%s%s%s%s",
+		 *builds		? builds
+		 : prof_is_diff(pic->p) ? "comparison"
+					: "no LuaJIT seen",
 		 info->command ? " \u00b7 " : "", info->command ? info->command : "",
 		 info->version ? " \u00b7 ljx " : "", info->version ? info->version : "");
 	put_line(pic, "weak", 62, FONT_CELL, text);

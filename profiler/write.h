@@ -78,6 +78,7 @@ struct format {
 	const char *what;  /* for the help */
 	unsigned int keep; /* PROF_KEEP_*: what the profile must have kept */
 	int lines;	   /* it must have been folded with lines, which are not shown as frames */
+	int diffs;	   /* it can show a comparison */
 	write_fn *write;
 };
 

@@ -77,7 +77,7 @@ int layout_read(struct options *o, const char *path, struct why *why);
 /* A verb: returns the exit code. */
 typedef int verb_fn(const struct options *o);
 verb_fn verb_record, verb_report, verb_top, verb_ps, verb_bt, verb_doctor, verb_version;
-verb_fn verb_trace, verb_traces, verb_nyi, verb_annotate;
+verb_fn verb_diff, verb_trace, verb_traces, verb_nyi, verb_annotate;
 verb_fn verb_bc, verb_ff, verb_err, verb_ir, verb_explain, verb_layout;
 
 /* Set by SIGINT, SIGTERM and SIGHUP: 1 stop and write; 2 and more: quit now. */
@@ -150,6 +150,10 @@ void output_help(FILE *f);
 /* Writes what was folded (not for a recording). */
 int output_profile(struct output *out, const struct options *o, const struct folds *folds,
 		   const char *title, struct why *why);
+
+/* Writes all that -o names. 0, or -errno and why. */
+int output_all(const struct options *o, const struct folds *folds, const char *title,
+	       struct why *why);
 
 /* Gives the file its name; and its owner, under sudo. It stays open: a recording grows. */
 int output_publish(struct output *out, struct why *why);

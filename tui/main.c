@@ -101,6 +101,16 @@ static const struct verb verbs[] = {
      "  --state LETTERS  only in these states: N compiled, I interpreted, C, G, J, O other\n"
      "  --rows N         rows printed (20)\n" SHAPE_HELP,
      "  ljx report run.ljx\n  ljx report run.ljx -o run.svg --lines\n"},
+    {"diff", verb_diff, "pjofLPSAivwq", "ljx diff BEFORE AFTER [-o FILE]... [--json]",
+     "compare two recordings or files of folded stacks",
+     "Prints the functions, those that grew first, what shrank or vanished last.\n\nOptions:\n"
+     "  -o FILE          .folded (two counts a line), .svg or .html: red grew, blue shrank\n"
+     "  -f FORMAT        format of files whose name does not tell\n"
+     "  --json           all functions as JSON\n"
+     "  --pid PID        only this process\n"
+     "  --state LETTERS  only in these states: N compiled, I interpreted, C, G, J, O other\n"
+     "  --rows N         rows printed (20)\n" SHAPE_HELP,
+     "  ljx diff before.ljx after.ljx\n  ljx diff before.folded after.ljx -o diff.html\n"},
     {"trace", verb_trace, "pgncdNoqjJOQYX",
      "ljx trace [TARGET] [--jv[=name|number]] [--only TYPES] [-N COUNT] [-d TIME]\n"
      "       ljx trace FILE.ljx [...]",

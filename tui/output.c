@@ -208,3 +208,30 @@ void output_abort(struct output *out)
 		close(out->fd);
 	out->fd = -1;
 }
+
+int output_all(const struct options *o, const struct folds *folds, const char *title,
+	       struct why *why)
+{
+	struct output out;
+	size_t i;
+	int err;
+
+	for (i = 0; i < o->nouts; i++) {
+		err = output_open(o, o->out[i], &out, why);
+		if (err)
+			return err;
+		if (!out.format)
+			err = why_set(why, WHY_USAGE, -EINVAL, "'%s' is a recording already",
+				      printable(o->arg[0]));
+		else
+			err = output_profile(&out, o, folds, title, why);
+		if (!err)
+			err = output_commit(&out, why);
+		output_abort(&out);
+		if (err)
+			return err;
+		if (!o->quiet && strcmp(o->out[i], "-"))
+			fprintf(stderr, "ljx: wrote %s\n", printable(o->out[i]));
+	}
+	return 0;
+}

@@ -10,32 +10,6 @@ static int fold(void *ctx, const struct ev_hdr *h)
 	return folds_add(ctx, h);
 }
 
-static int convert(const struct options *o, const struct folds *f, struct why *why)
-{
-	struct output out;
-	size_t i;
-	int err;
-
-	for (i = 0; i < o->nouts; i++) {
-		err = output_open(o, o->out[i], &out, why);
-		if (err)
-			return err;
-		if (!out.format)
-			err = why_set(why, WHY_USAGE, -EINVAL, "'%s' is a recording already",
-				      printable(o->arg[0]));
-		else
-			err = output_profile(&out, o, f, o->arg[0], why);
-		if (!err)
-			err = output_commit(&out, why);
-		output_abort(&out);
-		if (err)
-			return err;
-		if (!o->quiet && strcmp(o->out[i], "-"))
-			fprintf(stderr, "ljx: wrote %s\n", printable(o->out[i]));
-	}
-	return 0;
-}
-
 static void print(const struct options *o, const struct prof *p)
 {
 	struct prof_row *row;
@@ -73,7 +47,7 @@ int verb_report(const struct options *o)
 
 		err = folds_finish(&folds);
 		if (!err && o->nouts)
-			err = convert(o, &folds, &later);
+			err = output_all(o, &folds, o->arg[0], &later);
 		else if (!err)
 			print(o, folds.plain);
 		if (later.code)

@@ -6,14 +6,17 @@
 static const struct schema {
 	const char *name, *text;
 } schemas[] = {
-    {
-	"ljx.profile/1",
+    /* clang-format off */
+    {"ljx.diff/1",
+#include <tui/schema/ljx.diff.1.json.h>
+    },
+    {"ljx.profile/1",
 #include <tui/schema/ljx.profile.1.json.h>
     },
-    {
-	"ljx.report/1",
+    {"ljx.report/1",
 #include <tui/schema/ljx.report.1.json.h>
     },
+    /* clang-format on */
 };
 
 #define NSCHEMAS (sizeof(schemas) / sizeof(schemas[0]))

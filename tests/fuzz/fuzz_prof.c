@@ -9,6 +9,7 @@
 #include "profiler/write.h"
 #include "tests/fuzz/input.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,6 +182,34 @@ static void output(struct prof *p, FILE *null, uint8_t how)
 			abort();
 }
 
+/* The profile against lines of anything, 40 bytes each. */
+static void compare(struct prof *p, FILE *null, uint8_t how, const uint8_t *data, size_t size)
+{
+	struct write_info info = {.title = "fuzz", .reverse = how & 1};
+	struct prof *d = diff_new();
+	struct diff_row *rows;
+	char line[41];
+	size_t n;
+
+	if (!d || diff_add(d, DIFF_BEFORE, p))
+		abort();
+	for (size_t at = 0; at < size; at += n) {
+		n = size - at < 40 ? size - at : 40;
+		memcpy(line, data + at, n);
+		line[n] = '\0';
+		if (diff_add_line(d, DIFF_AFTER, line) == -ENOMEM)
+			abort();
+	}
+	if (prof_finish(d) || prof_root(d)->before != prof_root(p)->total)
+		abort();
+	rows = diff_rows(d, &n);
+	free(rows);
+	for (const struct format *f = formats; f->name; f++)
+		if (f->diffs && f->write(null, d, &info))
+			abort();
+	prof_free(d);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = {data, size};
@@ -227,6 +256,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	output(p, null, how);
 	check_lines(l, prof_stats(p)->samples);
+	if (how & 128)
+		compare(p, null, how, data, size);
 	fclose(null);
 	lines_free(l);
 	prof_free(p);
