@@ -8,7 +8,7 @@ BUILD_PKGS := gcc libc6-dev clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g
 DEMO_PKGS := luajit2
 TEST_PKGS := luajit2 libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk tmux libcmocka-dev \
 	libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
-	valgrind python3-jsonschema
+	valgrind linux-perf python3-jsonschema
 
 # Debian's own interpreter: the one that python3-pytest belongs to.
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)

@@ -47,7 +47,7 @@ struct options {
 	uint32_t states;    /* 1 << EV_STATE_*; 0: all */
 	uint64_t from, to;  /* of --time, ns from the start; to 0: no end */
 	enum write_colour colour;
-	int icicle, reverse;
+	int icicle, reverse, keep;
 	int batch, lines, per_thread, json, quiet, nothing, stacks, check, watch;
 	double min_cost;	 /* percent */
 	int list;		 /* bc -l */
@@ -77,7 +77,7 @@ int layout_read(struct options *o, const char *path, struct why *why);
 /* A verb: returns the exit code. */
 typedef int verb_fn(const struct options *o);
 verb_fn verb_record, verb_report, verb_top, verb_ps, verb_bt, verb_doctor, verb_version;
-verb_fn verb_diff, verb_trace, verb_traces, verb_nyi, verb_annotate;
+verb_fn verb_diff, verb_perfmap, verb_trace, verb_traces, verb_nyi, verb_annotate;
 verb_fn verb_bc, verb_ff, verb_err, verb_ir, verb_explain, verb_layout;
 
 /* Set by SIGINT, SIGTERM and SIGHUP: 1 stop and write; 2 and more: quit now. */

@@ -162,6 +162,17 @@ static const struct verb verbs[] = {
 		 "  -q               no messages\n" SAMPLE_HELP,
      "  ljx annotate func:decode -p 4242 -d 10\n"
      "  ljx annotate json.lua:61 run.ljx --bytecode\n"},
+    {"perfmap", verb_perfmap, "pgncdkqQRY",
+     "ljx perfmap [TARGET] [-d TIME] [--keep]\n       ljx perfmap FILE.ljx [--pid PID]",
+     "name the machine code of traces for perf, in /tmp/perf-PID.map",
+     TARGET_HELP
+     "The map is written where the target sees it, anew after each change, and removed\n"
+     "at the end. That of a recording goes to standard output.\n"
+     "Options:\n"
+     "  --keep           leave it there at the end\n"
+     "  --refresh TIME   how often to look for changes (1s)\n" JIT_HELP,
+     "  ljx perfmap -p 4242 & perf record -p 4242 sleep 10; perf report\n"
+     "  ljx perfmap run.ljx > /tmp/perf-4242.map\n"},
     {"bt", verb_bt, "pgnjY", "ljx bt [TARGET]", "print every VM's and coroutine's Lua stack once",
      TARGET_HELP, "  ljx bt -p 4242\n"},
     {"ps", verb_ps, "j", "ljx ps [--json]", "list the LuaJIT processes", "", "  ljx ps\n"},

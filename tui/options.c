@@ -28,6 +28,7 @@ static const struct option longs[] = {
     {"per-thread", no_argument, NULL, 'T'},
     {"lines", no_argument, NULL, 'L'},
     {"per-process", no_argument, NULL, 'P'},
+    {"keep", no_argument, NULL, 'k'},
     {"icicle", no_argument, NULL, 'i'},
     {"reverse", no_argument, NULL, 'v'},
     {"colour", required_argument, NULL, 'u'},
@@ -321,6 +322,7 @@ static int set_flag(struct options *o, int c)
 		    : c == 'Z' ? &o->nothing
 		    : c == 'i' ? &o->icicle
 		    : c == 'v' ? &o->reverse
+		    : c == 'k' ? &o->keep
 			       : NULL;
 
 	if (flag)
