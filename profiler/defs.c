@@ -274,6 +274,13 @@ struct sym *defs_sym(const struct proc *proc, uint64_t addr)
 	return &proc->syms[proc->ranges[i].sym];
 }
 
+int defs_is_definition(const struct ev_hdr *h)
+{
+	return h->kind == EV_PROC || h->kind == EV_EXEC || h->kind == EV_BUILD ||
+	       h->kind == EV_VM || h->kind == EV_FUNC || h->kind == EV_NAME || h->kind == EV_FF ||
+	       h->kind == EV_SYM;
+}
+
 int defs_add(struct prof *p, const struct ev_hdr *h)
 {
 	switch (h->kind) {

@@ -76,6 +76,22 @@ struct node {
 	uint32_t leaf; /* NODE_LEAF or 0 */
 };
 
+/* Where a stack that was there before leads to. */
+struct memo_entry {
+	int known; /* the rest is set */
+	uint32_t node, top;
+	unsigned int why;
+	int real, undefined;
+	uint64_t hits; /* since, whose names are not counted yet */
+};
+
+struct memo {
+	struct pool keys; /* struct ev_sample; a number is an index of entries */
+	struct memo_entry *entries;
+	uint32_t cap;
+	size_t bytes;
+};
+
 /* What PROF_KEEP_* asks for. */
 struct samples {
 	struct pool labels;  /* struct prof_labels; number - 1 is theirs */
@@ -138,6 +154,7 @@ struct prof {
 	uint32_t ended;	    /* node where the last record ended, UINT32_MAX if it was no sample */
 
 	struct samples samples;
+	struct memo memo;
 };
 
 /* String idx of a record whose structure has size fixed; "" if there is none. */
@@ -172,6 +189,7 @@ int rows_is_row(enum prof_kind kind);
 
 /* Remembers a definition; other kinds are none of its business. 0 or -ENOMEM. */
 int defs_add(struct prof *p, const struct ev_hdr *h);
+int defs_is_definition(const struct ev_hdr *h);
 void defs_release(struct prof *p);
 
 /* The process, entered if new; NULL if out of memory. Valid until the next one is entered. */
@@ -213,11 +231,20 @@ int frames_ff(struct prof *p, uint32_t build, uint32_t ffid, const char *name, u
 /* A line of a function. */
 int frames_line(struct prof *p, uint32_t func, uint32_t line, uint32_t *out);
 
-/* A caller called frame by name. */
-int frames_vote(struct prof *p, uint32_t frame, uint32_t name);
+/* A caller called frame by name so often. */
+int frames_vote(struct prof *p, uint32_t frame, uint32_t name, uint64_t times);
 
 /* Counts the votes and makes the labels that depend on them. */
 int frames_finish(struct prof *p);
+
+/* memo.c */
+
+/* What is known of the sample's stack; NULL: no room, then do without. Valid until the next. */
+struct memo_entry *memo_entry(struct prof *p, const struct ev_sample *s, uint32_t nframes);
+
+/* The stack of entry id, from 1 on. */
+const struct ev_sample *memo_key(const struct prof *p, uint32_t id);
+void memo_release(struct prof *p);
 
 /* samples.c: 0 or -ENOMEM. */
 

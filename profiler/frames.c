@@ -275,7 +275,7 @@ int frames_line(struct prof *p, uint32_t func, uint32_t line, uint32_t *out)
 	return set_label(p, f, label, NULL);
 }
 
-int frames_vote(struct prof *p, uint32_t frame, uint32_t name)
+int frames_vote(struct prof *p, uint32_t frame, uint32_t name, uint64_t times)
 {
 	const struct frame *f = &p->frames[frame];
 	uint64_t key = (uint64_t)name << 32 | frame;
@@ -286,14 +286,14 @@ int frames_vote(struct prof *p, uint32_t frame, uint32_t name)
 		return 0;
 	at = map_get(&p->votes_at, key);
 	if (at) {
-		p->votes[at - 1].count++;
+		p->votes[at - 1].count += times;
 		return 0;
 	}
 	votes = table_room(p->votes, &p->votes_cap, (size_t)p->nvotes + 1, sizeof(*votes));
 	if (!votes)
 		return -ENOMEM;
 	p->votes = votes;
-	votes[p->nvotes++] = (struct vote){frame, name, 1};
+	votes[p->nvotes++] = (struct vote){frame, name, times};
 	return map_set(&p->votes_at, key, p->nvotes);
 }
 

@@ -131,7 +131,7 @@ static int resolve(struct cursor *c, const struct ev_frame *f, uint32_t *out)
 }
 
 /* Counts the name that the caller of f[i] uses. Only Lua code has names for what it calls. */
-static int vote(struct cursor *c, uint32_t i, uint32_t frame)
+static int vote(struct cursor *c, uint32_t i, uint32_t frame, uint64_t times)
 {
 	const struct ev_frame *caller = &c->s->f[i + 1];
 	uint32_t name;
@@ -140,7 +140,7 @@ static int vote(struct cursor *c, uint32_t i, uint32_t frame)
 	    EV_FRAME_PC(caller->addr) == EV_NO_PC)
 		return 0;
 	name = defs_name(c->p, caller->addr);
-	return name ? frames_vote(c->p, frame, name) : 0;
+	return name ? frames_vote(c->p, frame, name, times) : 0;
 }
 
 static int push_trace(struct cursor *c, const struct ev_frame *f)
@@ -163,7 +163,7 @@ static int push_function(struct cursor *c, uint32_t i)
 	int err = resolve(c, f, &frame);
 
 	if (!err)
-		err = vote(c, i, frame);
+		err = vote(c, i, frame, 1);
 	if (!err)
 		err = push(c, frame, 0);
 	if (err)
@@ -220,6 +220,61 @@ static int push_head(struct cursor *c)
 	}
 	if (!err && (c->s->flags & EV_SF_TRUNCATED))
 		err = push_fixed(c, PROF_OTHER, "[truncated]");
+	return err;
+}
+
+/* The head and the stack: as it was the last time, if there was one. */
+static int fold_stack(struct cursor *c)
+{
+	struct memo_entry *e = memo_entry(c->p, c->s, c->nframes);
+	int err;
+
+	if (e && e->known) {
+		e->hits++;
+		c->node = e->node;
+		c->top = e->top;
+		c->why = e->why;
+		c->real = e->real;
+		c->undefined = e->undefined;
+		return 0;
+	}
+	err = push_head(c);
+	if (!err)
+		err = push_stack(c);
+	if (e && !err)
+		*e = (struct memo_entry){.known = 1,
+					 .node = c->node,
+					 .top = c->top,
+					 .why = c->why,
+					 .real = c->real,
+					 .undefined = c->undefined};
+	return err;
+}
+
+/* The names by which the functions of known stacks were called, of all times that are not counted
+ * yet. */
+static int count_names(struct prof *p)
+{
+	int err = 0;
+
+	for (uint32_t id = 1; id < p->memo.keys.n && !err; id++) {
+		struct memo_entry *e = &p->memo.entries[id];
+		struct cursor c = {.p = p, .s = memo_key(p, id)};
+
+		c.proc = e->hits ? defs_proc(p, c.s->h.pid) : NULL;
+		c.nframes = c.proc ? c.s->nframes : 0;
+		for (uint32_t i = 0; i < c.nframes && !err; i++) {
+			uint32_t frame;
+
+			if (c.s->f[i].kind == EV_FRAME_CO ||
+			    (!i && c.s->f[i].kind == EV_FRAME_TRACE))
+				continue;
+			err = resolve(&c, &c.s->f[i], &frame);
+			if (!err)
+				err = vote(&c, i, frame, e->hits);
+		}
+		e->hits = 0;
+	}
 	return err;
 }
 
@@ -344,9 +399,7 @@ static int add_sample(struct prof *p, const struct ev_sample *s)
 		return 0;
 	c.nframes = s->nframes < room ? s->nframes : (uint32_t)room;
 	c.why = s->why < EV_WHY_MAX ? s->why : EV_WHY_BAD_FRAME;
-	err = push_head(&c);
-	if (!err)
-		err = push_stack(&c);
+	err = fold_stack(&c);
 	if (!err)
 		err = push_state(&c);
 	if (!err && (s->flags & EV_SF_KERNEL))
@@ -354,6 +407,18 @@ static int add_sample(struct prof *p, const struct ev_sample *s)
 	if (!err)
 		count(&c);
 	return err || !p->opts.keep ? err : samples_add(p, c.proc, s, c.state, c.node);
+}
+
+/* A definition: the frames of known stacks may be others from now on. */
+static int define(struct prof *p, const struct ev_hdr *h)
+{
+	int err = 0;
+
+	if (p->memo.keys.n && defs_is_definition(h)) {
+		err = count_names(p);
+		memo_release(p);
+	}
+	return err ? err : defs_add(p, h);
 }
 
 int prof_add(struct prof *p, const struct ev_hdr *h)
@@ -378,7 +443,7 @@ int prof_add(struct prof *p, const struct ev_hdr *h)
 		p->stats.rate = ((const struct ev_meta *)h)->rate;
 		return 0;
 	default:
-		return defs_add(p, h);
+		return define(p, h);
 	}
 }
 
@@ -393,7 +458,9 @@ int prof_finish(struct prof *p)
 	p->processes = processes;
 	for (uint32_t i = 0; i < p->nprocs; i++)
 		processes[i] = p->procs[i].pub;
-	err = frames_finish(p);
+	err = count_names(p);
+	if (!err)
+		err = frames_finish(p);
 	if (!err)
 		err = samples_finish(p);
 	return err ? err : tree_finish(p);
@@ -422,6 +489,7 @@ int prof_reset(struct prof *p)
 	int err;
 
 	tree_release(p);
+	memo_release(p);
 	samples_release(p);
 	map_release(&p->votes_at);
 	p->nvotes = 0;
@@ -438,6 +506,7 @@ void prof_free(struct prof *p)
 	if (!p)
 		return;
 	defs_release(p);
+	memo_release(p);
 	samples_release(p);
 	pool_release(&p->strs);
 	pool_release(&p->ids);

@@ -110,15 +110,20 @@ void pool_release(struct pool *p)
 	memset(p, 0, sizeof(*p));
 }
 
-/* FNV-1a, 64 bits. */
+/* Eight bytes at a time: whole stacks are hashed too. */
 static uint64_t hash_bytes(const void *data, size_t len)
 {
 	const unsigned char *s = data;
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
+	uint64_t h = len, word;
 
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ s[i]) * UINT64_C(0x100000001b3);
-	return h;
+	for (; len >= 8; s += 8, len -= 8) {
+		memcpy(&word, s, 8);
+		h = (h ^ word) * UINT64_C(0x9fb21c651e98df25);
+		h ^= h >> 29;
+	}
+	word = 0;
+	memcpy(&word, s, len);
+	return mix(h ^ word);
 }
 
 static uint32_t pool_search(const struct pool *p, uint64_t hash, const void *data, size_t len)

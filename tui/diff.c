@@ -21,7 +21,7 @@ static int from_recording(const struct options *o, const char *path, enum diff_s
 	plain.nouts = 0; /* the outputs are of the comparison */
 	err = folds_new(&plain, &folds);
 	if (!err)
-		err = replay(path, fold, &folds, why);
+		err = replay(o, path, fold, &folds, why);
 	if (!err)
 		err = folds_finish(&folds);
 	if (!err)

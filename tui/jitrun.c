@@ -72,7 +72,7 @@ static int replayed(void *ctx, const struct ev_hdr *h)
 static int from_file(const struct options *o, const char *file, struct jit_tap *t)
 {
 	struct why why = {.code = 0};
-	int err = replay(file, replayed, t, &why);
+	int err = replay(o, file, replayed, t, &why);
 
 	if (err < 0 && !why.code)
 		why_set(&why, WHY_INTERNAL, err, "%s", strerror(-err));

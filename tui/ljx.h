@@ -168,11 +168,11 @@ void output_abort(struct output *out);
 
 /*
  * Passes each record of a recording ("-": standard input) to fn until that returns non-zero. What
- * the file lacks is told on stderr. 0, what fn returned, or -errno and why; -EBADMSG: it is
- * corrupt, and all up to the damage was passed.
+ * the file lacks is told on stderr, and how far it is if that takes more than a second. 0, what fn
+ * returned, or -errno and why; -EBADMSG: it is corrupt, and all up to the damage was passed.
  */
 typedef int record_fn(void *ctx, const struct ev_hdr *h);
-int replay(const char *path, record_fn *fn, void *ctx, struct why *why);
+int replay(const struct options *o, const char *path, record_fn *fn, void *ctx, struct why *why);
 
 /* Is this operand a recording, by its name? */
 int is_recording(const char *arg);

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 int is_recording(const char *arg)
@@ -29,19 +31,75 @@ static int judge(const struct rec_end *end, const char *path, struct why *why)
 		   : 0;
 }
 
-int replay(const char *path, record_fn *fn, void *ctx, struct why *why)
+/* Tells how far it is, when that takes long. */
+struct progress {
+	const char *path;
+	int fd, tty, shown;
+	off_t size; /* 0: not known */
+	unsigned int records;
+	double start, next; /* seconds */
+};
+
+static double seconds_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void progress_init(struct progress *p, const char *path, int fd)
+{
+	struct stat st;
+
+	*p = (struct progress){.path = path, .fd = fd, .tty = isatty(STDERR_FILENO)};
+	p->size = !fstat(fd, &st) && S_ISREG(st.st_mode) ? st.st_size : 0;
+	p->start = seconds_now();
+	p->next = p->start + 1;
+}
+
+static void progress_step(struct progress *p)
+{
+	double now;
+
+	if (++p->records % 8192 || (now = seconds_now()) < p->next)
+		return;
+	/* A line that is written over can come more often than one that stays. */
+	p->next = now + (p->tty ? 0.25 : 5);
+	p->shown = 1;
+	fprintf(stderr, "%sljx: reading '%s'", p->tty ? "\r" : "", printable(p->path));
+	if (p->size)
+		fprintf(stderr, " %3.0f%%",
+			100 * (double)lseek(p->fd, 0, SEEK_CUR) / (double)p->size);
+	fprintf(stderr, ", %u records%s", p->records, p->tty ? "\033[K" : "\n");
+	fflush(stderr);
+}
+
+static void progress_end(const struct progress *p)
+{
+	if (p->shown && p->tty)
+		fputs("\r\033[K", stderr);
+}
+
+int replay(const struct options *o, const char *path, record_fn *fn, void *ctx, struct why *why)
 {
 	int fd = !strcmp(path, "-") ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
 	struct rec_reader *r = NULL;
 	const struct ev_hdr *h;
+	struct progress p;
 	int err;
 
 	if (fd < 0)
 		return why_set(why, WHY_INTERNAL, -errno, "cannot read '%s': %s", printable(path),
 			       strerror(errno));
 	err = rec_reader_new(fd, printable(path), &r, why);
-	while (!err && (h = rec_next(r)))
+	progress_init(&p, path, fd);
+	while (!err && (h = rec_next(r))) {
 		err = fn(ctx, h);
+		if (!o->quiet)
+			progress_step(&p);
+	}
+	progress_end(&p);
 	if (!err)
 		err = judge(rec_reader_end(r), path, why);
 	rec_reader_free(r);

@@ -39,7 +39,7 @@ int verb_report(const struct options *o)
 	}
 	if (folds_new(o, &folds))
 		return complain(o, (why_set(&why, WHY_INTERNAL, -ENOMEM, "out of memory"), &why));
-	err = replay(o->arg[0], fold, &folds, &why);
+	err = replay(o, o->arg[0], fold, &folds, &why);
 	/* Up to the damage all is good: show it, and then fail. */
 	corrupt = err == -EBADMSG;
 	if (!err || corrupt) {

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stacks that were folded already. Most samples have a stack that was there before, and to compare
+ * it whole is much cheaper than to go down the tree frame by frame. It holds until a definition
+ * comes that could make the same frames something else.
+ */
+#include "profiler/fold.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BYTES_MAX (32u << 20)
+
+/* The sample without what its place in the tree does not depend on. */
+static size_t make_key(const struct prof *p, const struct ev_sample *s, uint32_t nframes,
+		       struct ev_sample *key)
+{
+	memset(key, 0, sizeof(*key));
+	key->h.pid = s->h.pid;
+	key->g = s->g;
+	key->trace = s->trace;
+	key->flags = s->flags & EV_SF_TRUNCATED;
+	key->state = s->state;
+	key->why = s->why;
+	key->nframes = (ev_u16)nframes;
+	if (p->opts.split) {
+		key->h.tid = s->h.tid;
+		key->L = s->L;
+	}
+	memcpy(key->f, s->f, nframes * sizeof(s->f[0]));
+	return sizeof(*key) + nframes * sizeof(s->f[0]);
+}
+
+struct memo_entry *memo_entry(struct prof *p, const struct ev_sample *s, uint32_t nframes)
+{
+	_Alignas(struct ev_sample) char
+	    buf[sizeof(struct ev_sample) + EV_MAX_FRAMES * sizeof(struct ev_frame)];
+	struct memo *m = &p->memo;
+	struct memo_entry *entries;
+	uint32_t id, before = m->keys.n;
+	size_t len;
+
+	if (nframes > EV_MAX_FRAMES || m->bytes > BYTES_MAX)
+		return NULL;
+	len = make_key(p, s, nframes, (struct ev_sample *)buf);
+	id = pool_add(&m->keys, buf, len);
+	entries = id ? table_room(m->entries, &m->cap, (size_t)id + 1, sizeof(*entries)) : NULL;
+	if (!entries)
+		return NULL;
+	m->entries = entries;
+	if (m->keys.n != before) {
+		m->bytes += len + sizeof(*entries);
+		entries[id] = (struct memo_entry){.known = 0};
+	}
+	return &entries[id];
+}
+
+const struct ev_sample *memo_key(const struct prof *p, uint32_t id)
+{
+	return (const struct ev_sample *)pool_get(&p->memo.keys, id);
+}
+
+void memo_release(struct prof *p)
+{
+	pool_release(&p->memo.keys);
+	free(p->memo.entries);
+	memset(&p->memo, 0, sizeof(p->memo));
+}
