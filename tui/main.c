@@ -49,7 +49,7 @@ static void usage(FILE *f)
 	"  --per-process    keep processes apart: a root frame comm:pid\n"          \
 	"  --icicle         pictures: the root at the top\n"                        \
 	"  --reverse        pictures: leaves first\n"                               \
-	"  --colour BY      pictures: by state, file or cost (of aborts)\n"         \
+	"  --color-by WHAT  pictures: by state, file or cost (of aborts)\n"         \
 	"  --split LIST     keep apart by process,thread,vm,coroutine,state,trace\n"
 
 #define BUILD_HELP                                                                    \

@@ -272,7 +272,7 @@ static void summary(const struct view *v)
 
 static int replay_into(struct view *v, struct why *why)
 {
-	int err = replay(v->file, model_record, &v->model, why);
+	int err = replay(v->o, v->file, model_record, &v->model, why);
 
 	/* Up to the damage all is good. */
 	if (err == -EBADMSG) {

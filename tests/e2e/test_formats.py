@@ -329,6 +329,6 @@ def test_go_reads_odd_names(source):
 
 def test_pictures_are_xml(source):
     path, _ = source
-    for args in ([], ["--reverse", "--colour", "file"], ["--colour", "cost", "--icicle"]):
+    for args in ([], ["--reverse", "--color-by", "file"], ["--color-by", "cost", "--icicle"]):
         for ending in (".svg", ".html"):
             tool("xmllint", "--noout", "--nonet", convert(path, ending, *args))

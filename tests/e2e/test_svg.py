@@ -162,8 +162,8 @@ def picture_of(path, name, *args):
 def test_views_are_those_of_ljx(two, ext):
     views = (("key('r');", ["--reverse"]),
              ("key('r'); key('i');", []),
-             ("key('c');", ["--colour", "file", "--icicle"]),
-             ("key('r');", ["--colour", "file", "--reverse"]),
+             ("key('c');", ["--color-by", "file", "--icicle"]),
+             ("key('r');", ["--color-by", "file", "--reverse"]),
              ("key('c'); choose('t<w>o 11');", ["--pid", "11", "--reverse"]),
              ("choose('one 10'); key('r');", ["--pid", "10"]),
              ("choose('all processes'); click(switches()[1]);", ["--state", "NCGJO"]),
@@ -177,9 +177,9 @@ def test_views_are_those_of_ljx(two, ext):
         assert sorted(got) == want, steps
         assert (want == plain) == (not args), steps
     # And from the other side: what was drawn reversed, turned.
-    turned = picture_of(two, f"turned.{ext}", "--reverse", "--colour", "file")
+    turned = picture_of(two, f"turned.{ext}", "--reverse", "--color-by", "file")
     assert sorted(after(turned, ["key('r');"])[0]) == \
-        sorted(drawn(picture_of(two, f"want.{ext}", "--colour", "file")))
+        sorted(drawn(picture_of(two, f"want.{ext}", "--color-by", "file")))
 
 
 def test_copy_as_folded(two):
