@@ -76,7 +76,8 @@ static inline void scene_open(struct scene *s, const char *file, int w, int h, i
 	s->g.ascii = ascii;
 	err = model_init(&s->m, &mo);
 	assert(!err);
-	err = replay(file, model_record, &s->m, &why);
+	s->o.quiet = 1;
+	err = replay(&s->o, file, model_record, &s->m, &why);
 	assert(!err);
 	uo.o = &s->o;
 	uo.name = s->m.comm;
