@@ -229,8 +229,8 @@ def test_pause_and_reset(tmp_path):
 def test_target_exits(tmp_path):
     """The data stays, can be browsed and written."""
     out = tmp_path / "end.folded"
-    with Screen(tmp_path, "top", "-r", 199, "--", "luajit", "tests/lua/mixed.lua", "1") as s:
-        s.wait(r"TARGET EXITED \(code 0\) - data frozen", seconds=30)
+    with Screen(tmp_path, "top", "-r", 199, "--", "luajit", "tests/lua/mixed.lua", "3") as s:
+        s.wait(r"TARGET EXITED \(code 0\) - data frozen", seconds=60)
         text = s.wait("EXITED$")
         assert "mandel" in text
         s.keys("3")
