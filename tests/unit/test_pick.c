@@ -19,6 +19,8 @@ static const char *const files[] = {"tests/golden/mixed.ljx", "tests/golden/host
 				    "tests/golden/workers.ljx"};
 static const struct pick_query everything = {.pid = PICK_ALL, .only = PROF_GROUP_MAX};
 
+static const struct options quiet = {.quiet = 1};
+
 struct taken {
 	struct pick *k;
 	struct prof *p;
@@ -49,7 +51,7 @@ static void open_file(struct taken *t, const char *file)
 	assert_non_null(t->p);
 	t->k = pick_new(t->p, 2 * SECOND);
 	assert_non_null(t->k);
-	assert_int_equal(replay(file, take, t, &why), 0);
+	assert_int_equal(replay(&quiet, file, take, t, &why), 0);
 	assert_int_equal(pick_labels(t->k), 0);
 }
 
@@ -80,7 +82,7 @@ static void same_rows(struct taken *t, const char *file, const struct pick_query
 	struct pick_sum sum;
 	size_t n, nwant, i, k;
 
-	assert_int_equal(replay(file, fold, p, &why), 0);
+	assert_int_equal(replay(&quiet, file, fold, p, &why), 0);
 	assert_int_equal(prof_finish(p), 0);
 	want = prof_rows(p, &nwant);
 	assert_int_equal(pick_select(t->k, q, &sum), 0);

@@ -22,6 +22,8 @@
 #define HOSTILE "tests/golden/hostile.ljx"
 #define WORKERS "tests/golden/workers.ljx"
 
+static const struct options quiet = {.quiet = 1};
+
 static const struct {
 	const char *name, *file;
 	int w, h, ascii, roles;
@@ -357,7 +359,7 @@ static void test_pause(void **state)
 	scene_keys(&s, "Down Z");
 	s.u.now += 10 * MODEL_SECOND;
 	before = scene_draw(&s, 1);
-	assert_int_equal(replay(WORKERS, model_record, &s.m, &why), 0);
+	assert_int_equal(replay(&s.o, WORKERS, model_record, &s.m, &why), 0);
 	assert_int_equal(ui_refresh(&s.u, 0), 0);
 	after = scene_draw(&s, 1);
 	assert_string_equal(before, after);
@@ -389,7 +391,7 @@ static void test_export(void **state)
 	assert_int_equal(export_to(&s.u, "build/view.folded"), 0);
 	assert_int_equal(export_to(&s.u, "build/view.ljx"), 0);
 	scene_close(&s);
-	assert_int_equal(replay("build/view.ljx", (record_fn *)prof_add, p, &why), 0);
+	assert_int_equal(replay(&quiet, "build/view.ljx", (record_fn *)prof_add, p, &why), 0);
 	assert_int_equal(prof_finish(p), 0);
 	f = open_memstream(&want, &len);
 	assert_non_null(f);
@@ -401,7 +403,7 @@ static void test_export(void **state)
 	free(want);
 	prof_free(p);
 	p = prof_new(&po);
-	assert_int_equal(replay(MIXED, (record_fn *)prof_add, p, &why), 0);
+	assert_int_equal(replay(&quiet, MIXED, (record_fn *)prof_add, p, &why), 0);
 	assert_int_equal(prof_finish(p), 0);
 	f = open_memstream(&want, &len);
 	assert_int_equal(write_folded(f, p, &info), 0);
