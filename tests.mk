@@ -35,6 +35,12 @@ STAGES := check-layers unit asan fuzz e2e
 $(STAGES):
 	@$(PYTHON) tests/run $(if $(K),-k '$(K)') $@
 
+# LuaJIT built from Debian's source packages in all its modes: an hour at first, then what the tests take.
+test-matrix: deps-test
+	@+$(MAKE) --no-print-directory all programs
+	@LJX_BUILDS="$(or $(BUILDS),built)" $(PYTHON) -m pytest -p no:cacheprovider -q --tb=short \
+		tests/e2e/test_matrix.py
+
 bench: deps-test
 	@+$(MAKE) --no-print-directory all programs perf-programs
 	@$(PYTHON) tests/bench
@@ -84,4 +90,5 @@ $(B)/tests/c/%: tests/c/%.c
 
 -include $(UNIT_PROGS:=.d) $(FUZZ_PROGS:=.d)
 
-.PHONY: deps deps-demo deps-test demo test bench $(STAGES) unit-programs fuzz-programs programs perf-programs
+.PHONY: deps deps-demo deps-test demo test test-matrix bench $(STAGES) unit-programs fuzz-programs \
+	programs perf-programs

@@ -77,20 +77,12 @@ int capture_why_no_vm(struct why *why, const struct proc_info *info, const struc
 		why_hint(why, "ljx ps lists the processes that have one.");
 		return err;
 	}
-	if (!mod->vm.gc64) {
-		why_set(
-		    why, WHY_UNSUPPORTED, err,
-		    "cannot attach to pid %d (%s): its LuaJIT, '%s', is built with 32-bit GCRef",
-		    info->pid, info->comm, mod->base);
-		why_hint(why, "This ljx reads builds with GC64 only.");
-	} else if (!refused) {
+	if (!refused)
 		return 0;
-	} else {
-		why_set(why, WHY_UNSUPPORTED, err,
-			"LuaJIT in pid %d (%s) was found, but no known layout fits it", info->pid,
-			info->comm);
-		why_hint(why, "The last one tried failed at: %.*s", len, ev->text);
-	}
+	why_set(why, WHY_UNSUPPORTED, err,
+		"LuaJIT in pid %d (%s) was found, but no known layout fits it", info->pid,
+		info->comm);
+	why_hint(why, "The last one tried failed at: %.*s", len, ev->text);
 	why_hint(why, "All evidence: ljx doctor -p %d", info->pid);
 	return err;
 }

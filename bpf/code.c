@@ -21,7 +21,7 @@ static long read_string(const struct code *c, uint64_t addr, char *buf, size_t l
 	uint32_t n;
 
 	if (c->l->STR_size > sizeof(head) || mem_read(c->pid, addr, head, c->l->STR_size) ||
-	    head[9] != GCT_STR)
+	    head[layout_gct(c->l)] != GCT_STR)
 		return -ENOENT;
 	n = mem_get32(head, c->l->STR_len);
 	if (len > n)
@@ -34,18 +34,18 @@ static long read_string(const struct code *c, uint64_t addr, char *buf, size_t l
 /* proto_kgc(pt, ~idx) of lj_obj.h: collectable constants lie before k. 0: there is none. */
 static uint64_t constant(const struct code *c, uint32_t idx)
 {
-	uint64_t k = c->pt.h.k - c->addr;
+	uint64_t k = c->pt.h.k - c->addr, off = layout_ref_size(c->l) * (idx + 1ull);
 
-	if (idx >= c->pt.h.sizekgc || k > c->pt.h.sizept || k < 8ull * (idx + 1ull))
+	if (idx >= c->pt.h.sizekgc || k > c->pt.h.sizept || k < off)
 		return 0;
-	return mem_get64(c->body, k - 8 * (idx + 1ull));
+	return vm_get_ref(c->l, c->body, k - off);
 }
 
 static unsigned int type_of(const struct code *c, uint64_t addr)
 {
 	unsigned char head[16];
 
-	return addr && !mem_read(c->pid, addr, head, sizeof(head)) ? head[9] : 0;
+	return addr && !mem_read(c->pid, addr, head, sizeof(head)) ? head[layout_gct(c->l)] : 0;
 }
 
 struct kstr_ctx {
@@ -229,9 +229,9 @@ static uint32_t startins_of(const struct code *c, const struct vm *vm, uint32_t 
 
 	if (mem_read(c->pid, J + l->J_sizetrace, &size, sizeof(size)) || trace >= size)
 		return 0;
-	T = mem_u64(c->pid, mem_u64(c->pid, J + l->J_trace) + 8ull * trace);
+	T = vm_trace(c->pid, vm, trace);
 	if (!T || mem_read(c->pid, T + l->T_traceno, &no, sizeof(no)) || no != trace ||
-	    mem_u64(c->pid, T + l->T_startpc) != c->addr + l->PT_size + 4ull * pos ||
+	    vm_ref(c->pid, l, T + l->T_startpc) != c->addr + l->PT_size + 4ull * pos ||
 	    mem_read(c->pid, T + l->T_startins, &ins, sizeof(ins)))
 		return 0;
 	return ins;

@@ -102,6 +102,7 @@ struct finder_func {
 struct finder {
 	struct elfobj_vm vm;
 	int jit;	  /* 0: built without the JIT compiler */
+	int dualnum;	  /* its arithmetic is on integers, too: LJ_DUALNUM */
 	uint32_t anchors; /* bit for each enum finder_anchor_id that was found */
 	int32_t anchor[FINDER_NANCHORS];
 	uint64_t bc_ofs;  /* lj_bc_ofs: offsets into the VM, uint16_t each; 0: not found */

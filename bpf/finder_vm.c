@@ -276,9 +276,30 @@ static int has_jit(const struct ffunc *vm)
 	return 0;
 }
 
+/*
+ * With LJ_DUALNUM the bytecodes for arithmetic test for overflow (vm_x64.dasc ins_arithdn), ten
+ * jumps; without, none or one of the whole VM does.
+ */
+#define OVERFLOW_TESTS 6u
+static int has_dualnum(const struct fctx *c)
+{
+	const struct ffunc *vm = &c->vm;
+	unsigned int n = 0;
+	uint64_t at;
+	size_t k;
+
+	for (k = 0; k < vm->n; k++) {
+		at = vm->ins[k].addr - c->text_start;
+		n += vm->ins[k].op == FO_JCC && vm->ins[k].len == 6 &&
+		     at < c->text_end - c->text_start && c->text[at + 1] == 0x80; /* jo rel32 */
+	}
+	return n >= OVERFLOW_TESTS;
+}
+
 void finder_vm(struct fctx *c)
 {
 	c->f->jit = has_jit(&c->vm);
+	c->f->dualnum = has_dualnum(c);
 	find_cpcall(c);
 	find_sites(c);
 	find_small(c);

@@ -103,12 +103,40 @@ static struct guess *add(struct guesses *out, const struct layout_row *row, enum
 	return g;
 }
 
+/*
+ * Names a guess that is no row: by the row that it is like, which tells readers of recordings the
+ * bytecodes, and by what else it is.
+ */
+static void name_guess(struct guess *g, const char *what)
+{
+	const struct layout_field *f = layout_fields();
+	const struct layout_row *rows, *near = NULL;
+	unsigned int differ, least = ~0u;
+	size_t n, i, k;
+
+	rows = layout_rows(&n);
+	for (i = 0; i < n; i++) {
+		if (rows[i].l.gc64 != g->row.l.gc64 || rows[i].l.bc_max != g->row.l.bc_max)
+			continue;
+		differ = rows[i].l.ir_max == g->row.l.ir_max ? 0 : LAYOUT_NFIELDS;
+		for (k = 0; k < LAYOUT_NFIELDS; k++)
+			differ += layout_get(&rows[i].l, &f[k]) != layout_get(&g->row.l, &f[k]);
+		if (differ < least) {
+			least = differ;
+			near = &rows[i];
+		}
+	}
+	snprintf(g->name, sizeof(g->name), "%s+%.20s", near ? near->name : "", what);
+	g->row.name = g->name;
+}
+
 /* --- debug information --- */
 
 static void by_dwarf(const struct elfobj *eo, const struct finder *f, struct guesses *out)
 {
-	struct layout_row row = {.name = "dwarf", .where = "debug information"};
+	struct layout_row row = {.name = NULL, .where = "debug information"};
 	const struct layout_row *rows;
+	struct guess *g;
 	size_t n, i;
 
 	if (dwarf_layout(eo, &row.l, NULL) || row.l.gc64 != f->vm.gc64 ||
@@ -118,7 +146,9 @@ static void by_dwarf(const struct elfobj *eo, const struct finder *f, struct gue
 	for (i = 0; i < n; i++)
 		if (!memcmp(&rows[i].l, &row.l, sizeof(row.l)))
 			row.name = rows[i].name;
-	add(out, &row, GUESS_DWARF);
+	g = add(out, &row, GUESS_DWARF);
+	if (g && !row.name)
+		name_guess(g, "dwarf");
 }
 
 /* --- rows that fit --- */
@@ -260,21 +290,25 @@ static void add_derived(const struct finder *f, const struct layout_row *row, un
 	g->row.where = g->where;
 }
 
-/* Distances of global_State from GG_State's start that were ever seen with such references. */
+/*
+ * Distances of global_State from GG_State's start that were ever seen with such references, and a
+ * little beyond, as lua_State has only ever grown.
+ */
 static size_t distances(int gc64, unsigned int *d, size_t max)
 {
 	const struct layout_row *rows;
-	size_t n, i, j, nd = 0;
+	unsigned int low = ~0u, high = 0;
+	size_t n, i, nd = 0;
 
 	rows = layout_rows(&n);
 	for (i = 0; i < n; i++) {
 		if (rows[i].l.gc64 != gc64)
 			continue;
-		for (j = 0; j < nd && d[j] != rows[i].l.GG_g; j++)
-			;
-		if (j == nd && nd < max)
-			d[nd++] = rows[i].l.GG_g;
+		low = rows[i].l.GG_g < low ? rows[i].l.GG_g : low;
+		high = rows[i].l.GG_g > high ? rows[i].l.GG_g : high;
 	}
+	for (; low <= high + 16 && nd < max; low += 8)
+		d[nd++] = low;
 	return nd;
 }
 
@@ -290,7 +324,7 @@ static unsigned int useful_choices(const struct finder *f, const struct layout *
 
 /*
  * No row fits. Those count as a base whose jit_State, GCtrace and lua_State the code confirms:
- * patches touch global_State and lua_State's end. All distances of the table are tried.
+ * patches touch global_State and lua_State's end.
  */
 void guess_by_code(const struct finder *f, struct guesses *out)
 {
@@ -413,6 +447,17 @@ static void drop_others(const struct elfobj *eo, const struct elfobj_vm *vm, str
 		out->n = n;
 }
 
+/* Integers in TValues are a mode of a build, no layout's. */
+static void set_dualnum(const struct finder *f, struct guesses *gs)
+{
+	size_t i;
+
+	for (i = 0; i < gs->n; i++) {
+		gs->g[i].row.l.dualnum = f->dualnum != 0;
+		gs->g[i].from[LAYOUT_dualnum] = GUESS_CODE;
+	}
+}
+
 /* --- all --- */
 
 int guess_layouts(const struct elfobj *eo, struct guesses *out)
@@ -430,6 +475,7 @@ int guess_layouts(const struct elfobj *eo, struct guesses *out)
 			guess_by_code(f, out);
 		if (out->n > 1)
 			drop_others(eo, &f->vm, out);
+		set_dualnum(f, out);
 	}
 	free(f);
 	return err;
@@ -445,7 +491,10 @@ void guess_given(const struct elfobj *eo, const struct layout_row *row, struct g
 		snprintf(out->text, sizeof(out->text), "the machine code cannot be read");
 	} else if (finder_check_layout(f, &row->l, out->text, sizeof(out->text)) <= 0) {
 		g = add(out, row, GUESS_FILE);
-		snprintf(g->name, sizeof(g->name), "%s", row->name);
+		if (layout_by_name(row->name))
+			snprintf(g->name, sizeof(g->name), "%s", row->name);
+		else
+			name_guess(g, row->name);
 		snprintf(g->where, sizeof(g->where), "%s", row->where);
 		g->row.name = g->name;
 		g->row.where = g->where;

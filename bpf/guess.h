@@ -36,7 +36,7 @@ struct guess {
 	uint8_t from[LAYOUT_NFIELDS]; /* enum guess_from */
 };
 
-#define GUESSES_MAX 48
+#define GUESSES_MAX 128
 
 /* Allocated once with its file; a guess never moves, so row may be pointed to. */
 struct guesses {

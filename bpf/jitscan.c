@@ -77,18 +77,19 @@ int jscan_spot(struct jscan *s, enum ev_spot_kind kind, uint64_t pt, uint64_t pc
 
 static void read_penalties(struct jscan *s)
 {
-	unsigned char buf[PENALTY_SLOTS * 16];
-	unsigned int i;
+	unsigned int ref = layout_ref_size(s->l), i;
+	unsigned char buf[PENALTY_SLOTS * 16], *p = buf;
 
 	memset(s->penalty, 0, sizeof(s->penalty));
 	s->read = resolve_now();
-	if (s->l->PENALTY_size != 16 ||
-	    mem_read(s->pid, jscan_state(s) + s->l->J_penalty, buf, sizeof(buf)))
+	/* lj_jit.h HotPenalty: MRef pc, uint16_t val, reason. */
+	if (s->l->PENALTY_size != 2 * ref ||
+	    mem_read(s->pid, jscan_state(s) + s->l->J_penalty, buf, PENALTY_SLOTS * 2 * ref))
 		return;
-	for (i = 0; i < PENALTY_SLOTS; i++) {
-		s->penalty[i].pc = mem_get64(buf, 16 * i);
-		s->penalty[i].val = jscan_get16(buf, 16 * i + 8);
-		s->penalty[i].reason = jscan_get16(buf, 16 * i + 10);
+	for (i = 0; i < PENALTY_SLOTS; i++, p += 2 * ref) {
+		s->penalty[i].pc = vm_get_ref(s->l, p, 0);
+		s->penalty[i].val = jscan_get16(p, ref);
+		s->penalty[i].reason = jscan_get16(p, ref + 2);
 	}
 }
 
@@ -197,9 +198,9 @@ static int scan_now(struct jscan *s)
 {
 	int err;
 
-	/* Closed meanwhile? (bpf/vm.c:try_row) */
-	if (mem_u64(s->pid, vm_main(&s->vm) + s->l->L_glref) != s->vm.g ||
-	    mem_u64(s->pid, s->vm.g + s->l->G_mainthref) != vm_main(&s->vm))
+	/* Closed meanwhile? (bpf/vm.c:try_guess) */
+	if (vm_ref(s->pid, s->l, vm_main(&s->vm) + s->l->L_glref) != s->vm.g ||
+	    vm_ref(s->pid, s->l, s->vm.g + s->l->G_mainthref) != vm_main(&s->vm))
 		return 0;
 	s->epoch++;
 	s->spots = 0;
@@ -235,7 +236,7 @@ static struct jscan *owner(struct jitscan *j, uint64_t obj)
 			if (mem_read(j->pid, at, page, sizeof(page)))
 				return NULL;
 		}
-		obj = mem_get64(page, obj - at);
+		obj = vm_get_ref(j->scan[0]->l, page, obj - at);
 	}
 	return NULL;
 }
@@ -271,20 +272,23 @@ static int match(void *ctx, uint64_t addr, const uint64_t *word, size_t own, siz
 {
 	struct jitscan *j = ctx;
 	const struct layout *l = j->scan[0]->l;
-	size_t i, pc = l->F_pc / 8u, head = (l->PT_size + 7u) / 8u;
+	size_t i, func = l->F_pc / 8u + 1u, head = (l->PT_size + 7u) / 8u;
+	const unsigned int gct = layout_gct(l);
+	const unsigned char *p;
 	int err = 0;
 
 	for (i = 0; i < own && !err; i++) {
 		if (i + 1 >= n)
 			break;
-		switch ((word[i + 1] >> 8) & 0xff) {
+		p = (const unsigned char *)(word + i);
+		switch (p[gct]) {
 		case GCT_PROTO:
 			if (i + head <= n)
 				err = found_proto(j, addr + 8 * i, word + i);
 			break;
 		case GCT_FUNC:
-			if (i + pc < n && !((word[i + 1] >> 16) & 0xff))
-				found_function(j, addr + 8 * i, word[i + pc]);
+			if (i + func <= n && !p[gct + 1])
+				found_function(j, addr + 8 * i, vm_get_ref(l, p, l->F_pc));
 			break;
 		default:
 			break;

@@ -48,7 +48,8 @@ static struct jproto *child(struct jscan *s, uint64_t pt, uint32_t idx)
 
 	if (!p || idx >= p->h.sizekgc)
 		return NULL;
-	return jscan_proto(s, mem_u64(s->pid, p->h.k - 8 * (idx + 1ull)), NULL);
+	return jscan_proto(s, vm_ref(s->pid, s->l, p->h.k - layout_ref_size(s->l) * (idx + 1ull)),
+			   NULL);
 }
 
 static int callee(void *ctx, const struct region_code *code, uint32_t pos, struct region_code *out)

@@ -9,6 +9,7 @@
 
 #include "bpf/jitscan.h"
 #include "bpf/userwalk.h"
+#include "bpf/vm_check.h"
 #include "bytecode/bc.h"
 #include "bytecode/ir.h"
 #include "bytecode/proto.h"
@@ -22,11 +23,7 @@
 #define PROTO_FUNCS 4u	  /* functions remembered of a prototype */
 #define CODE_MAX 65536u	  /* instructions of a function whose code is looked at */
 
-/* gct of objects: ~LJ_T* of lj_obj.h. */
-enum { GCT_STR = 4, GCT_UPVAL = 5, GCT_PROTO = 7, GCT_FUNC = 8 };
-#define GCT_OFS 9 /* in each object of a 64-bit VM */
-#define ADDR_MASK ((1ull << 47) - 1)
-#define TAG_FUNC 0x1fff7ull /* LJ_TFUNC << 47 */
+#define ADDR_MASK ((1ull << 47) - 1) /* of what a 64-bit build has in its IR constants */
 
 struct penalty {
 	uint64_t pc;

@@ -12,11 +12,22 @@
 #define NEAR_PAGES 64u /* code of 65536 instructions */
 #define FUNCS_MAX 4096u
 #define STACK_MAX 16384u /* slots, from the bottom */
-/* GCfuncL: nupvalues, uvptr[]; GCupval: immutable, v. The same in all 64-bit builds (lj_obj.h). */
-#define F_NUPVALUES 11
-#define F_UVPTR 40
-#define UV_IMMUTABLE 11
-#define UV_V 32
+/*
+ * GCfuncL: after ffid nupvalues, after pc uvptr[]; GCupval: gct, closed, immutable, then two words
+ * and v. The same in all builds (lj_obj.h).
+ */
+#define F_MAX 40
+#define UV_MAX 40
+
+static unsigned int nupvalues(const struct layout *l, const unsigned char *f)
+{
+	return f[l->F_ffid + 1];
+}
+
+static uint64_t uvptr(const struct layout *l, uint64_t fn, uint32_t idx)
+{
+	return fn + l->F_pc + layout_ref_size(l) * (idx + 1ull);
+}
 
 static void proto_free(struct jscan *s, struct jproto *p)
 {
@@ -99,7 +110,7 @@ struct jproto *jscan_proto_near(struct jscan *s, uint64_t pc)
 			return NULL;
 		for (i = PAGE - 8; i >= 0; i -= 8) {
 			pt = page + (uint64_t)i;
-			if (pt + s->l->PT_size > pc || buf[i + GCT_OFS] != GCT_PROTO ||
+			if (pt + s->l->PT_size > pc || buf[i + layout_gct(s->l)] != GCT_PROTO ||
 			    i + (long)s->l->PT_size > got)
 				continue;
 			p = jscan_proto(s, pt, buf + i);
@@ -112,14 +123,14 @@ struct jproto *jscan_proto_near(struct jscan *s, uint64_t pc)
 
 struct jproto *jscan_function(struct jscan *s, uint64_t fn)
 {
-	unsigned char f[F_UVPTR];
+	unsigned char f[F_MAX];
 	struct jproto *p;
 	uint32_t i;
 
-	if (fn & 7 || mem_read(s->pid, fn, f, sizeof(f)) || f[GCT_OFS] != GCT_FUNC ||
+	if (fn & 7 || mem_read(s->pid, fn, f, sizeof(f)) || f[layout_gct(s->l)] != GCT_FUNC ||
 	    f[s->l->F_ffid])
 		return NULL;
-	p = jscan_proto(s, mem_get64(f, s->l->F_pc) - s->l->PT_size, NULL);
+	p = jscan_proto(s, vm_get_ref(s->l, f, s->l->F_pc) - s->l->PT_size, NULL);
 	if (!p)
 		return NULL;
 	for (i = 0; i < p->nfn && p->fn[i] != fn; i++)
@@ -131,16 +142,18 @@ struct jproto *jscan_function(struct jscan *s, uint64_t fn)
 
 uint64_t jscan_upvalue(struct jscan *s, uint64_t fn, uint32_t idx)
 {
-	unsigned char f[F_UVPTR], uv[UV_V + 8];
+	unsigned char f[F_MAX], uv[UV_MAX];
+	const struct layout *l = s->l;
+	unsigned int gct = layout_gct(l);
 	uint64_t tv;
 
-	if (mem_read(s->pid, fn, f, sizeof(f)) || f[GCT_OFS] != GCT_FUNC || f[s->l->F_ffid] ||
-	    idx >= f[F_NUPVALUES] ||
-	    mem_read(s->pid, mem_u64(s->pid, fn + F_UVPTR + 8ull * idx), uv, sizeof(uv)) ||
-	    uv[GCT_OFS] != GCT_UPVAL || uv[UV_IMMUTABLE] != 1)
+	if (mem_read(s->pid, fn, f, sizeof(f)) || f[gct] != GCT_FUNC || f[l->F_ffid] ||
+	    idx >= nupvalues(l, f) ||
+	    mem_read(s->pid, vm_ref(s->pid, l, uvptr(l, fn, idx)), uv, sizeof(uv)) ||
+	    uv[gct] != GCT_UPVAL || uv[gct + 2] != 1)
 		return 0; /* what was assigned since may have been another function then */
-	tv = mem_u64(s->pid, mem_get64(uv, UV_V));
-	return tv >> 47 == TAG_FUNC ? tv & ADDR_MASK : 0;
+	tv = mem_u64(s->pid, vm_get_ref(l, uv, l->gc64 ? 32 : 16));
+	return vm_tvalue_is(l, tv, GCT_FUNC) ? vm_tvalue_ptr(l, tv) : 0;
 }
 
 struct todo {
@@ -148,26 +161,33 @@ struct todo {
 	uint32_t n;
 };
 
-static void add_function(struct todo *t, uint64_t tv)
+static void add_function(struct todo *t, uint64_t fn)
 {
 	uint32_t i;
 
-	if (tv >> 47 != TAG_FUNC || t->n == FUNCS_MAX)
+	if (t->n == FUNCS_MAX)
 		return;
-	for (i = 0; i < t->n && t->fn[i] != (tv & ADDR_MASK); i++)
+	for (i = 0; i < t->n && t->fn[i] != fn; i++)
 		;
 	if (i == t->n)
-		t->fn[t->n++] = tv & ADDR_MASK;
+		t->fn[t->n++] = fn;
+}
+
+/* A slot may hold a function; without LJ_FR2 one with a frame's link above it, too. */
+static int holds_function(const struct layout *l, uint64_t slot)
+{
+	return vm_tvalue_is(l, slot, GCT_FUNC) ||
+	       (!l->fr2 && slot >> 32 < 0xfffe0000 && vm_is_pointer(l, vm_tvalue_ptr(l, slot)));
 }
 
 /* The functions in the slots of a coroutine's stack: frames and variables alike. */
 static int read_stack(struct jscan *s, uint64_t L, struct todo *t)
 {
-	uint64_t stack = mem_u64(s->pid, L + s->l->L_stack), top, *slot;
+	uint64_t stack = vm_ref(s->pid, s->l, L + s->l->L_stack), top, *slot;
 	long n, i;
 
-	top = mem_u64(s->pid, L + s->l->L_maxstack);
-	if (mem_u64(s->pid, L + s->l->L_glref) != s->vm.g || top <= stack)
+	top = vm_ref(s->pid, s->l, L + s->l->L_maxstack);
+	if (vm_ref(s->pid, s->l, L + s->l->L_glref) != s->vm.g || top <= stack)
 		return 0;
 	n = (long)((top - stack) / 8 < STACK_MAX ? (top - stack) / 8 : STACK_MAX);
 	slot = calloc((size_t)n + 1, sizeof(*slot));
@@ -175,16 +195,17 @@ static int read_stack(struct jscan *s, uint64_t L, struct todo *t)
 		return -ENOMEM;
 	n = mem_read_some(s->pid, stack, slot, (size_t)n * 8) / 8;
 	for (i = 0; i < n; i++)
-		add_function(t, slot[i]);
+		if (holds_function(s->l, slot[i]))
+			add_function(t, vm_tvalue_ptr(s->l, slot[i]));
 	free(slot);
 	return 0;
 }
 
 int jscan_stacks(struct jscan *s)
 {
-	uint64_t cur = mem_u64(s->pid, s->vm.g + s->l->G_cur_L), uv;
+	uint64_t cur = vm_ref(s->pid, s->l, s->vm.g + s->l->G_cur_L), uv;
 	struct todo *t = calloc(1, sizeof(*t));
-	unsigned char f[F_UVPTR];
+	unsigned char f[F_MAX];
 	uint32_t i, k;
 	int err;
 
@@ -196,10 +217,10 @@ int jscan_stacks(struct jscan *s)
 	for (i = 0; i < t->n && !err; i++) {
 		if (!jscan_function(s, t->fn[i]) || mem_read(s->pid, t->fn[i], f, sizeof(f)))
 			continue;
-		for (k = 0; k < f[F_NUPVALUES]; k++) {
+		for (k = 0; k < nupvalues(s->l, f); k++) {
 			uv = jscan_upvalue(s, t->fn[i], k);
 			if (uv)
-				add_function(t, TAG_FUNC << 47 | uv);
+				add_function(t, uv);
 		}
 	}
 	free(t);

@@ -121,16 +121,21 @@ static void body_drop(struct jtrace *t)
 	t->mapcopy = NULL;
 }
 
-/* IR and snapshots. What does not hold together is dropped: the trace may be new in this place. */
+/*
+ * IR and snapshots. What does not hold together is dropped: the trace may be new in this place.
+ * With 32-bit references both are of another form (lj_ir.h, lj_snap.c:snapshot_framelinks), left
+ * unread.
+ */
 static void read_body(struct traces *x, struct jtrace *t)
 {
 	uint64_t len = t->map - t->ir;
 	struct jscan *s = x->s;
 	struct snap last;
 
-	if (t->ir <= t->T || t->ir - t->T > 512 || t->snap < t->ir || t->map < t->snap ||
-	    len > TRACE_BYTES || !t->nsnap || t->nk > t->nins || t->nk > REF_BASE ||
-	    t->snap - t->ir != 8ull * (t->nins - t->nk) || x->bytes + len > ALL_BYTES)
+	if (!s->l->gc64 || t->ir <= t->T || t->ir - t->T > 512 || t->snap < t->ir ||
+	    t->map < t->snap || len > TRACE_BYTES || !t->nsnap || t->nk > t->nins ||
+	    t->nk > REF_BASE || t->snap - t->ir != 8ull * (t->nins - t->nk) ||
+	    x->bytes + len > ALL_BYTES)
 		return;
 	t->body = malloc(len);
 	if (!t->body || mem_read(s->pid, t->ir, t->body, len)) {
@@ -166,8 +171,8 @@ static int read_trace(struct traces *x, uint32_t no, uint64_t T, struct jtrace *
 		return 0;
 	*out = (struct jtrace){.T = T,
 			       .no = no,
-			       .pt = mem_get64(t, l->T_startpt),
-			       .pc = mem_get64(t, l->T_startpc),
+			       .pt = vm_get_ref(l, t, l->T_startpt),
+			       .pc = vm_get_ref(l, t, l->T_startpc),
 			       .root = jscan_get16(t, l->T_root),
 			       .link = jscan_get16(t, l->T_link),
 			       .linktype = t[l->T_linktype],
@@ -495,19 +500,25 @@ static int read_all(struct traces *x)
 {
 	int learnt = x->s->snaps != SNAP_UNKNOWN;
 	uint64_t J = jscan_state(x->s), vec = mem_u64(x->s->pid, J + x->s->l->J_trace), *T;
-	uint32_t size = 0, live = 0, i;
+	uint32_t size = 0, live = 0, ref = layout_ref_size(x->s->l), i;
+	unsigned char *refs;
 	int err;
 
 	if (mem_read(x->s->pid, J + x->s->l->J_sizetrace, &size, 4) || size > TRACES_MAX)
 		size = 0;
 	T = calloc(size ? size : 1, sizeof(*T));
 	x->t = calloc(size ? size : 1, sizeof(*x->t));
-	if (!T || !x->t) {
+	refs = malloc((size_t)ref * size + 1);
+	if (!T || !x->t || !refs) {
 		free(T);
+		free(refs);
 		return -ENOMEM;
 	}
-	if (size && mem_read(x->s->pid, vec, T, size * sizeof(*T)))
+	if (size && mem_read(x->s->pid, vec, refs, (size_t)ref * size))
 		size = 0; /* it was reallocated just now */
+	for (i = 0; i < size; i++)
+		T[i] = vm_get_ref(x->s->l, refs, (size_t)ref * i);
+	free(refs);
 	for (i = 1; i < size; i++)
 		live += T[i] != 0 && T[i] != J + x->s->l->J_cur;
 	err = jscan_jit(x->s, live, size);

@@ -22,7 +22,7 @@ int protoscan_check(int pid, const struct layout *l, int own_allocator, uint64_t
 	unsigned char str[16];
 
 	if (proto_decode_head(l, head, l->PT_size, h) || h->k <= pt || h->k - pt > h->sizept ||
-	    mem_read(pid, h->chunkname, str, sizeof(str)) || str[9] != GCT_STR)
+	    mem_read(pid, h->chunkname, str, sizeof(str)) || str[layout_gct(l)] != GCT_STR)
 		return 0;
 	/* lj_alloc.c: the size of a chunk in use, before it, has CINUSE_BIT. */
 	if (own_allocator &&
@@ -39,7 +39,8 @@ static int look(void *ctx, uint64_t addr, const uint64_t *word, size_t own, size
 	int err = 0;
 
 	for (i = 0; i < own && !err; i++) {
-		if (i + 1 >= n || ((word[i + 1] >> 8) & 0xff) != GCT_PROTO)
+		if (i + 1 >= n ||
+		    ((const unsigned char *)(word + i))[layout_gct(s->l)] != GCT_PROTO)
 			continue;
 		if ((n - i) * 8 >= s->l->PT_size &&
 		    protoscan_check(s->pid, s->l, s->own_allocator, addr + 8 * i, word + i, &h))

@@ -103,12 +103,12 @@ static int same_proto(const struct layout *l, const unsigned char *a, const unsi
 	size_t i;
 
 	for (i = 0; i < sizeof(wide) / sizeof(wide[0]); i++)
-		if (mem_get64(a, wide[i]) != mem_get64(b, wide[i]))
+		if (vm_get_ref(l, a, wide[i]) != vm_get_ref(l, b, wide[i]))
 			return 0;
 	for (i = 0; i < sizeof(half) / sizeof(half[0]); i++)
 		if (mem_get32(a, half[i]) != mem_get32(b, half[i]))
 			return 0;
-	return a[9] == b[9] && a[l->PT_numparams] == b[l->PT_numparams] &&
+	return a[layout_gct(l)] == b[layout_gct(l)] && a[l->PT_numparams] == b[l->PT_numparams] &&
 	       a[l->PT_framesize] == b[l->PT_framesize] && a[l->PT_sizeuv] == b[l->PT_sizeuv];
 }
 
@@ -159,15 +159,15 @@ static const char *kstr(void *ctx, uint32_t idx)
 {
 	struct kstr_ctx *c = ctx;
 	const struct rproto *p = c->p;
-	uint64_t k = p->h.k - p->pt, str;
+	uint64_t k = p->h.k - p->pt, off = layout_ref_size(p->l) * (idx + 1ull), str;
 	unsigned char head[32];
 	uint32_t len;
 
-	if (idx >= p->h.sizekgc || k > p->h.sizept || k < 8ull * (idx + 1ull))
+	if (idx >= p->h.sizekgc || k > p->h.sizept || k < off)
 		return NULL;
-	str = mem_get64(p->body, k - 8 * (idx + 1ull));
+	str = vm_get_ref(p->l, p->body, k - off);
 	if (p->l->STR_size > sizeof(head) || mem_read(p->pid, str, head, p->l->STR_size) ||
-	    head[9] != 4)
+	    head[layout_gct(p->l)] != 4)
 		return NULL;
 	len = mem_get32(head, p->l->STR_len);
 	if (len > KSTR_MAX - 1)

@@ -5,8 +5,8 @@
  *
  * It mirrors LuaJIT src/lj_frame.h (frame links), lj_debug.c:lj_debug_frame, debug_framepc and
  * lj_debug_line, and vm_x64.dasc for what is in which register when. Registers of the interpreter
- * on x64 with GC64: rdx BASE, rbx PC (after the current instruction), r14 DISPATCH, rsp the C
- * frame.
+ * on x64: rdx BASE, rbx PC (after the current instruction), r14 DISPATCH, rsp the C frame; with
+ * 32-bit references their lower halves, and in compiled code r14 is free.
  */
 #include "bpf/sampler.h"
 #include "bpf/event.h"
@@ -217,17 +217,27 @@ static long walk_cb(u32 i, void *ctx)
 }
 
 /* The base of the caller if the frame at base was, or is about to be, called from before pc. */
-static __always_inline u64 caller_base(const struct walk *w, u64 base, u64 pc)
+static __always_inline u64 caller_base(u64 fr2, u64 base, u64 pc)
 {
 	u32 ins = 0;
 
 	if (pc & 3 || peek(&ins, 4, pc - 4))
 		return 0;
-	return base - 8 * (2 + (u64)(ins >> 8 & 0xff));
+	return base - 8 * (1 + fr2 + (u64)(ins >> 8 & 0xff));
 }
 
-/* mov [BASE-8], PC: ins_call of vm_x64.dasc. */
+/* mov [BASE-8], PC: ins_call of vm_x64.dasc; mov [BASE-4], PC: of vm_x86.dasc, of 3 bytes. */
 #define STORE_LINK 0xf85a8948u
+#define STORE_LINK32 0xfc5a89u
+
+static __always_inline int stores_link(const struct layout *l, u64 ip)
+{
+	u32 ins = 0;
+
+	if (peek(&ins, 4, ip))
+		return 0;
+	return l->gc64 ? ins == STORE_LINK : (ins & 0xffffff) == STORE_LINK32;
+}
 
 /*
  * In the VM's assembly: BASE and PC are in registers, but for a few instructions around calls and
@@ -236,14 +246,14 @@ static __always_inline u64 caller_base(const struct walk *w, u64 base, u64 pc)
  */
 __noinline int start_in_asm(struct walk *w, const struct regs *r, u32 *flags)
 {
-	u64 link = 0;
-	u32 ins = 0;
+	const struct layout *l = w ? layout_at(w->layout) : 0;
+	u64 link = 0, v[2] = {};
 	int is;
 
-	if (!w || !r || !flags)
+	if (!l || !r || !flags)
 		return 0;
 	/* A call whose link is not stored yet: what is in its place is an old one. */
-	if (!peek(&ins, 4, r->ip) && ins == STORE_LINK) {
+	if (stores_link(l, r->ip)) {
 		start_at(w, r->dx, 0);
 		*flags |= EV_SF_REPAIRED;
 		if (!follow(w, r->bx) && judge(w, w->frame + 8, w->pc) != BASE_NOT)
@@ -253,11 +263,11 @@ __noinline int start_in_asm(struct walk *w, const struct regs *r, u32 *flags)
 	if (is == BASE_LUA_PC)
 		return start_at(w, r->dx, r->bx);
 	if (is == BASE_FF) {
-		peek(&link, 8, r->dx - 8);
-		if (link == r->bx)
+		peek(v, sizeof(v), r->dx - 16);
+		if (slots_of(l, v).link == r->bx)
 			return start_at(w, r->dx, 0);
 	}
-	link = caller_base(w, r->dx, r->bx);
+	link = caller_base(l->fr2, r->dx, r->bx);
 	if (link && judge(w, link, r->bx) == BASE_LUA_PC) {
 		*flags |= EV_SF_REPAIRED;
 		return start_at(w, link, r->bx);
@@ -270,7 +280,15 @@ __noinline int start_in_asm(struct walk *w, const struct regs *r, u32 *flags)
 		*flags |= EV_SF_REPAIRED;
 		return start_at(w, r->bp, is == BASE_FF ? 0 : r->bx);
 	}
-	return 0;
+	/*
+	 * A fast function that returns puts its results where it stood. Without LJ_FR2 that is
+	 * where its link was, too; PC holds it.
+	 */
+	if (l->fr2 || r->bx & 3)
+		return 0;
+	start_at(w, r->dx, 0);
+	*flags |= EV_SF_REPAIRED;
+	return !follow(w, r->bx) && judge(w, w->frame + 8, w->pc) == BASE_LUA_PC;
 }
 
 /*
@@ -313,12 +331,30 @@ __noinline int start_in_helper(struct walk *w, const struct regs *r, u32 *flags)
 	return 0;
 }
 
+/*
+ * A fast function that returns puts its results where it stood: goes on with its caller. Without
+ * LJ_FR2 that is where its link was, too, which the C frame has as pc. 0 or -1.
+ */
+__noinline int start_in_caller(struct walk *w)
+{
+	const struct layout *l = w ? layout_at(w->layout) : 0;
+	u64 link, v[2] = {};
+
+	if (!l)
+		return -1;
+	rd(v, sizeof(v), w->frame - 8);
+	link = l->fr2 ? slots_of(l, v).link : w->pc;
+	if (!link || (!l->fr2 && link & 3) || follow(w, link))
+		return -1;
+	return judge(w, w->frame + 8, w->pc) == BASE_NOT ? -1 : 0;
+}
+
 /* Chooses where the walk starts. 0 or EV_WHY_*. */
 static __always_inline int start(const struct layout *l, struct walk *w, struct scratch *sc,
 				 struct regs *r, u64 base)
 {
 	struct ev_sample *s = sample_of(sc);
-	u64 jit_base = rd64(w->g + l->G_jit_base);
+	u64 jit_base = rdref(l, w->g + l->G_jit_base);
 	u32 flags = s->flags;
 	int ok = 0;
 
@@ -341,11 +377,8 @@ static __always_inline int start(const struct layout *l, struct walk *w, struct 
 	s->flags = flags;
 	if (w->frame <= w->bottom || judge(w, w->frame + 8, 0) != BASE_NOT)
 		return 0;
-	/* A fast function that returns puts its results where it stood: go on with its caller. */
 	s->flags |= EV_SF_REPAIRED;
-	if (follow(w, rd64(w->frame)) || judge(w, w->frame + 8, w->pc) == BASE_NOT)
-		return EV_WHY_BAD_BASE;
-	return 0;
+	return start_in_caller(w) ? EV_WHY_BAD_BASE : 0;
 }
 
 /*
@@ -363,7 +396,7 @@ static __always_inline u64 stack_end(u64 sp)
 static __always_inline u64 enter_current(const struct layout *l, struct walk *w,
 					 struct ev_sample *s, u64 sp)
 {
-	u64 base = enter(w, rd64(w->g + l->G_cur_L));
+	u64 base = enter(w, rdref(l, w->g + l->G_cur_L));
 	u32 i;
 
 	if (base && w->cf >= sp && w->cf < stack_end(sp))
@@ -375,7 +408,7 @@ static __always_inline u64 enter_current(const struct layout *l, struct walk *w,
 	 * begins where sp is, or where it will be when the registers that were saved are popped.
 	 */
 	for (i = 0; i <= 80; i += 8) {
-		base = enter(w, rd64(sp + i + l->CF_L));
+		base = enter(w, rdref(l, sp + i + l->CF_L));
 		if (base && w->cf == sp + i) {
 			s->flags |= EV_SF_REPAIRED;
 			return base;
@@ -406,7 +439,7 @@ static __always_inline void sample_vm(struct scratch *sc, struct regs *r, u64 g,
 		return;
 	}
 	s->L = w.L;
-	s->state = state_of(vmstate);
+	s->state = state_of(l, vmstate);
 	if (s->state == EV_STATE_TRACE)
 		s->trace = vmstate;
 	w.why = start(l, &w, sc, r, base);
@@ -441,9 +474,11 @@ static __always_inline u64 vm_by_register(const struct smp_proc *p, u64 r14, u32
 		if (!l)
 			continue;
 		g = r14 - l->GG_dispatch + l->GG_g;
-		if (peek(&mainth, 8, g + l->G_mainthref) || mainth != g - l->GG_g)
+		if (peek(&mainth, 8, g + l->G_mainthref))
 			continue;
-		if (peek(&glref, 8, mainth + l->L_glref) || glref != g)
+		mainth = layout_ref(l, mainth);
+		if (mainth != g - l->GG_g || peek(&glref, 8, mainth + l->L_glref) ||
+		    layout_ref(l, glref) != g)
 			continue;
 		*layout = idx;
 		return g;
@@ -466,7 +501,8 @@ static long pick_cb(u32 i, void *ctx)
 	struct pick *p = ctx;
 	const struct layout *l;
 	struct smp_vm *vm;
-	u64 L = 0, cf, s[WALK_L_CFRAME / 8 + 1] = {};
+	u64 L = 0, cf, s[WALK_L_WORDS] = {};
+	struct walk_L th;
 
 	p->key.idx = i;
 	vm = bpf_map_lookup_elem(&vms, &p->key);
@@ -477,13 +513,17 @@ static long pick_cb(u32 i, void *ctx)
 		return p->found;
 	}
 	l = bpf_map_lookup_elem(&layouts, &vm->layout);
-	if (!l || peek(&L, 8, vm->g + l->G_cur_L) || !L)
+	if (!l || peek(&L, 8, vm->g + l->G_cur_L))
 		return 0;
-	if (peek(s, sizeof(s), L) || s[WALK_L_GLREF / 8] != vm->g)
+	L = layout_ref(l, L);
+	if (!L || peek(s, sizeof(s), L))
+		return 0;
+	th = walk_L(l, s);
+	if (th.g != vm->g)
 		return 0;
 	p->any = vm->g;
 	p->any_layout = vm->layout;
-	cf = s[WALK_L_CFRAME / 8] & ~3ULL;
+	cf = th.cframe;
 	if (cf >= p->sp && cf - p->sp < p->dist) {
 		p->dist = cf - p->sp;
 		p->g = vm->g;

@@ -34,7 +34,7 @@ static struct ev_sample *copy_of(const struct ev_sample *s)
 
 static int one_vm(struct resolve *r, int pid, const struct vm *vm)
 {
-	uint64_t cur = mem_u64(pid, vm->g + vm->row->l.G_cur_L), *thread;
+	uint64_t cur = vm_ref(pid, &vm->row->l, vm->g + vm->row->l.G_cur_L), *thread;
 	struct userwalk *u = userwalk_new(r, pid, vm);
 	const struct ev_sample *s;
 	struct ev_sample *first;

@@ -24,7 +24,6 @@
 #define DOWNREC_TV 0x402c000000000000ULL
 #define MCODELM_TV 0x403d000000000000ULL
 #define HOOK_GC 0x40
-#define GCT_STR 4
 
 #include "bpf/storm.bpf.h"
 
@@ -126,7 +125,8 @@ __noinline int describe(const struct trace_ctx *c, struct recorder *r, u32 type,
 	w.g = c->g;
 	w.quiet = quiet;
 	cur = c->J + l->J_cur;
-	emit_position(l, &w, &r->sc, rd64(cur + l->T_startpt), rd64(cur + l->T_startpc), &e->start);
+	emit_position(l, &w, &r->sc, rdref(l, cur + l->T_startpt), rdref(l, cur + l->T_startpc),
+		      &e->start);
 	r->start.g = c->g;
 	r->start.tgid = c->tgid;
 	r->start.kind = e->kind;
@@ -150,7 +150,7 @@ __noinline int announce(const struct trace_ctx *c, struct recorder *r, u32 trace
 	if (!l || !r)
 		return 0;
 	r->trace = trace;
-	r->at_return = r->downrec && r->downrec == rd64(c->J + l->J_cur + l->T_startpc);
+	r->at_return = r->downrec && r->downrec == rdref(l, c->J + l->J_cur + l->T_startpc);
 	r->downrec = 0;
 	describe(c, r, EV_TRACE_START, 1);
 	r->hidden = hide_start(r);
@@ -181,7 +181,7 @@ __noinline int fill_stop(const struct trace_ctx *c, struct recorder *r)
 
 	if (!l || !r)
 		return 0;
-	T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)r->trace);
+	T = trace_at(l, c->J, r->trace);
 	w.layout = c->layout;
 	w.tgid = c->tgid;
 	w.g = c->g;
@@ -232,17 +232,17 @@ __noinline int on_stop(const struct trace_ctx *c, struct recorder *r)
 /* The thrown error: a number as double or, on DUALNUM, as tagged integer; or a string. */
 static __always_inline void read_error(struct ev_trace *e, const struct layout *l, u64 tv)
 {
-	u64 str = tv & GCMASK, exp = tv >> 52 & 0x7ff;
+	u64 str = tv_ptr(l, tv), exp = tv >> 52 & 0x7ff;
 	u8 gct = 0;
 
 	e->error = EV_ERROR_OTHER;
-	if (tv >> 47 == 0x1fff2) { /* LJ_TISNUM */
+	if (tv_is_int(l, tv)) {
 		e->error = (u32)tv;
 	} else if (tv == 0) {
 		e->error = 0;
 	} else if (exp >= 1023 && exp < 1023 + 16 && !(tv >> 63)) {
 		e->error = (u32)(((tv & ((1ULL << 52) - 1)) | 1ULL << 52) >> (1075 - exp));
-	} else if (tv >> 47 == 0x1ffff - GCT_STR && !peek(&gct, 1, str + 9) && gct == GCT_STR) {
+	} else if (tv_is(l, tv, GCT_STR) && !peek(&gct, 1, str + layout_gct(l)) && gct == GCT_STR) {
 		e->error = EV_ERROR_STRING;
 		bpf_probe_read_user_str(e->text, sizeof(e->text),
 					(const void *)(str + l->STR_size));
@@ -269,29 +269,31 @@ __noinline int on_abort(const struct trace_ctx *c, struct recorder *r, u64 error
 	const struct layout *l = c ? layout_at(c->layout) : 0;
 	struct walk w = {};
 	struct ev_trace *e;
-	u64 L, base, pc, tv;
+	u64 L, base, pc, v[2] = {};
+	struct slots s;
 
 	if (!l || !r)
 		return 0;
 	describe(c, r, EV_TRACE_ABORT, r->hidden);
 	e = trace_of(&r->sc);
 	read_error(e, l, error);
-	e->info = rd64(c->J + l->J_errinfo);
+	e->info = tv_record(l, rd64(c->J + l->J_errinfo));
 	L = rd64(c->J + l->J_L);
 	pc = rd64(c->J + l->J_pc);
 	w.layout = c->layout;
 	w.tgid = c->tgid;
 	w.g = c->g;
 	w.quiet = r->hidden;
-	if (e->info >> 47 == TAG_FUNC)
-		emit_function(l, &w, &r->sc, e->info & GCMASK, 0, &e->about);
+	if (tv_is(l, rd64(c->J + l->J_errinfo), GCT_FUNC))
+		emit_function(l, &w, &r->sc, tv_ptr(l, e->info), 0, &e->about);
 	r->site = mix(r->site, error_hash(e, &w));
 	base = enter(&w, L);
 	if (base) {
 		start_at(&w, base, pc + 4);
-		tv = rd64(base - 16);
-		if (tv >> 47 == TAG_FUNC)
-			emit_function(l, &w, &r->sc, tv & GCMASK, pc, &e->end);
+		rd(v, sizeof(v), base - 16);
+		s = slots_of(l, v);
+		if (s.type == GCT_FUNC)
+			emit_function(l, &w, &r->sc, s.fn, pc, &e->end);
 	}
 	r->site = mix(r->site, place_of(&w, &e->end));
 	r->downrec = e->error == TRERR_DOWNREC ? pc : 0;
@@ -375,7 +377,7 @@ static __always_inline void step(const struct trace_ctx *c, struct recorder *r,
 		top = rd64(L + l->L_top);
 		/* Out of room in the machine code area: it tries again, that is no abort. */
 		if (r->trace && rd64(top - 8) != MCODELM_TV &&
-		    rd64(top - 8) != (0x1fff2ULL << 47 | TRERR_MCODELM))
+		    tv_record(l, rd64(top - 8)) != (TISNUM << 47 | TRERR_MCODELM))
 			abort_now(c, r, rd64(top - 8));
 	} else if (state) {
 		if (r->starting)
@@ -387,7 +389,7 @@ static __always_inline void step(const struct trace_ctx *c, struct recorder *r,
 			on_start(c, r, l);
 		if (!r->trace)
 			return;
-		T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)r->trace);
+		T = trace_at(l, c->J, r->trace);
 		/* Not by the state of before: a finalizer that ran meanwhile takes its bit away. */
 		if (T && T != c->J + l->J_cur)
 			on_stop(c, r);
@@ -422,7 +424,7 @@ static __always_inline void trace_ctx_arg(struct trace_ctx *c, const struct layo
 					  u64 arg)
 {
 	if (PROBE_ARG(cookie) == PROBE_ARG_L)
-		arg = rd64(arg + l->L_glref);
+		arg = rdref(l, arg + l->L_glref);
 	if (PROBE_ARG(cookie) == PROBE_ARG_J)
 		arg = arg - l->GG_J + l->GG_g;
 	c->g = arg;
@@ -436,15 +438,15 @@ static __always_inline void trace_ctx_arg(struct trace_ctx *c, const struct layo
  */
 static __always_inline u32 restarted_trace(const struct trace_ctx *c, const struct layout *l)
 {
-	u64 pc = rd64(c->J + l->J_cur + l->T_startpc), T;
+	u64 pc = rdref(l, c->J + l->J_cur + l->T_startpc), T;
 	u32 trace = rd32(pc) >> 16;
 	u8 linktype = 0;
 
 	rd(&linktype, 1, c->J + l->J_cur + l->T_linktype);
 	if (!linktype || !trace || trace >= rd32(c->J + l->J_sizetrace))
 		return 0;
-	T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)trace);
-	return T && rd64(T + l->T_startpc) == pc ? trace : 0;
+	T = trace_at(l, c->J, trace);
+	return T && rdref(l, T + l->T_startpc) == pc ? trace : 0;
 }
 
 /* The recorder is idle again: it compiled the trace, or gave it up. */
@@ -456,7 +458,7 @@ static __always_inline void on_finish(const struct trace_ctx *c, struct recorder
 	u32 trace = r->trace, stopped;
 
 	if (trace) {
-		T = rd64(rd64(c->J + l->J_trace) + 8 * (u64)trace);
+		T = trace_at(l, c->J, trace);
 		stopped = T && T != c->J + l->J_cur;
 	} else {
 		trace = restarted_trace(c, l);
@@ -506,6 +508,7 @@ int probe_update(struct pt_regs *ctx)
 
 struct free_search {
 	u64 vec;
+	u32 size; /* of a reference in vec */
 	u32 trace;
 	u32 until;
 };
@@ -514,7 +517,8 @@ static long free_cb(u32 i, void *ctx)
 {
 	struct free_search *f = ctx;
 
-	if (f->trace >= f->until || !rd64(f->vec + 8 * (u64)f->trace))
+	if (f->trace >= f->until ||
+	    !(f->size == 8 ? rd64(f->vec + 8 * (u64)f->trace) : rd32(f->vec + 4 * (u64)f->trace)))
 		return 1;
 	f->trace++;
 	return 0;
@@ -523,8 +527,10 @@ static long free_cb(u32 i, void *ctx)
 /* The number that trace_findfree gives next, when trace itself is free again. */
 static __always_inline u32 free_before(const struct trace_ctx *c, const struct layout *l, u32 trace)
 {
-	struct free_search f = {
-	    .vec = rd64(c->J + l->J_trace), .trace = rd32(c->J + l->J_freetrace), .until = trace};
+	struct free_search f = {.vec = rd64(c->J + l->J_trace),
+				.size = layout_ref_size(l),
+				.trace = rd32(c->J + l->J_freetrace),
+				.until = trace};
 
 	if (!f.trace)
 		f.trace = 1;

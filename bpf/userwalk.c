@@ -156,12 +156,12 @@ const struct ev_sample *userwalk_stack(struct userwalk *u, uint64_t L, int curre
 	s->g = u->vm->g;
 	s->L = L;
 	if (current && !rd(&vmstate, 4, s->g + l->G_vmstate))
-		s->state = w.cf ? state_of((s32)vmstate) : EV_STATE_OUTSIDE;
+		s->state = w.cf ? state_of(l, (s32)vmstate) : EV_STATE_OUTSIDE;
 	start_saved(l, &w, base);
 	if (s->state == EV_STATE_TRACE) {
 		s->trace = vmstate;
 		emit_trace(l, &w, &u->sc, vmstate, 0, &flags);
-		jit_base = rd64(s->g + l->G_jit_base);
+		jit_base = rdref(l, s->g + l->G_jit_base);
 		start_at(&w, jit_base ? jit_base : base, 0);
 	}
 	if (w.frame > w.bottom && judge(&w, w.frame + 8, 0) == BASE_NOT)

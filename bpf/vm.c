@@ -21,13 +21,6 @@ static const struct proc_map *code_of(int pid, const struct proc_maps *maps, uin
 	return m;
 }
 
-static uint64_t read_ref(int pid, const struct layout *l, uint64_t addr)
-{
-	unsigned char ref[8] = {0};
-
-	return mem_read(pid, addr, ref, l->gc64 ? 8 : 4) ? 0 : vm_get_ref(l, ref, 0);
-}
-
 static int try_guess(int pid, const struct proc_maps *maps, const struct module *mod,
 		     const struct guess *guess, uint64_t g, struct vm *out, struct vm_evidence *ev)
 {
@@ -35,7 +28,7 @@ static int try_guess(int pid, const struct proc_maps *maps, const struct module 
 	uint64_t gg = g - l->GG_g;
 	const struct proc_map *m;
 
-	if (read_ref(pid, l, gg + l->L_glref) != g || read_ref(pid, l, g + l->G_mainthref) != gg)
+	if (vm_ref(pid, l, gg + l->L_glref) != g || vm_ref(pid, l, g + l->G_mainthref) != gg)
 		return 0;
 	m = code_of(pid, maps, gg + l->GG_dispatch);
 	if (!m) {
@@ -62,7 +55,7 @@ static const struct module *vm_module(const struct proc_maps *maps, size_t i)
 
 	for (k = 0; k < maps->n; k++) {
 		m = maps->map[k].module;
-		if (!m || !m->has_vm || !m->vm.gc64)
+		if (!m || !m->has_vm)
 			continue;
 		for (j = 0; j < k && maps->map[j].module != m; j++)
 			;
@@ -232,7 +225,7 @@ static int match_thread(void *ctx, uint64_t addr, const uint64_t *word, size_t o
 	for (i = 0; i < own && i + 8 <= n && s->nthreads < s->max; i++) {
 		const unsigned char *p = (const unsigned char *)(word + i);
 
-		if (vm_get_ref(l, p, l->L_glref) != s->vm->g || p[vm_gct_at(l)] != GCT_THREAD)
+		if (vm_get_ref(l, p, l->L_glref) != s->vm->g || p[layout_gct(l)] != GCT_THREAD)
 			continue;
 		L = addr + 8 * i;
 		stack = vm_get_ref(l, p, l->L_stack);

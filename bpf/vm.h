@@ -11,6 +11,7 @@
 #ifndef BPF_VM_H
 #define BPF_VM_H
 
+#include "bpf/mem.h"
 #include "bpf/process.h"
 #include "bytecode/layout.h"
 
@@ -68,6 +69,28 @@ uint64_t *vm_threads(int pid, const struct proc_maps *maps, const struct vm *vm,
 
 /* True if the JIT compiler of the VM is on (jit.status). -1: not known. */
 int vm_jit_on(int pid, const struct vm *vm);
+
+/* A GCRef or MRef in a copied buffer, or at an address of pid; 0 if it cannot be read. */
+static inline uint64_t vm_get_ref(const struct layout *l, const void *p, size_t off)
+{
+	return l->gc64 ? mem_get64(p, off) : mem_get32(p, off); /* nothing beyond it is read */
+}
+
+static inline uint64_t vm_ref(int pid, const struct layout *l, uint64_t addr)
+{
+	unsigned char ref[8] = {0};
+
+	return mem_read(pid, addr, ref, layout_ref_size(l)) ? 0 : vm_get_ref(l, ref, 0);
+}
+
+/* Entry of J->trace[]. */
+static inline uint64_t vm_trace(int pid, const struct vm *vm, uint32_t trace)
+{
+	const struct layout *l = &vm->row->l;
+	uint64_t J = vm->g - l->GG_g + l->GG_J;
+
+	return vm_ref(pid, l, mem_u64(pid, J + l->J_trace) + layout_ref_size(l) * (uint64_t)trace);
+}
 
 /* Main thread of a VM. */
 static inline uint64_t vm_main(const struct vm *vm)

@@ -86,7 +86,7 @@ static unsigned int gct_at(const struct check *c, uint64_t addr)
 {
 	unsigned char gct;
 
-	return addr & 7 || mem_read(c->pid, addr + vm_gct_at(c->l), &gct, 1) ? 255 : gct;
+	return addr & 7 || mem_read(c->pid, addr + layout_gct(c->l), &gct, 1) ? 255 : gct;
 }
 
 int vm_is_pointer(const struct layout *l, uint64_t v)
@@ -151,7 +151,7 @@ static int check_global(struct check *c)
 	uint32_t sizetrace = j32(c, l->J_sizetrace);
 	uint64_t jl = j64(c, l->J_L);
 
-	return expect(c, c->buf[vm_gct_at(l)] == GCT_THREAD, "no lua_State at its start") &&
+	return expect(c, c->buf[layout_gct(l)] == GCT_THREAD, "no lua_State at its start") &&
 	       expect(c, is_pointer(c, cur), "cur_L at %u is no pointer", l->G_cur_L) &&
 	       expect(c, !jit_base || is_pointer(c, jit_base), "jit_base at %u is no pointer",
 		      l->G_jit_base) &&
@@ -186,7 +186,7 @@ static int check_proto(struct check *c, uint64_t pt)
 		return 1; /* gone: says nothing */
 	sizept = mem_get32(h, l->PT_sizept);
 	k = vm_get_ref(l, h, l->PT_k);
-	return expect(c, h[vm_gct_at(l)] == GCT_PROTO,
+	return expect(c, h[layout_gct(l)] == GCT_PROTO,
 		      "no prototype before the code of a function") &&
 	       expect(c, sizept >= l->PT_size && k > pt && k <= pt + sizept,
 		      "a prototype's sizes contradict each other") &&
@@ -196,10 +196,7 @@ static int check_proto(struct check *c, uint64_t pt)
 
 static uint64_t trace_at(const struct check *c, uint64_t vec, uint32_t i)
 {
-	unsigned int size = c->l->gc64 ? 8 : 4;
-	unsigned char ref[8] = {0};
-
-	return mem_read(c->pid, vec + (uint64_t)size * i, ref, size) ? 0 : vm_get_ref(c->l, ref, 0);
+	return vm_ref(c->pid, c->l, vec + layout_ref_size(c->l) * (uint64_t)i);
 }
 
 /* The traces, up to a few: each knows its own number and starts in a prototype. */
@@ -244,7 +241,7 @@ static int check_functions(struct check *c)
 		fn = vm_tvalue_ptr(l, slot[i]);
 		/* Without LJ_FR2 what is above the function is the frame's link. */
 		if ((l->fr2 && !vm_tvalue_is(l, slot[i], GCT_FUNC)) || !is_pointer(c, fn) ||
-		    mem_read(c->pid, fn, f, sizeof(f)) || f[vm_gct_at(l)] != GCT_FUNC ||
+		    mem_read(c->pid, fn, f, sizeof(f)) || f[layout_gct(l)] != GCT_FUNC ||
 		    f[l->F_ffid])
 			continue;
 		pc = vm_get_ref(l, f, l->F_pc);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside of bpf/vm*.c only: what they share to verify a layout in a live process. */
+/* Objects and TValues in memory; and inside of bpf/vm*.c the check of a layout. */
 #ifndef BPF_VM_CHECK_H
 #define BPF_VM_CHECK_H
 
@@ -7,13 +7,7 @@
 #include "bpf/vm.h"
 
 /* gct of objects: ~LJ_T* of lj_obj.h. */
-enum { GCT_STR = 4, GCT_THREAD = 6, GCT_PROTO = 7, GCT_FUNC = 8, GCT_TAB = 11 };
-
-/* A GCRef or MRef in a copied buffer. */
-static inline uint64_t vm_get_ref(const struct layout *l, const void *p, size_t off)
-{
-	return l->gc64 ? mem_get64(p, off) : mem_get32(p, off);
-}
+enum { GCT_STR = 4, GCT_UPVAL = 5, GCT_THREAD = 6, GCT_PROTO = 7, GCT_FUNC = 8, GCT_TAB = 11 };
 
 /* TValues, lj_obj.h: a tag of 17 bits above a pointer of 47, or of 32 above one of 32. */
 static inline uint64_t vm_tvalue(const struct layout *l, unsigned int gct, uint64_t addr)
@@ -29,12 +23,6 @@ static inline uint64_t vm_tvalue_ptr(const struct layout *l, uint64_t tv)
 static inline int vm_tvalue_is(const struct layout *l, uint64_t tv, unsigned int gct)
 {
 	return tv == vm_tvalue(l, gct, vm_tvalue_ptr(l, tv));
-}
-
-/* GCobj.gch.gct comes after GCRef nextgc and a byte. */
-static inline unsigned int vm_gct_at(const struct layout *l)
-{
-	return l->gc64 ? 9 : 5;
 }
 
 int vm_is_pointer(const struct layout *l, uint64_t v);

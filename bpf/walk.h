@@ -24,8 +24,10 @@
 #include "bytecode/layout.h"
 
 #define GCMASK ((1ULL << 47) - 1)
-#define TAG_FUNC 0x1fff7ULL   /* LJ_TFUNC << 47, lj_obj.h */
-#define TAG_THREAD 0x1fff9ULL /* LJ_TTHREAD */
+#define TAG_FUNC 0x1fff7ULL		   /* LJ_TFUNC << 47, lj_obj.h */
+#define TAG_THREAD 0x1fff9ULL		   /* LJ_TTHREAD */
+#define TAG32(gct) (0xffffffffULL - (gct)) /* with 32-bit references it is the upper half */
+enum { GCT_STR = 4, GCT_THREAD = 6, GCT_FUNC = 8 };
 
 enum { FRAME_LUA, FRAME_C, FRAME_CONT, FRAME_VARG }; /* link type & 3, lj_frame.h */
 #define FRAME_TYPEP 7
@@ -54,22 +56,91 @@ WALK_INLINE struct ev_trace *trace_of(struct scratch *sc)
 	return (struct ev_trace *)sc->head;
 }
 
-/* A GCfunc and a lua_State are read in one go: on 64 bit these never moved. bpf/vm.c checks that.
+/*
+ * What is used of a lua_State and of a GCfunc. Both are read in one go, as so many words, at places
+ * that never moved: bpf/vm_check.c checks that. With 32-bit references some lie in half a word.
  */
-#define WALK_FUNC_FFID 10
-#define WALK_FUNC_PC 32
-#define WALK_L_GLREF 16
-#define WALK_L_BASE 32
-#define WALK_L_MAXSTACK 48
-#define WALK_L_STACK 56
-#define WALK_L_CFRAME 80
+#define WALK_L_WORDS 11
+#define WALK_FUNC_WORDS 5
+
+struct walk_L {
+	u64 g, base, stack, maxstack, cframe;
+};
+
+WALK_INLINE struct walk_L walk_L(const struct layout *l, const u64 *s)
+{
+	struct walk_L L;
+
+	if (l->gc64)
+		L = (struct walk_L){s[2], s[4], s[7], s[6], s[10] & ~3ULL};
+	else
+		L = (struct walk_L){(u32)s[1], s[2], s[4] >> 32, (u32)s[4], s[6] & ~3ULL};
+	return L;
+}
+
+WALK_INLINE u64 walk_func_pc(const struct layout *l, const u64 *head)
+{
+	return l->gc64 ? head[4] : (u32)head[2];
+}
+
+/* gct and, above it, ffid. */
+WALK_INLINE u32 walk_func_type(const struct layout *l, const u64 *head)
+{
+	return (l->gc64 ? head[1] >> 8 : head[0] >> 40) & 0xffff;
+}
+
+/*
+ * A frame's slots, lj_frame.h: with LJ_FR2 the function below the link, as TValue; else both in
+ * one, where only what is behind the function's reference tells its type.
+ */
+struct slots {
+	u64 fn, link;
+	u32 type; /* GCT_FUNC, GCT_THREAD, 0: neither; without LJ_FR2 always GCT_FUNC */
+};
+
+WALK_INLINE struct slots slots_of(const struct layout *l, const u64 *v)
+{
+	u64 tag = v[0] >> 47;
+
+	if (!l->gc64)
+		return (struct slots){(u32)v[1], v[1] >> 32, GCT_FUNC};
+	return (struct slots){v[0] & GCMASK, v[1],
+			      tag == TAG_FUNC	  ? GCT_FUNC
+			      : tag == TAG_THREAD ? GCT_THREAD
+						  : 0};
+}
+
+/* TValues, lj_obj.h. */
+WALK_INLINE int tv_is(const struct layout *l, u64 tv, u32 gct)
+{
+	return l->gc64 ? tv >> 47 == 0x1ffff - gct : tv >> 32 == TAG32(gct);
+}
+
+/* An integer of DUALNUM: LJ_TISNUM. Above are tags, and light userdata of up to 48 bits. */
+#define TISNUM 0x1fff2ULL
+#define TISNUM32 0xfffeffffULL
+WALK_INLINE int tv_is_int(const struct layout *l, u64 tv)
+{
+	return l->gc64 ? tv >> 47 == TISNUM : tv >> 32 == TISNUM32;
+}
+
+WALK_INLINE u64 tv_ptr(const struct layout *l, u64 tv)
+{
+	return l->gc64 ? tv & GCMASK : (u32)tv;
+}
+
+/* What goes into a record: integers look the same whatever the build. */
+WALK_INLINE u64 tv_record(const struct layout *l, u64 tv)
+{
+	return !l->gc64 && tv_is_int(l, tv) ? TISNUM << 47 | (u32)tv : tv;
+}
 
 struct walk {
 	u32 layout; /* index; functions of their own look it up again, the verifier wants it so */
 	u32 tgid;
 	u64 g, L;
-	u64 frame;  /* the frame slot: base - 8 */
-	u64 bottom; /* stack + 8: no frame at or below */
+	u64 frame;  /* the slot with the frame's link: base - 8 */
+	u64 bottom; /* the lowest frame's: no frame at or below */
 	u64 stack, maxstack;
 	u64 cf;	     /* C frame that belongs to the Lua frames being walked */
 	u64 cf_last; /* the last one that was not 0 */
@@ -108,6 +179,12 @@ WALK_INLINE u32 rd32(u64 addr)
 	return v;
 }
 
+/* A GCRef or MRef; it reads 8 bytes in any case. */
+WALK_INLINE u64 rdref(const struct layout *l, u64 addr)
+{
+	return layout_ref(l, rd64(addr));
+}
+
 WALK_INLINE u64 mix(u64 h, u64 v)
 {
 	h = (h ^ v) * 0x9e3779b97f4a7c15ULL;
@@ -115,14 +192,14 @@ WALK_INLINE u64 mix(u64 h, u64 v)
 }
 
 /* The header of a prototype in the scratch buffer: fields at the layout's offsets. */
-WALK_INLINE u64 head64(const struct ev_proto_raw *raw, u16 off)
-{
-	return *(const u64 *)(raw->head + (off & (EV_PROTO_HEAD - 8)));
-}
-
 WALK_INLINE u32 head32(const struct ev_proto_raw *raw, u16 off)
 {
 	return *(const u32 *)(raw->head + (off & (EV_PROTO_HEAD - 4)));
+}
+
+WALK_INLINE u64 headref(const struct layout *l, const struct ev_proto_raw *raw, u16 off)
+{
+	return layout_ref(l, (u64)head32(raw, off + 4) << 32 | head32(raw, off));
 }
 
 /*
@@ -132,18 +209,20 @@ WALK_INLINE u32 head32(const struct ev_proto_raw *raw, u16 off)
 WALK_INLINE u64 identity(const struct layout *l, const struct ev_proto_raw *raw, u32 *chunklen,
 			 u64 *shape)
 {
-	u64 chunkname = head64(raw, l->PT_chunkname), k = head64(raw, l->PT_k);
-	u32 str[4] = {}; /* ..., string id where the build has one, hash, length */
+	u64 chunkname = headref(l, raw, l->PT_chunkname), k = headref(l, raw, l->PT_k);
+	u32 str[4] = {}, ref = layout_ref_size(l); /* ..., string id if it has one, hash, length */
 	u64 kgc[2] = {}, h;
 
 	rd(str, sizeof(str), chunkname + l->STR_len - 12);
 	*chunklen = str[3];
-	if (head32(raw, l->PT_sizekgc) >= 2)
-		rd(kgc, sizeof(kgc), k - sizeof(kgc));
-	else if (head32(raw, l->PT_sizekgc) == 1)
-		rd(kgc, sizeof(kgc[0]), k - sizeof(kgc[0]));
+	if (head32(raw, l->PT_sizekgc) >= 2) {
+		kgc[0] = rdref(l, k - 2 * (u64)ref);
+		kgc[1] = rdref(l, k - ref);
+	} else if (head32(raw, l->PT_sizekgc) == 1) {
+		kgc[0] = rdref(l, k - ref);
+	}
 	h = mix(chunkname, (u64)str[2] << 32 | str[3]);
-	if (l->STR_len == 20)
+	if (l->STR_len == 12 + layout_ref_size(l))
 		h = mix(h, str[1]);
 	h = mix(h, (u64)head32(raw, l->PT_firstline) << 32 | head32(raw, l->PT_numline));
 	h = mix(h, (u64)head32(raw, l->PT_sizebc) << 32 | head32(raw, l->PT_sizept));
@@ -171,7 +250,7 @@ WALK_INLINE int load_proto(const struct layout *l, struct walk *w, struct scratc
 		w->like = proto_like(sc, pt + l->PT_size, head32(&sc->raw, l->PT_sizebc), shape);
 	if (!w->id && !w->quiet) {
 		sc->raw.g = w->g;
-		w->id = define_proto(sc, &key, head64(&sc->raw, l->PT_chunkname) + l->STR_size,
+		w->id = define_proto(sc, &key, headref(l, &sc->raw, l->PT_chunkname) + l->STR_size,
 				     w->like);
 	}
 	w->pt = pt;
@@ -181,7 +260,7 @@ WALK_INLINE int load_proto(const struct layout *l, struct walk *w, struct scratc
 /* lj_debug.c:lj_debug_line, for the prototype in the scratch buffer. */
 WALK_INLINE u32 line_of(const struct layout *l, const struct ev_proto_raw *raw, u32 pos)
 {
-	u64 lineinfo = head64(raw, l->PT_lineinfo);
+	u64 lineinfo = headref(l, raw, l->PT_lineinfo);
 	u32 first = head32(raw, l->PT_firstline), num = head32(raw, l->PT_numline), delta = 0;
 
 	if (!lineinfo || pos > head32(raw, l->PT_sizebc))
@@ -211,7 +290,7 @@ WALK_INLINE u32 position(const struct layout *l, u64 bc, u32 sizebc, u64 pc)
 	if (!pc)
 		return EV_NO_PC;
 	if (ofs > 4 * (u64)sizebc) {
-		ofs = rd64(pc - 4 - l->T_startins + l->T_startpc) + 4 - bc;
+		ofs = rdref(l, pc - 4 - l->T_startins + l->T_startpc) + 4 - bc;
 		if (ofs > 4 * (u64)sizebc)
 			return EV_NO_PC;
 	}
@@ -239,13 +318,16 @@ WALK_FN int emit(struct walk *w, struct scratch *sc, u64 fn)
 {
 	const struct layout *l = w ? layout_at(w->layout) : 0;
 	struct ev_frame *f;
-	u64 head[WALK_FUNC_PC / 8 + 1] = {}, bc;
+	u64 head[WALK_FUNC_WORDS] = {}, bc;
+	u32 pos, type;
 	u8 ffid;
-	u32 pos;
 
 	if (!l || !sc || rd(head, sizeof(head), fn))
 		return EV_WHY_READ;
-	ffid = ((const u8 *)head)[WALK_FUNC_FFID];
+	type = walk_func_type(l, head);
+	if ((type & 0xff) != GCT_FUNC)
+		return EV_WHY_BAD_FRAME;
+	ffid = type >> 8;
 	if (ffid) {
 		f = next_frame(w, sc);
 		if (!f)
@@ -255,7 +337,7 @@ WALK_FN int emit(struct walk *w, struct scratch *sc, u64 fn)
 		f->addr = rd64(fn + l->C_f);
 		return 0;
 	}
-	bc = head[WALK_FUNC_PC / 8];
+	bc = walk_func_pc(l, head);
 	if (load_proto(l, w, sc, bc - l->PT_size))
 		return EV_WHY_READ;
 	f = next_frame(w, sc);
@@ -296,7 +378,7 @@ WALK_INLINE void cframe_skip(const struct layout *l, struct walk *w, u64 frame)
 
 WALK_INLINE u64 cframe_pc(const struct layout *l, const struct walk *w)
 {
-	return w->cf ? rd64(w->cf + l->CF_pc) : 0;
+	return w->cf ? rdref(l, w->cf + l->CF_pc) : 0;
 }
 
 /*
@@ -305,16 +387,21 @@ WALK_INLINE u64 cframe_pc(const struct layout *l, const struct walk *w)
  */
 WALK_FN u64 enter(struct walk *w, u64 L)
 {
-	u64 s[WALK_L_CFRAME / 8 + 1] = {};
+	const struct layout *l = w ? layout_at(w->layout) : 0;
+	u64 s[WALK_L_WORDS] = {};
+	struct walk_L th;
 
-	if (!w || !L || rd(s, sizeof(s), L) || s[WALK_L_GLREF / 8] != w->g)
+	if (!l || !L || rd(s, sizeof(s), L))
+		return 0;
+	th = walk_L(l, s);
+	if (th.g != w->g)
 		return 0;
 	w->L = L;
-	w->stack = s[WALK_L_STACK / 8];
-	w->maxstack = s[WALK_L_MAXSTACK / 8];
-	w->bottom = w->stack + 8;
-	w->cf = s[WALK_L_CFRAME / 8] & ~3ULL;
-	return s[WALK_L_BASE / 8];
+	w->stack = th.stack;
+	w->maxstack = th.maxstack;
+	w->bottom = w->stack + 8 * (u64)l->fr2;
+	w->cf = th.cframe;
+	return th.base;
 }
 
 /*
@@ -333,10 +420,10 @@ WALK_FN int resumer(struct walk *w, struct scratch *sc)
 	if (!cf)
 		return 1;
 	parent = cf + l->CF_size;
-	L = rd64(parent + l->CF_L);
+	L = rdref(l, parent + l->CF_L);
 	if (!L || L == w->L)
 		return 1;
-	if (rd64(L + l->L_glref) != w->g || (rd64(L + l->L_cframe) & ~3ULL) != parent)
+	if (rdref(l, L + l->L_glref) != w->g || (rd64(L + l->L_cframe) & ~3ULL) != parent)
 		return 1;
 	base = enter(w, L);
 	if (!base)
@@ -368,15 +455,19 @@ WALK_FN int follow(struct walk *w, u64 ft)
 
 		if (rd(&ins, 4, ft - 4))
 			return EV_WHY_READ;
-		prev = frame - 8 * (2 + (u64)(ins >> 8 & 0xff));
+		prev = frame - 8 * (1 + l->fr2 + (u64)(ins >> 8 & 0xff));
 		w->pc = ft;
 	} else {
 		prev = frame - (ft & ~(u64)FRAME_TYPEP);
 		if (type == FRAME_CONT) {
 			u64 c[2] = {}; /* continuation, pc */
 
-			if (rd(c, sizeof(c), frame - 24))
+			if (rd(c, sizeof(c), frame - 8 - 16 * (u64)l->fr2))
 				return EV_WHY_READ;
+			if (!l->fr2) { /* in one slot */
+				c[1] = c[0] >> 32;
+				c[0] = (u32)c[0];
+			}
 			if (c[0] == CONT_FFI_CALLBACK) {
 				cframe_pop(l, w);
 				cframe_skip(l, w, prev);
@@ -406,9 +497,13 @@ WALK_FN int follow(struct walk *w, u64 ft)
  */
 WALK_INLINE int walk_step(struct walk *w, struct scratch *sc)
 {
-	u64 v[2], tag, fn;
+	const struct layout *l = layout_at(w->layout);
+	struct slots s;
+	u64 v[2];
 	int err;
 
+	if (!l)
+		return 1;
 	if (w->frame <= w->bottom) {
 		if (!resumer(w, sc))
 			return 0;
@@ -419,22 +514,22 @@ WALK_INLINE int walk_step(struct walk *w, struct scratch *sc)
 		w->why = EV_WHY_READ;
 		return 1;
 	}
-	tag = v[0] >> 47;
-	fn = v[0] & GCMASK;
-	if (tag != TAG_FUNC && tag != TAG_THREAD) {
+	s = slots_of(l, v);
+	if (!s.type) {
 		w->why = EV_WHY_BAD_FRAME;
 		return 1;
 	}
 	if (w->skip) {
 		w->skip = 0;
-	} else if (tag == TAG_FUNC) { /* a thread: dummy frame, lj_err.c:lj_err_optype_call */
-		err = emit(w, sc, fn);
+	} else if (s.type == GCT_FUNC && s.fn != w->L) {
+		/* A thread: dummy frame, lj_err.c:lj_err_optype_call. */
+		err = emit(w, sc, s.fn);
 		if (err || w->truncated) {
 			w->why = err;
 			return 1;
 		}
 	}
-	err = follow(w, v[1]);
+	err = follow(w, s.link);
 	if (err) {
 		w->why = err;
 		return 1;
@@ -463,21 +558,24 @@ enum base_is { BASE_NOT, BASE_FF, BASE_LUA, BASE_LUA_PC };
 WALK_FN int judge(const struct walk *w, u64 base, u64 pc)
 {
 	const struct layout *l = w ? layout_at(w->layout) : 0;
-	u64 fn = 0, bc = 0;
-	u8 gf[2] = {}; /* gct, ffid */
+	u64 v[2] = {}, head[WALK_FUNC_WORDS] = {};
+	struct slots s;
+	u32 type;
 
-	if (!l || base & 7 || base < w->stack + 16 || base > w->maxstack + 512)
+	if (!l || base & 7 || base < w->stack + 8 * (1 + (u64)l->fr2) || base > w->maxstack + 512)
 		return BASE_NOT;
-	if (peek(&fn, 8, base - 16) || fn >> 47 != TAG_FUNC)
+	if (peek(v, sizeof(v), base - 16))
 		return BASE_NOT;
-	fn &= GCMASK;
-	if (peek(gf, 2, fn + l->F_ffid - 1) || gf[0] != 8)
+	s = slots_of(l, v);
+	/* Without LJ_FR2 a slot with a tag for a link holds a function, but is no frame's. */
+	if (s.type != GCT_FUNC || (!l->fr2 && s.link >= TISNUM32) || peek(head, sizeof(head), s.fn))
 		return BASE_NOT;
-	if (gf[1])
+	type = walk_func_type(l, head);
+	if ((type & 0xff) != GCT_FUNC)
+		return BASE_NOT;
+	if (type >> 8)
 		return BASE_FF;
-	if (peek(&bc, 8, fn + l->F_pc))
-		return BASE_NOT;
-	return pc_in(l, bc, pc) ? BASE_LUA_PC : BASE_LUA;
+	return pc_in(l, walk_func_pc(l, head), pc) ? BASE_LUA_PC : BASE_LUA;
 }
 
 WALK_INLINE int start_at(struct walk *w, u64 base, u64 pc)
@@ -495,9 +593,15 @@ WALK_INLINE void start_saved(const struct layout *l, struct walk *w, u64 base)
 	if (pc == w->L) { /* cpcall around the recorder: the pc is in the frame below */
 		u64 prev = rd64(w->cf + l->CF_prev) & ~3ULL;
 
-		pc = prev ? rd64(prev + l->CF_pc) : 0;
+		pc = prev ? rdref(l, prev + l->CF_pc) : 0;
 	}
 	start_at(w, base, pc);
+}
+
+/* Entry of J->trace[]. */
+WALK_INLINE u64 trace_at(const struct layout *l, u64 J, u32 trace)
+{
+	return rdref(l, rd64(J + l->J_trace) + layout_ref_size(l) * (u64)trace);
 }
 
 /* Adds the trace as the leaf frame and tells whether ip is in its machine code. */
@@ -511,14 +615,14 @@ WALK_INLINE void emit_trace(const struct layout *l, struct walk *w, struct scrat
 
 	if (trace >= rd32(J + l->J_sizetrace))
 		return;
-	T = rd64(rd64(J + l->J_trace) + 8 * (u64)trace);
+	T = trace_at(l, J, trace);
 	if (!T || rd(&traceno, 2, T + l->T_traceno) || traceno != trace)
 		return;
 	mcode = rd64(T + l->T_mcode);
 	if (ip - mcode < rd32(T + l->T_szmcode))
 		*flags |= EV_SF_MCODE;
-	pt = rd64(T + l->T_startpt);
-	pc = rd64(T + l->T_startpc);
+	pt = rdref(l, T + l->T_startpt);
+	pc = rdref(l, T + l->T_startpc);
 	if (load_proto(l, w, sc, pt))
 		return;
 	f = next_frame(w, sc);
@@ -549,15 +653,15 @@ WALK_INLINE void emit_position(const struct layout *l, struct walk *w, struct sc
 WALK_INLINE void emit_function(const struct layout *l, struct walk *w, struct scratch *sc, u64 fn,
 			       u64 pc, struct ev_frame *f)
 {
-	u64 head[WALK_FUNC_PC / 8 + 1] = {};
+	u64 head[WALK_FUNC_WORDS] = {}, bc;
 	u8 ffid;
 
-	if (rd(head, sizeof(head), fn))
+	if (rd(head, sizeof(head), fn) || (walk_func_type(l, head) & 0xff) != GCT_FUNC)
 		return;
-	ffid = ((const u8 *)head)[WALK_FUNC_FFID];
+	ffid = walk_func_type(l, head) >> 8;
 	if (!ffid) {
-		pc = pc ? pc : head[WALK_FUNC_PC / 8];
-		emit_position(l, w, sc, head[WALK_FUNC_PC / 8] - l->PT_size, pc, f);
+		bc = walk_func_pc(l, head);
+		emit_position(l, w, sc, bc - l->PT_size, pc ? pc : bc, f);
 		return;
 	}
 	f->kind = ffid == 1 ? EV_FRAME_C : EV_FRAME_FF;
@@ -565,13 +669,19 @@ WALK_INLINE void emit_function(const struct layout *l, struct walk *w, struct sc
 	f->addr = rd64(fn + l->C_f);
 }
 
-/* LJ_VMST_* of lj_obj.h, stored inverted, are in the order of the states from INTERP on. */
-WALK_INLINE u8 state_of(s32 vmstate)
+/*
+ * LJ_VMST_* of lj_obj.h, stored inverted, are in the order of the states from INTERP on. Tarantool
+ * has LFUNC, FFUNC and CFUNC in place of C.
+ */
+WALK_INLINE u8 state_of(const struct layout *l, s32 vmstate)
 {
+	u32 state = ~(u32)vmstate;
+
 	if (vmstate >= 0)
 		return EV_STATE_TRACE;
-	return ~vmstate <= EV_STATE_ASM - EV_STATE_INTERP ? EV_STATE_INTERP + ~vmstate
-							  : EV_STATE_UNKNOWN;
+	if (l->vmstates)
+		state = state < 2 ? 0 : state < 4 ? EV_STATE_C - EV_STATE_INTERP : state - 2;
+	return state <= EV_STATE_ASM - EV_STATE_INTERP ? EV_STATE_INTERP + state : EV_STATE_UNKNOWN;
 }
 
 #endif

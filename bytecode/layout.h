@@ -16,11 +16,13 @@
 #include <linux/types.h>
 typedef __u8 layout_u8;
 typedef __u16 layout_u16;
+typedef __u64 layout_u64;
 #else
 #include <stddef.h>
 #include <stdint.h>
 typedef uint8_t layout_u8;
 typedef uint16_t layout_u16;
+typedef uint64_t layout_u64;
 #endif
 
 /* field, structure in DWARF and in the data, member there */
@@ -138,7 +140,7 @@ typedef uint16_t layout_u16;
 #define LAYOUT_FLAGS(_)                                      \
 	_(gc64)	    /* 64-bit GCRef and MRef, else 32-bit */ \
 	_(fr2)	    /* LJ_FR2: a frame takes two slots */    \
-	_(dualnum)  /* integers have a tag of their own */   \
+	_(dualnum)  /* integers have a tag of their own: a mode of any layout */   \
 	_(vmstates) /* numbering of vmstate: 0 LuaJIT's, 1 Tarantool's */
 
 struct layout {
@@ -152,6 +154,25 @@ struct layout {
 	LAYOUT_FLAGS(LAYOUT_FIELD)
 #undef LAYOUT_FIELD
 };
+
+#define LAYOUT_INLINE static inline __attribute__((always_inline))
+
+/* GCRef, MRef: bytes that one takes, and its value by the 8 bytes that begin with it. */
+LAYOUT_INLINE unsigned int layout_ref_size(const struct layout *l)
+{
+	return 4u + 4u * l->gc64;
+}
+
+LAYOUT_INLINE layout_u64 layout_ref(const struct layout *l, layout_u64 word)
+{
+	return word & ((0 - (layout_u64)l->gc64) | 0xffffffffu); /* no branch: two paths for BPF */
+}
+
+/* Where an object has its type, and a function its ffid: after a GCRef and a byte. */
+LAYOUT_INLINE unsigned int layout_gct(const struct layout *l)
+{
+	return layout_ref_size(l) + 1;
+}
 
 #ifndef __bpf__
 struct layout_row {

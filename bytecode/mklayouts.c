@@ -67,7 +67,8 @@ static void add_dwarf(const char *name, const char *path)
 		    json_string_value(json_object_get(json_object_get(one, "from"), f[i].name));
 
 		v = json_object_get(json_object_get(one, "fields"), f[i].name);
-		if (!json_is_integer(v) || !from || strcmp(from, "dwarf"))
+		if (!json_is_integer(v) || !from ||
+		    (f[i].kind != LAYOUT_IS_FLAG && strcmp(from, "dwarf") != 0))
 			errx(1, "%s: no %s from debug information", path, f[i].name);
 		layout_set(&l, &f[i], (unsigned int)json_integer_value(v));
 	}

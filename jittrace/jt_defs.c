@@ -90,19 +90,26 @@ static int new_generation(struct jt *jt, uint32_t pid, const char *comm)
 	return 0;
 }
 
-/* From "openresty v2.1-20211210 .. openresty v2.1-20230911": the first and the last date. */
-static int openresty_dates(const char *where, unsigned long *first, unsigned long *last)
+/*
+ * Does jit.v get the function on top of the stack, be it a C function, when a trace is given up?
+ * OpenResty's branch has that from 059ee78e of 2019-02-19 until it took b138ccfa of 2023-09-21.
+ * where are points of history like "openresty v2.1-20211210 .. openresty v2.1-20230911"; since
+ * August 2023 versions end in the time of their last commit.
+ */
+static int has_top_function(const char *where, const char *version)
 {
 	static const char tag[] = "openresty v2.1-";
-	const char *p = strstr(where, tag);
+	unsigned long commit = 0, date, last = 0;
+	const char *p = where;
 
-	if (!p)
-		return 0;
-	*first = *last = strtoul(p + sizeof(tag) - 1, NULL, 10);
-	p = strstr(p + 1, tag);
-	if (p)
-		*last = strtoul(p + sizeof(tag) - 1, NULL, 10);
-	return 1;
+	if (!strncmp(version, "LuaJIT 2.1.", 11))
+		commit = strtoul(version + 11, NULL, 10);
+	while ((p = strstr(p, tag))) {
+		p += sizeof(tag) - 1;
+		date = strtoul(p, NULL, 10);
+		last = date > last ? date : last;
+	}
+	return last >= 20190115 && commit < 1695254400;
 }
 
 static struct jt_build *build_find(const struct jt *jt, uint32_t id)
@@ -118,7 +125,6 @@ static int add_build(struct jt *jt, const struct ev_build *ev)
 	const char *version = string(&ev->h, sizeof(*ev), 0), *why;
 	const struct layout_row *row = layout_by_name(string(&ev->h, sizeof(*ev), 1));
 	struct jt_build *b = build_find(jt, ev->id);
-	unsigned long first, last;
 
 	if (!b) {
 		b = calloc(1, sizeof(*b));
@@ -136,9 +142,7 @@ static int add_build(struct jt *jt, const struct ev_build *ev)
 	b->err = err_choose(version, b->bc, NULL, b->ir, &why);
 	/* Upstream 7a58a8fb, of 2016-11-13. */
 	b->bare_stitch = strstr(version, "2.1.0-beta1") || strstr(version, "2.1.0-beta2");
-	/* OpenResty's branch from 059ee78e of 2019-02-19 until it took b138ccfa of 2023-09-21. */
-	b->top_function = row && openresty_dates(row->where, &first, &last) && first >= 20190115 &&
-			  last <= 20230911;
+	b->top_function = row && has_top_function(row->where, version);
 	return 0;
 }
 

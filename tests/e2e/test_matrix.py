@@ -14,8 +14,11 @@ from test_tables import rows, vmdef
 
 pytestmark = pytest.mark.privileged
 
-PACKAGED = ["git20220320", "luajit2", "trixie", "sid"]
-BUILDS = PACKAGED
+# LJX_BUILDS: other builds of tests/builds, or "built" for all that are made of source packages.
+BUILDS = os.environ.get("LJX_BUILDS", "beta3 git20220320 luajit2 trixie sid").split()
+if BUILDS == ["built"]:
+    BUILDS = subprocess.run(["tests/builds", "--list"], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+                            check=True).stdout.split()
 # Every kind of frame and call; all scenarios run against one build in test_semantics.py.
 SCENARIOS = ["recursion", "tailcall", "varargs_pcall", "pcall", "methods", "metamethods", "sort",
              "gsub", "coroutine_nested", "coroutine_resume", "coroutine_wrap", "iterator",
@@ -95,7 +98,7 @@ def stack(build, column, target, tmp_path):
         truth = Truth(target.event("stack"))
         path = record(tmp_path, "-p", target.pid, seconds=0.5, rate=999)
     share, total, errors = truth.share(folded(path, "--lines"))
-    assert total > 100
+    assert total > 30
     assert share >= 0.995, errors
     note(build, column, 1, 0)
 

@@ -72,7 +72,7 @@ static void debug_information(void **state)
 	assert_int_equal(guess_layouts(eo, &gs), 0);
 	assert_string_equal(gs.g[0].row.name, ROW);
 	for (i = 0; i < LAYOUT_NFIELDS; i++)
-		assert_int_equal(gs.g[0].from[i], GUESS_DWARF);
+		assert_int_equal(gs.g[0].from[i], i == LAYOUT_dualnum ? GUESS_CODE : GUESS_DWARF);
 	elfobj_free(eo);
 }
 
@@ -100,7 +100,7 @@ static void given(void **state)
 	(void)state;
 	guess_given(eo, &row, &gs);
 	assert_int_equal(gs.n, 1);
-	assert_string_equal(gs.g[0].row.name, "mine");
+	assert_string_equal(gs.g[0].row.name, ROW "+mine");
 	row.l.J_trace += 8;
 	guess_given(eo, &row, &gs);
 	assert_int_equal(gs.n, 0);
