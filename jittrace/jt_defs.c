@@ -92,24 +92,14 @@ static int new_generation(struct jt *jt, uint32_t pid, const char *comm)
 
 /*
  * Does jit.v get the function on top of the stack, be it a C function, when a trace is given up?
- * OpenResty's branch has that from 059ee78e of 2019-02-19 until it took b138ccfa of 2023-09-21.
- * where are points of history like "openresty v2.1-20211210 .. openresty v2.1-20230911"; since
- * August 2023 versions end in the time of their last commit.
+ * OpenResty's branch has that from 059ee78e of 2019-02-19, soon after it got table.isempty, until
+ * it took b138ccfa of 2023-09-21; since August 2023 versions end in the time of their last commit.
  */
-static int has_top_function(const char *where, const char *version)
+static int has_top_function(const char *version, const char *ff)
 {
-	static const char tag[] = "openresty v2.1-";
-	unsigned long commit = 0, date, last = 0;
-	const char *p = where;
-
-	if (!strncmp(version, "LuaJIT 2.1.", 11))
-		commit = strtoul(version + 11, NULL, 10);
-	while ((p = strstr(p, tag))) {
-		p += sizeof(tag) - 1;
-		date = strtoul(p, NULL, 10);
-		last = date > last ? date : last;
-	}
-	return last >= 20190115 && commit < 1695254400;
+	if (strcmp(ff, "table.isempty") != 0)
+		return 0;
+	return strncmp(version, "LuaJIT 2.1.", 11) || strtoul(version + 11, NULL, 10) < 1695254400;
 }
 
 static struct jt_build *build_find(const struct jt *jt, uint32_t id)
@@ -142,7 +132,7 @@ static int add_build(struct jt *jt, const struct ev_build *ev)
 	b->err = err_choose(version, b->bc, NULL, b->ir, &why);
 	/* Upstream 7a58a8fb, of 2016-11-13. */
 	b->bare_stitch = strstr(version, "2.1.0-beta1") || strstr(version, "2.1.0-beta2");
-	b->top_function = row && has_top_function(row->where, version);
+	jt_clean(b->version, sizeof(b->version), version);
 	return 0;
 }
 
@@ -343,8 +333,11 @@ static int add_ff(struct jt *jt, const struct ev_ff *ev)
 	uint64_t key = (uint64_t)ev->build << 32 | ev->ffid;
 	const char *name = string(&ev->h, sizeof(*ev), 0);
 	char clean[JT_TEXT / 4];
+	struct jt_build *b = build_find(jt, ev->build);
 	struct jt_ff *f;
 
+	if (b)
+		b->top_function |= has_top_function(b->version, name);
 	HASH_FIND(hh, jt->ffs, &key, sizeof(key), f);
 	if (f || !*name || ev->ffid > 255)
 		return 0;

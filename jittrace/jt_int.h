@@ -46,6 +46,7 @@ struct jt_build {
 	const struct ir_table *ir;
 	const struct err_table *err;
 	int bare_stitch;  /* jit.v prints no "(P/stitch)" */
+	char version[64]; /* of LuaJIT */
 	int top_function; /* aborts in a C or fast function are reported there, not at its call */
 };
 

@@ -324,7 +324,14 @@ static void test_jv_builds(void **state)
 	jt_free(jt);
 
 	jt = start();
+	def_ff(jt, 1, 98, "table.isempty"); /* only that branch has it */
 	LINE_F(jt, JT_JV, "[TRACE --- v.lua:2 -- bad argument type at string.gsub]",
+	       (ABORT, .trace = 1, AT2, .error = 11, .end = FAST(85)), FAST(85), LUA(WORK, 2, 12));
+	jt_free(jt);
+
+	jt = start_build("LuaJIT 2.1.1737090214", "6af2f7eb2e"); /* nor does it any more */
+	def_ff(jt, 1, 98, "table.isempty");
+	LINE_F(jt, JT_JV, "[TRACE --- v.lua:2 -- bad argument type at v.lua:12]",
 	       (ABORT, .trace = 1, AT2, .error = 11, .end = FAST(85)), FAST(85), LUA(WORK, 2, 12));
 	jt_free(jt);
 
