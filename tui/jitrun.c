@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Runs trace events through a tap, from a recording or live. */
 #include "bpf/rec.h"
-#include "tui/ljx.h"
+#include "tui/names.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -159,6 +159,17 @@ static int loop(struct live *l, struct jit_tap *t, struct rec_writer *w)
 	return err;
 }
 
+/* Would jit.v of the target print other names? */
+static void check_tables(const struct live *l)
+{
+	struct evidence_source src;
+	struct tables t;
+
+	if (!l->o->quiet && !l->o->cmd && capture_stats(l->capture)->targets &&
+	    !evidence_pid(l->targets.main_pid, &t, &src, NULL))
+		vmdef_check(l->targets.main_pid, src.path, &t, 1);
+}
+
 static int from_live(const struct options *o, struct jit_tap *t)
 {
 	unsigned int what =
@@ -180,6 +191,7 @@ static int from_live(const struct options *o, struct jit_tap *t)
 		output_abort(&out);
 		return o->cmd ? 125 : code;
 	}
+	check_tables(&l);
 	err = loop(&l, t, w);
 	if (rec_writer_free(w) && !err)
 		why_set(&why, WHY_INTERNAL, -EIO, "cannot write '%s'", printable(o->out[0]));

@@ -38,6 +38,7 @@ struct options {
 	const char *format; /* for -o - */
 	const char *file;   /* an ELF file to look at */
 	const char *gen;    /* a generation or build by name */
+	const char *vmdef;  /* a jit/vmdef.lua */
 	const char *filter; /* regular expression for `top` */
 	const char *sort;
 	unsigned int frames; /* top -N; 0: no end */

@@ -56,6 +56,7 @@ static void usage(FILE *f)
 	"Build:\n"                                                                    \
 	"  -p PID           that of a process\n"                                      \
 	"  -f FILE          that of an ELF file with LuaJIT in it\n"                  \
+	"  --vmdef FILE     what this jit/vmdef.lua says, also against -p and -f\n"   \
 	"  --gen NAME       by name: G20, G21, G21b, 2.1.0-beta3, v2.1-20230119+52\n" \
 	"  (nothing)        all that are known\n"                                     \
 	"  --json           the same as JSON\n"
@@ -181,7 +182,7 @@ static const struct verb verbs[] = {
      "  -p PID           for this process, too\n"
      "  --layout FILE    its structures are as FILE says, see ljx layout --help\n",
      "  ljx doctor -p 4242\n"},
-    {"bc", verb_bc, "pFGjlq",
+    {"bc", verb_bc, "pFGVjlq",
      "ljx bc [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]\n"
      "       ljx bc -l [LOCATION] -p PID [--json]",
      "bytecodes by number and name; -l: the bytecode of a live process",
@@ -190,15 +191,15 @@ static const struct verb verbs[] = {
      "                   JIT compiler made of them; without LOCATION those on its stacks\n"
      "LOCATION: FILE, FILE:LINE, FILE:A-B (all with code there) or func:NAME\n",
      "  ljx bc 51 -p 4242\n  ljx bc FNEW\n  ljx bc -l json.lua:61 -p 4242\n"},
-    {"ff", verb_ff, "pFGj", "ljx ff [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
+    {"ff", verb_ff, "pFGVj", "ljx ff [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
      "fast functions (builtin#N) by number and name", BUILD_HELP,
      "  ljx ff 85 -p 4242\n  ljx ff string.match -f /usr/bin/luajit\n"},
-    {"err", verb_err, "pFGj", "ljx err [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
+    {"err", verb_err, "pFGVj", "ljx err [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
      "reasons of trace aborts by number and name", BUILD_HELP,
      "  ljx err 7 -p 4242\n  ljx err LLEAVE\n"},
-    {"ir", verb_ir, "pFGj", "ljx ir [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
+    {"ir", verb_ir, "pFGVj", "ljx ir [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
      "IR instructions by number and name", BUILD_HELP, "  ljx ir 51 -p 4242\n"},
-    {"explain", verb_explain, "pFGj",
+    {"explain", verb_explain, "pFGVj",
      "ljx explain [REASON] [-p PID | -f FILE | --gen NAME] [--json]",
      "what the reason of an abort means, and what helps", BUILD_HELP,
      "  ljx explain FNEW\n  ljx explain 'NYI: bytecode 51'\n  ljx explain string.gsub\n"

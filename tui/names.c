@@ -152,8 +152,14 @@ int names_tables(const struct options *o, struct tables *t, struct evidence_sour
 		evidence_file(o->file, t, src, &why);
 	else if (o->gen)
 		by_generation(o, t, &why);
+	else if (o->vmdef)
+		memset(t, 0, sizeof(*t));
 	else
 		return -1;
+	if (!why.code && o->vmdef)
+		vmdef_override(o->vmdef, t, src, &why);
+	else if (!why.code && o->npids)
+		vmdef_check(o->pid[0], src->path, t, o->quiet);
 	return why.code ? complain(o, &why) : 0;
 }
 

@@ -18,6 +18,7 @@ static const struct option longs[] = {
     {"format", required_argument, NULL, 'f'},
     {"file", required_argument, NULL, 'F'},
     {"gen", required_argument, NULL, 'G'},
+    {"vmdef", required_argument, NULL, 'V'},
     {"layout", required_argument, NULL, 'Y'},
     {"batch", no_argument, NULL, 'b'},
     {"frames", required_argument, NULL, 'N'},
@@ -361,6 +362,9 @@ static int set_option(struct options *o, int c, const char *arg)
 		return 0;
 	case 'G':
 		o->gen = arg;
+		return 0;
+	case 'V':
+		o->vmdef = arg;
 		return 0;
 	case 'N':
 		return parse_uint(arg, 1, 1000000000, &o->frames);

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import TARGET, UNSUPPORTED, USAGE, ljx, luajit
+from harness import TARGET, UNSUPPORTED, USAGE, Process, ljx, luajit
 
 VMDEF = "/usr/share/luajit-2.1.0-beta3/jit/vmdef.lua"
 BUILDS = ["/usr/bin/luajit", "/usr/lib/x86_64-linux-gnu/libluajit-5.1.so.2"]
@@ -170,3 +170,60 @@ def test_explain_lists_all():
     assert len(lines) > 70
     assert len(json.loads(ljx("explain", "--json").out)["reasons"]) == len(lines)
     ljx("explain", "string.sub", status=USAGE)
+
+
+# --- the target's own vmdef.lua ---
+
+@needs_luajit2
+@pytest.mark.privileged
+def test_targets_vmdef(tmp_path):
+    """Found through the package.path in the binary and the target's root, and compared."""
+    with luajit("tests/lua/spin.lua") as target:
+        target.expect(r"^\{")
+        for verb in ("bc", "ff", "err", "ir"):
+            assert f"ljx: the target's '{VMDEF}' says the same\n" in ljx(verb, 1, "-p", target.pid).err
+        assert "vmdef" not in ljx("nyi", "-p", target.pid, "-d", 0.2).err
+
+
+@needs_luajit2
+@pytest.mark.privileged
+def test_other_vmdef_of_target(tmp_path):
+    """One that says something else, which only the target sees: told, by all verbs that name things."""
+    other = tmp_path / "vmdef.lua"
+    with open(VMDEF) as f:
+        text = f.read()
+    assert text.count("leaving loop in root trace") == 1
+    other.write_text(text.replace("leaving loop in root trace", "a \x1b[2J loop"))
+    says = f"ljx: '{VMDEF}' says trace error 8 is a ?[2J loop, the tables leaving loop in root trace: " \
+           "using the tables\n"
+    with Process("unshare", "-m", "sh", "-c",
+                 f"mount --bind {other} {VMDEF} && exec luajit tests/lua/spin.lua") as target:
+        target.expect(r"^\{")
+        for args in (["err", 8], ["bc"], ["nyi", "-d", 0.2]):
+            got = ljx(*args, "-p", target.pid)
+            assert says in got.err and got.err.count(" says ") == 1
+        assert "leaving loop" in ljx("err", 8, "-p", target.pid).out
+
+
+@needs_luajit2
+def test_vmdef_given(tmp_path):
+    """--vmdef FILE decides, alone or against a file."""
+    other = tmp_path / "vmdef.lua"
+    with open(VMDEF) as f:
+        text = f.read()
+    other.write_text(text)
+    for verb in ("bc", "ff", "err", "ir"):
+        alone, doc, table = rows(verb, "--vmdef", other)
+        assert doc["file"] == str(other) and table["evidence"] == "by vmdef.lua"
+        assert [r.get("text", r["name"]) for r in alone] == vmdef()[verb]
+        assert alone == rows(verb, "-f", BUILDS[0], "--vmdef", other)[0]
+    # A build of another time: the file is believed.
+    got = ljx("ff", "--gen", "upstream 2.1.0-beta2", "--vmdef", other, "--json")
+    assert " says fast function " in got.err and "using the file\n" in got.err
+    assert [r["name"] for r in json.loads(got.out)["tables"][0]["rows"]] == vmdef()["ff"]
+    # One that no table fits is no choice; what is no such file neither.
+    other.write_text(text.replace('"string.match"', '"string.mtch"'))
+    assert "no table is as vmdef.lua says" in ljx("ff", "--vmdef", other, status=UNSUPPORTED).err
+    assert ljx("err", 8, "--vmdef", other).out.startswith("  8 LLEAVE")
+    assert "is no jit/vmdef.lua" in ljx("ff", "--vmdef", "/etc/passwd", status=UNSUPPORTED).err
+    assert "cannot open" in ljx("ff", "--vmdef", tmp_path / "none", status=TARGET).err
