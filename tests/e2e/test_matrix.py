@@ -2,6 +2,7 @@
 """The LuaJIT builds that Debian ships, each by what it says of itself: stacks by debug.traceback's
 data, trace events by its jit.v, bytecodes and fast functions by its vmdef.lua. The results are
 printed as a table."""
+import glob
 import json
 import os
 import subprocess
@@ -85,6 +86,15 @@ def build(request):
     return _builds[name]
 
 
+@pytest.fixture(params=[*BUILDS, "beta3"])
+def tabled(request):
+    """Also one whose processes are not looked at: its numbers are known all the same."""
+    name = request.param
+    if name not in _builds:
+        _builds[name] = Build(name)
+    return _builds[name]
+
+
 def note(build, column, ok, of=1):
     got = RESULTS.setdefault(build.name, {}).setdefault(column, [0, 0])
     got[0] += ok
@@ -152,8 +162,9 @@ def test_jv(build, tmp_path, probe):
     note(build, column, 1, 0)
 
 
-def test_vmdef(build):
+def test_vmdef(tabled):
     """Its bytecodes, fast functions, errors and IR instructions, by evidence in its file."""
+    build = tabled
     note(build, "vmdef", 0)
     want = vmdef(os.path.join(build.lua, "jit/vmdef.lua"))
     for verb, key in (("bc", "name"), ("ff", "name"), ("err", "text"), ("ir", "name")):
@@ -161,3 +172,37 @@ def test_vmdef(build):
             got = [r[key] for r in rows(verb, "-f", path)[0]]
             assert got == want[verb], f"{verb} of {path}"
     note(build, "vmdef", 1, 0)
+
+
+# All functions of a script, as luajit -bl lists them: number and name of each instruction.
+LISTING = r"""
+local util, bc = require("jit.util"), require("jit.bc")
+local function list(f)
+  for pc = 0, math.huge do
+    local ins = util.funcbc(f, pc)
+    if not ins then break end
+    local name = pc > 0 and bc.line(f, pc):match("^%d+ [=> ]*(%u[%u%d]*)")
+    if name then print(ins % 256, name) end
+  end
+  for i = -1, -math.huge, -1 do
+    local k = util.funck(f, i)
+    if k == nil then break end
+    if type(k) == "proto" then list(k) end
+  end
+end
+for i = 1, #arg do list(loadfile(arg[i])) end
+"""
+
+
+def test_listing(tabled, tmp_path):
+    """Every opcode of thousands of instructions is called what the build itself calls it."""
+    script = tmp_path / "list.lua"
+    script.write_text(LISTING)
+    chunks = sorted(glob.glob("tests/lua/*.lua") + glob.glob("examples/**/*.lua", recursive=True))
+    with tabled.run(script, *chunks) as p:
+        assert p.finish() == 0, p.err
+        pairs = [line.split() for line in p.out.splitlines()]
+    names = [r["name"] for r in rows("bc", "-f", tabled.luajit)[0]]
+    wrong = {(number, name) for number, name in pairs if names[int(number)] != name}
+    assert not wrong
+    assert len(pairs) > 5000 and len({name for _, name in pairs}) > 60
