@@ -20,6 +20,7 @@
 
 #define HASH_NONFATAL_OOM 1 /* then hh.tbl is NULL after an addition that failed */
 #include <uthash.h>
+#include <utlist.h>
 
 /* Limits of what is remembered. */
 #define JT_FUNCS_MAX 65536u
@@ -65,6 +66,7 @@ struct jt_ident {
 	struct ev_loop *loop;
 	uint32_t nloops;
 	int loops_known;
+	struct jt_start *starts; /* in it, of all VMs */
 	struct jt_ident_key k;
 	char chunk[];
 };
@@ -185,14 +187,15 @@ struct jt_start_key {
 struct jt_start {
 	UT_hash_handle hh;
 	struct jt_start_key key;
-	uint32_t attempts; /* aborts since it compiled, or since a flush */
-	uint32_t state;	   /* enum jt_state */
-	uint64_t time;	   /* of the last event */
-	int live;	   /* aborts were seen, not only read from memory */
-	uint64_t scan;	   /* the last look at the VM's memory that found it, see jt_vm */
-	uint64_t memory;   /* ns: attempts include those before, by the VM's memory */
-	uint64_t row;	   /* serial number of the row that memory tells of; 0: none */
-	int told;	   /* how much it says: 1 that it failed, 2 and why, 3 and in what */
+	struct jt_start *prev, *next; /* of the same function */
+	uint32_t attempts;	      /* aborts since it compiled, or since a flush */
+	uint32_t state;		      /* enum jt_state */
+	uint64_t time;		      /* of the last event */
+	int live;		      /* aborts were seen, not only read from memory */
+	uint64_t scan;	 /* the last look at the VM's memory that found it, see jt_vm */
+	uint64_t memory; /* ns: attempts include those before, by the VM's memory */
+	uint64_t row;	 /* serial number of the row that memory tells of; 0: none */
+	int told;	 /* how much it says: 1 that it failed, 2 and why, 3 and in what */
 };
 
 /* An exit of a live trace. */

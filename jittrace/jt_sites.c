@@ -13,6 +13,8 @@
 void jt_start_free(struct jt *jt, struct jt_start *s)
 {
 	HASH_DEL(jt->starts, s);
+	if (s->key.ident)
+		DL_DELETE(s->key.ident->starts, s);
 	jt_ident_put(jt, s->key.ident);
 	free(s);
 }
@@ -39,8 +41,10 @@ struct jt_start *jt_start_get(struct jt *jt, const struct jt_vm *vm, struct jt_i
 		free(s);
 		return NULL;
 	}
-	if (ident)
+	if (ident) {
 		ident->refs++;
+		DL_APPEND(ident->starts, s);
+	}
 	return s;
 }
 
@@ -389,23 +393,21 @@ static void judge(struct jt *jt, const struct jt_site_int *s, struct jt_site *ou
 		     : s->pub.kind == JT_SITE_RETURN ? JT_STATE_RETURN
 						     : JT_STATE_NONE;
 	out->limit = kind == EV_TRACE_ROOT ? JT_PENALTIES : kind == EV_TRACE_STITCHED;
-	for (vm = s->pub.kind == JT_SITE_RETURN ? jt->vms : NULL; vm; vm = vm->hh.next)
-		*known |= judge_end(s, vm, out);
-	if (s->pub.kind == JT_SITE_RETURN)
-		return;
-	for (vm = jt->vms; vm; vm = vm->hh.next) {
-		if (stitch)
+	if (s->pub.kind != JT_SITE_ABORT)
+		for (vm = jt->vms; vm; vm = vm->hh.next)
 			*known |= judge_end(s, vm, out);
-		st = jt_start_get(jt, vm, at->ident, at->pos, kind, 0);
-		if (!st || (stitch && at->kind != JT_LOC_LUA))
+	if (s->pub.kind == JT_SITE_RETURN || !at->ident)
+		return;
+	for (st = at->ident->starts; st; st = st->next) {
+		if (st->key.pos != at->pos || st->key.kind != kind)
 			continue;
 		out->vms++;
 		*known |= !stitch && st->live;
 		out->vms_black += st->state == JT_STATE_BLACKLISTED || st->state == JT_STATE_INTERP;
 		if (st->attempts > out->attempts)
 			out->attempts = st->attempts;
-		if (kind == EV_TRACE_SIDE && vm->tryside > out->limit)
-			out->limit = vm->tryside;
+		if (kind == EV_TRACE_SIDE && st->key.vm->tryside > out->limit)
+			out->limit = st->key.vm->tryside;
 		if (st->state > out->state && (!stitch || st->state == JT_STATE_BLACKLISTED))
 			out->state = (enum jt_state)st->state;
 	}

@@ -55,7 +55,7 @@ struct frame {
 	uint32_t flags; /* EV_FUNC_* */
 	uint32_t chunk; /* of strs: the chunkname as it came */
 	uint32_t name;	/* of strs: the label has it; 0: none */
-	uint32_t best;	/* index of votes + 1: the winner so far, while choosing */
+	uint32_t best;	/* index of votes + 1: the winner so far; 0: none */
 	uint64_t offset;
 };
 

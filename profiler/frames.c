@@ -275,28 +275,6 @@ int frames_line(struct prof *p, uint32_t func, uint32_t line, uint32_t *out)
 	return set_label(p, f, label, NULL);
 }
 
-int frames_vote(struct prof *p, uint32_t frame, uint32_t name, uint64_t times)
-{
-	const struct frame *f = &p->frames[frame];
-	uint64_t key = (uint64_t)name << 32 | frame;
-	struct vote *votes;
-	uint32_t at;
-
-	if ((f->type != FRAME_LUA && f->type != FRAME_MODULE) || (f->flags & EV_FUNC_MAIN))
-		return 0;
-	at = map_get(&p->votes_at, key);
-	if (at) {
-		p->votes[at - 1].count += times;
-		return 0;
-	}
-	votes = table_room(p->votes, &p->votes_cap, (size_t)p->nvotes + 1, sizeof(*votes));
-	if (!votes)
-		return -ENOMEM;
-	p->votes = votes;
-	votes[p->nvotes++] = (struct vote){frame, name, times};
-	return map_set(&p->votes_at, key, p->nvotes);
-}
-
 /* Does vote a win over b? */
 static int wins(const struct prof *p, const struct vote *a, const struct vote *b)
 {
@@ -305,18 +283,40 @@ static int wins(const struct prof *p, const struct vote *a, const struct vote *b
 	return strcmp(pool_get(&p->strs, a->name), pool_get(&p->strs, b->name)) < 0;
 }
 
+int frames_vote(struct prof *p, uint32_t frame, uint32_t name, uint64_t times)
+{
+	struct frame *f = &p->frames[frame];
+	uint64_t key = (uint64_t)name << 32 | frame;
+	struct vote *votes;
+	uint32_t at;
+	int err;
+
+	if ((f->type != FRAME_LUA && f->type != FRAME_MODULE) || (f->flags & EV_FUNC_MAIN))
+		return 0;
+	at = map_get(&p->votes_at, key);
+	if (at) {
+		p->votes[at - 1].count += times;
+	} else {
+		votes = table_room(p->votes, &p->votes_cap, (size_t)p->nvotes + 1, sizeof(*votes));
+		if (!votes)
+			return -ENOMEM;
+		p->votes = votes;
+		votes[p->nvotes++] = (struct vote){frame, name, times};
+		at = p->nvotes;
+		err = map_set(&p->votes_at, key, at);
+		if (err)
+			return err;
+	}
+	/* Counts only grow: nobody but the one that grew can overtake. */
+	if (f->best != at && (!f->best || wins(p, &p->votes[at - 1], &p->votes[f->best - 1])))
+		f->best = at;
+	return 0;
+}
+
 int frames_finish(struct prof *p)
 {
 	int err = 0;
 
-	for (uint32_t i = 0; i < p->nframes; i++)
-		p->frames[i].best = 0;
-	for (uint32_t i = 0; i < p->nvotes; i++) {
-		struct frame *f = &p->frames[p->votes[i].frame];
-
-		if (!f->best || wins(p, &p->votes[i], &p->votes[f->best - 1]))
-			f->best = i + 1;
-	}
 	for (uint32_t i = 0; i < p->nframes && !err; i++) {
 		struct frame *f = &p->frames[i];
 

@@ -493,6 +493,8 @@ int prof_reset(struct prof *p)
 	samples_release(p);
 	map_release(&p->votes_at);
 	p->nvotes = 0;
+	for (uint32_t i = 0; i < p->nframes; i++)
+		p->frames[i].best = 0;
 	p->stats = (struct prof_stats){
 	    .rate = old.rate, .start_time = old.start_time, .start_realtime = old.start_realtime};
 	for (uint32_t i = 0; i < p->nprocs; i++)
