@@ -313,12 +313,12 @@ static int fits(const struct pick *k, const struct mark *m, const struct pick_qu
 {
 	const struct pick_context *c = m->ctx < k->nctx ? &k->ctx[m->ctx] : NULL;
 
-	if (q->pid == PICK_ALL)
-		return 1;
 	return c && c->pid == q->pid && (!q->g || c->g == q->g);
 }
 
-static void choose(struct pick *k, const struct pick_query *q, struct pick_sum *out)
+/* total: of each node, where what ends there is added; or NULL. */
+static void choose(struct pick *k, const struct pick_query *q, struct pick_sum *out,
+		   uint64_t *total)
 {
 	uint32_t i;
 
@@ -327,16 +327,22 @@ static void choose(struct pick *k, const struct pick_query *q, struct pick_sum *
 		struct mark *m = &k->marks[i];
 		uint64_t n = q->recent ? m->recent : m->all;
 
-		m->n = 0;
-		if (!n || !fits(k, m, q))
+		if (!n || (q->pid != PICK_ALL && !fits(k, m, q))) {
+			m->n = 0;
 			continue;
+		}
 		out->samples += n;
 		out->by[m->group] += n;
 		out->kernel += m->kernel ? n : 0;
 		out->outside += m->state == EV_STATE_OUTSIDE ? n : 0;
 		out->no_lua += m->stackless ? n : 0;
-		if (q->only == PROF_GROUP_MAX || (unsigned int)q->only == m->group)
-			m->n = n;
+		if (q->only != PROF_GROUP_MAX && (unsigned int)q->only != m->group) {
+			m->n = 0;
+			continue;
+		}
+		m->n = n;
+		if (total)
+			total[m->node] += n;
 	}
 }
 
@@ -364,12 +370,11 @@ int pick_select(struct pick *k, const struct pick_query *q, struct pick_sum *out
 	k->total = total;
 	memset(total, 0, k->nnodes * sizeof(*total));
 	k->chosen = k->nnodes;
-	choose(k, q, out);
-	for (i = 0; i < k->nmarks; i++)
-		total[k->marks[i].node] += k->marks[i].n;
+	choose(k, q, out, total);
 	/* A node's number is larger than its parent's. */
 	for (i = k->nnodes; i-- > 1;)
-		total[k->nodes[i].parent] += total[i];
+		if (total[i])
+			total[k->nodes[i].parent] += total[i];
 	return 0;
 }
 
@@ -406,7 +411,7 @@ int pick_apply(struct pick *k, const struct pick_query *q)
 	struct prof_stats *s = &k->p->stats;
 	struct pick_sum sum;
 
-	choose(k, q, &sum);
+	choose(k, q, &sum, NULL);
 	k->saved = *s;
 	memset(s->by_state, 0, sizeof(s->by_state));
 	s->samples = s->kernel = 0;
@@ -419,7 +424,7 @@ int pick_restore(struct pick *k)
 	static const struct pick_query all = {.pid = PICK_ALL, .only = PROF_GROUP_MAX};
 	struct pick_sum sum;
 
-	choose(k, &all, &sum);
+	choose(k, &all, &sum, NULL);
 	count_marks(k);
 	k->p->stats = k->saved;
 	return prof_finish(k->p);

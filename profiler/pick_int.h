@@ -23,7 +23,8 @@ struct mark {
 	uint32_t node, line, ctx;
 	uint32_t next; /* index + 1 of the next one of its row; 0: none */
 	uint8_t state, kernel, group, stackless;
-	uint64_t all, recent;
+	uint32_t recent; /* no more than the ring holds */
+	uint64_t all;
 	uint64_t n; /* what the query chose of them */
 };
 
