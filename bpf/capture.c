@@ -27,8 +27,10 @@
 /* One with a VM, for more of them. Samples that show an unknown VM ask for it sooner. */
 #define SAMPLED_EVERY (5000 * MS)
 #define HINTED_EVERY (1000 * MS)
-/* Looking for new VMs takes at most this share of our time. */
+/* Looking for new VMs takes at most this share of our time; of a young process, that of its first.
+ */
 #define SCAN_SHARE 100
+#define YOUNG_SHARE 10
 #define CLOCK_EVERY (60000 * MS)
 
 static int deliver(void *ctx, const struct ev_hdr *h)
@@ -164,15 +166,26 @@ static void forget(struct capture *c, struct follow *f)
 	free(f);
 }
 
+/* Our own CPU time, ns: what a look costs does not depend on who else wants the CPU. */
+static uint64_t cpu_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000 * MS + (uint64_t)t.tv_nsec;
+}
+
 /* When a process is looked at next; took: ns of the last look; found: it found something new. */
 static void plan(struct follow *f, uint64_t took, int found)
 {
-	uint64_t now = resolve_now(), pause = took * SCAN_SHARE;
+	uint64_t now = resolve_now();
+	int young = !f->sampled && now - f->since < YOUNG_NS;
+	uint64_t pause = took * (young ? YOUNG_SHARE : SCAN_SHARE);
 	/* Samples and uprobes show a new VM; before a watchpoint is on it, nothing does. */
 	int blind = f->probes && probes_kind(f->probes) != PROBE_UPROBE;
-	uint64_t every = f->sampled		     ? (blind ? HINTED_EVERY : SAMPLED_EVERY)
-			 : now - f->since < YOUNG_NS ? YOUNG_EVERY
-						     : OLD_EVERY;
+	uint64_t every = f->sampled ? (blind ? HINTED_EVERY : SAMPLED_EVERY)
+			 : young    ? YOUNG_EVERY
+				    : OLD_EVERY;
 
 	f->next = now + (pause > every ? pause : every);
 	f->next_hinted = now + (found || pause > HINTED_EVERY ? pause : HINTED_EVERY);
@@ -181,7 +194,7 @@ static void plan(struct follow *f, uint64_t took, int found)
 
 static int attach(struct capture *c, struct follow *f, int *has_code, struct vm_evidence *ev)
 {
-	uint64_t start = resolve_now();
+	uint64_t start = cpu_now();
 	const struct vm_list *vms;
 	int err = resolve_attach(c->resolve, f->pid, &vms, has_code, ev);
 
@@ -191,7 +204,7 @@ static int attach(struct capture *c, struct follow *f, int *has_code, struct vm_
 	c->stats.vms_refused += vms->refused;
 	capture_scan_drop(f);
 	err = capture_install(c, f, vms);
-	plan(f, resolve_now() - start, 1);
+	plan(f, cpu_now() - start, 1);
 	return err;
 }
 
@@ -363,7 +376,7 @@ static int emit_lost(struct capture *c)
 /* Looks at a process: is it alive, has it a VM, has it new ones? */
 static void look_after(struct capture *c, struct follow *f)
 {
-	uint64_t start = resolve_now();
+	uint64_t start = cpu_now();
 	const struct vm_list *vms;
 	struct proc_info info;
 	int err, has_code, changed = 0;
@@ -377,7 +390,7 @@ static void look_after(struct capture *c, struct follow *f)
 	if (!f->sampled) {
 		err = attach(c, f, &has_code, NULL);
 		if (err)
-			plan(f, resolve_now() - start, 0);
+			plan(f, cpu_now() - start, 0);
 		return;
 	}
 	err = resolve_rescan(c->resolve, f->pid, &vms, &changed);
@@ -385,7 +398,7 @@ static void look_after(struct capture *c, struct follow *f)
 		c->stats.vms = c->stats.vms - f->nvms + vms->n;
 		capture_install(c, f, vms);
 	}
-	plan(f, resolve_now() - start, changed);
+	plan(f, cpu_now() - start, changed);
 }
 
 static int housekeeping(struct capture *c)
