@@ -173,7 +173,8 @@ int write_callgrind(FILE *f, const struct prof *p, const struct write_info *info
 			err = add_stack(&cg, i);
 	fputs("# callgrind format\nversion: 1\ncreator: ljx\n", f);
 	put_head(f, "cmd", info->title ? info->title : "ljx");
-	fprintf(f, "positions: line\nevents: samples\nsummary: %" PRIu64 "\n", samples);
+	fprintf(f, "positions: line\nevents: %s\nsummary: %" PRIu64 "\n", prof_unit_name(p, 1),
+		samples);
 	if (!err)
 		err = put_costs(&cg);
 	fprintf(f, "\ntotals: %" PRIu64 "\n", samples);

@@ -5,32 +5,12 @@
  * functions as frames of the profile, stacks as nodes of its tree (less one, the root has none),
  * and then once more for what ends in a node in another state than most.
  */
-#include "profiler/jsonw.h"
-#include "profiler/table.h"
-#include "profiler/timeline.h"
+#include "profiler/firefox.h"
 #include "profiler/write.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* In this order in the file. The first is the default and must be grey. */
-#define CATEGORIES(_)                    \
-	_(OTHER, "Other", "grey")        \
-	_(N, "Compiled", "green")        \
-	_(I, "Interpreted", "orange")    \
-	_(C, "C code", "blue")           \
-	_(G, "GC", "purple")             \
-	_(RECORD, "JIT compiler", "red") \
-	_(EXIT, "Trace exit", "magenta") \
-	_(KERNEL, "Kernel", "brown")
-
-enum category {
-#define CAT_ENUM(id, name, colour) CAT_##id,
-	CATEGORIES(CAT_ENUM)
-#undef CAT_ENUM
-	    CAT_MAX
-};
 
 static const enum category of_state[EV_STATE_MAX] = {
     [EV_STATE_TRACE] = CAT_N,	 [EV_STATE_INTERP] = CAT_I,   [EV_STATE_C] = CAT_C,
@@ -51,22 +31,7 @@ struct stack {
 	uint32_t parent; /* row + 1; 0: none */
 };
 
-struct firefox {
-	struct jsonw w;
-	const struct prof *p;
-	struct timeline tl;
-	struct pool strings; /* number - 1 is an index of stringArray */
-	struct pool ids;     /* struct place; number - 1 is a row of frameTable */
-	struct stack *stacks;
-	uint32_t nstacks, stacks_cap;
-	struct map ends;    /* node, category -> row + 1 of what is not the node's own */
-	struct map sources; /* string -> row + 1 */
-	uint32_t *files;    /* strings, by row of sources */
-	uint32_t nfiles, files_cap;
-	int err;
-};
-
-static uint32_t string(struct firefox *ff, const char *s)
+uint32_t firefox_string(struct firefox *ff, const char *s)
 {
 	uint32_t id = pool_str(&ff->strings, s);
 
@@ -155,8 +120,7 @@ static int64_t stack_row(const struct firefox *ff, const struct prof_pile *pile)
 
 /* ---- columns ---- */
 
-/* Columns that are the same in all rows; JSON. */
-static void put_same(struct jsonw *w, const char *key, const char *value, size_t n)
+void firefox_same(struct jsonw *w, const char *key, const char *value, size_t n)
 {
 	jw_begin(w, key, '[');
 	for (size_t i = 0; i < n; i++)
@@ -164,7 +128,7 @@ static void put_same(struct jsonw *w, const char *key, const char *value, size_t
 	jw_end(w, ']');
 }
 
-static void put_length(struct jsonw *w, size_t n)
+void firefox_length(struct jsonw *w, size_t n)
 {
 	jw_uint(w, "length", n);
 	jw_end(w, '}');
@@ -176,8 +140,8 @@ static void put_empty(struct jsonw *w, const char *key, const char *const *colum
 {
 	jw_begin(w, key, '{');
 	for (; *columns; columns++)
-		put_same(w, *columns, "", 0);
-	put_length(w, 0);
+		firefox_same(w, *columns, "", 0);
+	firefox_length(w, 0);
 }
 
 static void put_line(struct jsonw *w, int32_t line)
@@ -202,7 +166,7 @@ static void put_stacks(struct firefox *ff)
 	for (uint32_t i = 0; i < ff->nstacks; i++)
 		jw_uint(w, NULL, ff->stacks[i].parent ? i + 1 - ff->stacks[i].parent : 0);
 	jw_end(w, ']');
-	put_length(w, ff->nstacks);
+	firefox_length(w, ff->nstacks);
 }
 
 static const struct place *place_of(const struct firefox *ff, uint32_t row)
@@ -216,32 +180,32 @@ static void put_frames(struct firefox *ff)
 	uint32_t n = ff->ids.n ? ff->ids.n - 1 : 0;
 
 	jw_begin(w, "frameTable", '{');
-	put_same(w, "address", "-1", n);
-	put_same(w, "inlineDepth", "0", n);
+	firefox_same(w, "address", "-1", n);
+	firefox_same(w, "inlineDepth", "0", n);
 	jw_begin(w, "category", '[');
 	for (uint32_t i = 0; i < n; i++)
 		jw_uint(w, NULL, place_of(ff, i)->cat);
 	jw_end(w, ']');
-	put_same(w, "subcategory", "0", n);
+	firefox_same(w, "subcategory", "0", n);
 	jw_begin(w, "func", '[');
 	for (uint32_t i = 0; i < n; i++)
 		jw_uint(w, NULL, place_of(ff, i)->frame);
 	jw_end(w, ']');
-	put_same(w, "nativeSymbol", "null", n);
-	put_same(w, "innerWindowID", "0", n);
+	firefox_same(w, "nativeSymbol", "null", n);
+	firefox_same(w, "innerWindowID", "0", n);
 	jw_begin(w, "line", '[');
 	for (uint32_t i = 0; i < n; i++)
 		put_line(w, place_of(ff, i)->line);
 	jw_end(w, ']');
-	put_same(w, "column", "null", n);
-	put_same(w, "originalLocation", "null", n);
-	put_length(w, n);
+	firefox_same(w, "column", "null", n);
+	firefox_same(w, "originalLocation", "null", n);
+	firefox_length(w, n);
 }
 
 /* The row of sources, -1: none. */
 static int64_t source(struct firefox *ff, const char *file)
 {
-	uint32_t name = string(ff, file), row = map_get(&ff->sources, name), *files;
+	uint32_t name = firefox_string(ff, file), row = map_get(&ff->sources, name), *files;
 
 	if (!*file)
 		return -1;
@@ -265,15 +229,15 @@ static void put_functions(struct firefox *ff)
 	jw_begin(w, "funcTable", '{');
 	jw_begin(w, "name", '[');
 	for (uint32_t i = 0; i < n; i++)
-		jw_uint(w, NULL, string(ff, prof_frame(ff->p, i)->label));
+		jw_uint(w, NULL, firefox_string(ff, prof_frame(ff->p, i)->label));
 	jw_end(w, ']');
 	/* "JS" is what the page calls all that is not native. */
 	jw_begin(w, "isJS", '[');
 	for (uint32_t i = 0; i < n; i++)
 		jw_bool(w, NULL, prof_frame(ff->p, i)->kind == PROF_LUA);
 	jw_end(w, ']');
-	put_same(w, "relevantForJS", "false", n);
-	put_same(w, "resource", "-1", n);
+	firefox_same(w, "relevantForJS", "false", n);
+	firefox_same(w, "resource", "-1", n);
 	jw_begin(w, "source", '[');
 	for (uint32_t i = 0; i < n; i++) {
 		int64_t row = source(ff, prof_frame(ff->p, i)->file);
@@ -288,9 +252,9 @@ static void put_functions(struct firefox *ff)
 	for (uint32_t i = 0; i < n; i++)
 		put_line(w, prof_frame(ff->p, i)->line);
 	jw_end(w, ']');
-	put_same(w, "columnNumber", "null", n);
-	put_same(w, "originalLocation", "null", n);
-	put_length(w, n);
+	firefox_same(w, "columnNumber", "null", n);
+	firefox_same(w, "originalLocation", "null", n);
+	firefox_length(w, n);
 }
 
 static void put_sources(struct firefox *ff)
@@ -298,16 +262,16 @@ static void put_sources(struct firefox *ff)
 	struct jsonw *w = &ff->w;
 
 	jw_begin(w, "sources", '{');
-	put_same(w, "id", "null", ff->nfiles);
+	firefox_same(w, "id", "null", ff->nfiles);
 	jw_begin(w, "filename", '[');
 	for (uint32_t i = 0; i < ff->nfiles; i++)
 		jw_uint(w, NULL, ff->files[i]);
 	jw_end(w, ']');
-	put_same(w, "startLine", "1", ff->nfiles);
-	put_same(w, "startColumn", "1", ff->nfiles);
-	put_same(w, "sourceMapURL", "null", ff->nfiles);
-	put_same(w, "content", "null", ff->nfiles);
-	put_length(w, ff->nfiles);
+	firefox_same(w, "startLine", "1", ff->nfiles);
+	firefox_same(w, "startColumn", "1", ff->nfiles);
+	firefox_same(w, "sourceMapURL", "null", ff->nfiles);
+	firefox_same(w, "content", "null", ff->nfiles);
+	firefox_length(w, ff->nfiles);
 }
 
 /* ---- threads ---- */
@@ -339,13 +303,11 @@ static void put_samples(struct firefox *ff, size_t from, size_t to)
 		jw_uint(w, NULL, timeline_tick(&ff->tl, i)->count);
 	jw_end(w, ']');
 	jw_string(w, "weightType", "samples");
-	put_length(w, to - from);
+	firefox_length(w, to - from);
 }
 
 static void put_thread(struct firefox *ff, size_t thread)
 {
-	static const char *const no_markers[] = {"data",  "name",     "startTime", "endTime",
-						 "phase", "category", NULL};
 	const struct prof_thread *t = &ff->tl.threads[thread];
 	struct jsonw *w = &ff->w;
 	char name[256], pid[16];
@@ -358,7 +320,7 @@ static void put_thread(struct firefox *ff, size_t thread)
 	jw_null(w, "processShutdownTime");
 	jw_uint(w, "registerTime", 0);
 	jw_null(w, "unregisterTime");
-	put_same(w, "pausedRanges", "", 0);
+	firefox_same(w, "pausedRanges", "", 0);
 	jw_string(w, "name", name);
 	jw_bool(w, "isMainThread", t->tid == t->pid);
 	jw_string(w, "processName", *t->comm ? t->comm : "?");
@@ -366,7 +328,7 @@ static void put_thread(struct firefox *ff, size_t thread)
 	jw_uint(w, "tid", t->tid);
 	jw_bool(w, "showMarkersInTimeline", 1);
 	put_samples(ff, ff->tl.from[thread], ff->tl.from[thread + 1]);
-	put_empty(w, "markers", no_markers);
+	firefox_markers(ff, thread);
 	jw_end(w, '}');
 }
 
@@ -418,7 +380,7 @@ static void put_meta(struct firefox *ff, const struct write_info *info)
 	jw_string(w, "threadCPUDelta", "ns");
 	jw_end(w, '}');
 	put_categories(w);
-	put_same(w, "markerSchema", "", 0);
+	firefox_schemas(w);
 	jw_end(w, '}');
 	jw_newline(w);
 }
@@ -453,11 +415,13 @@ int write_firefox(FILE *f, const struct prof *p, const struct write_info *info)
 	ff.err = timeline_init(&ff.tl, p);
 	if (!ff.err)
 		make_stacks(&ff);
+	if (!ff.err)
+		firefox_events(&ff);
 	if (!ff.err) {
 		jw_begin(&ff.w, NULL, '{');
 		put_meta(&ff, info);
-		put_same(&ff.w, "libs", "", 0);
-		put_same(&ff.w, "pages", "", 0);
+		firefox_same(&ff.w, "libs", "", 0);
+		firefox_same(&ff.w, "pages", "", 0);
 		jw_begin(&ff.w, "threads", '[');
 		for (size_t i = 0; i < ff.tl.nthreads && !ff.err; i++)
 			put_thread(&ff, i);
@@ -473,5 +437,7 @@ int write_firefox(FILE *f, const struct prof *p, const struct write_info *info)
 	map_release(&ff.sources);
 	free(ff.stacks);
 	free(ff.files);
+	free(ff.first);
+	free(ff.next);
 	return write_end(f, ff.err);
 }

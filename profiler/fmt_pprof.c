@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LABELS_MAX 6u
+#define LABELS_MAX 7u
 
 struct pprof {
 	FILE *f;
@@ -29,6 +29,7 @@ struct pprof {
 	unsigned char *packed;
 	uint32_t packed_cap;
 	int64_t period;
+	int cpu; /* samples, which stand for CPU time too */
 	int err;
 };
 
@@ -137,6 +138,11 @@ static size_t put_labels(struct pprof *pp, const struct prof_pile *pile, Pprof__
 	label[n++].str = string(pp, prof_state_name(l->state));
 	if (l->trace)
 		number_label(&label[n++], string(pp, "trace"), l->trace);
+	if (l->reason) {
+		pprof__label__init(&label[n]);
+		label[n].key = string(pp, "reason");
+		label[n++].str = string(pp, prof_text(pp->p, l->reason));
+	}
 	return n;
 }
 
@@ -155,7 +161,7 @@ static void put_sample(struct pprof *pp, const struct prof_pile *pile)
 		return;
 	s.n_location_id = pp->nids;
 	s.location_id = pp->ids;
-	s.n_value = 2;
+	s.n_value = pp->cpu ? 2 : 1;
 	s.value = value;
 	s.label = labels;
 	piece.n_sample = 1;
@@ -228,13 +234,16 @@ static void put_head(struct pprof *pp, const struct write_info *info)
 	int64_t comments[3];
 	char text[64];
 
-	value_type(pp, &count, "samples", "count");
+	if (st->unit == PROF_LOST_MS)
+		value_type(pp, &count, "lost", "milliseconds");
+	else
+		value_type(pp, &count, prof_unit_name(pp->p, 1), "count");
 	value_type(pp, &cpu, "cpu", "nanoseconds");
 	m.id = 1;
 	m.filename = raw_string(pp, info->title ? info->title : "ljx");
 	/* All is told: nobody needs to look for symbols. */
 	m.has_functions = m.has_filenames = m.has_line_numbers = 1;
-	piece.n_sample_type = 2;
+	piece.n_sample_type = pp->cpu ? 2 : 1;
 	piece.sample_type = types;
 	piece.n_mapping = 1;
 	piece.mapping = &mappings;
@@ -243,7 +252,7 @@ static void put_head(struct pprof *pp, const struct write_info *info)
 	piece.duration_nanos = (int64_t)(st->last_time - st->first_time);
 	piece.period_type = &cpu;
 	piece.period = pp->period;
-	piece.default_sample_type = cpu.type;
+	piece.default_sample_type = pp->cpu ? cpu.type : count.type;
 	snprintf(text, sizeof(text), "%" PRIu64 " samples lost", st->lost);
 	comments[piece.n_comment++] = string(pp, text);
 	if (*prof_builds(pp->p))
@@ -257,7 +266,10 @@ static void put_head(struct pprof *pp, const struct write_info *info)
 int write_pprof(FILE *f, const struct prof *p, const struct write_info *info)
 {
 	uint32_t rate = prof_stats(p)->rate;
-	struct pprof pp = {.p = p, .f = gz_fopen(f), .period = 1000000000 / (rate ? rate : 1)};
+	struct pprof pp = {.p = p,
+			   .f = gz_fopen(f),
+			   .period = 1000000000 / (rate ? rate : 1),
+			   .cpu = prof_stats(p)->unit == PROF_SAMPLES};
 	size_t n;
 	const struct prof_pile *piles = prof_piles(p, &n);
 

@@ -81,6 +81,9 @@ static int put_profile(struct jsonw *w, const struct timeline *tl, size_t thread
 {
 	const struct prof_thread *t = &tl->threads[thread];
 	uint64_t start = prof_stats(tl->p)->start_time;
+	static const char *const unit[] = {[PROF_SAMPLES] = "nanoseconds",
+					   [PROF_ABORTS] = "none",
+					   [PROF_LOST_MS] = "milliseconds"};
 	char name[256];
 	int err;
 
@@ -89,7 +92,7 @@ static int put_profile(struct jsonw *w, const struct timeline *tl, size_t thread
 	jw_begin(w, NULL, '{');
 	jw_string(w, "type", "sampled");
 	jw_string(w, "name", name);
-	jw_string(w, "unit", "nanoseconds");
+	jw_string(w, "unit", unit[prof_stats(tl->p)->unit]);
 	jw_uint(w, "startValue", start);
 	jw_uint(w, "endValue", start + t->samples * tl->period);
 	err = put_samples(w, tl, tl->from[thread], tl->from[thread + 1]);

@@ -145,8 +145,8 @@ static void put_tip(const struct picture *pic, const struct prof_node *n)
 	svg_percent(self, n->self, pic->total);
 	fputs("<title>", pic->f);
 	svg_escaped(pic->f, prof_frame(pic->p, n->frame)->label);
-	fprintf(pic->f, "\n%" PRIu64 " sample%s, %s\nself %" PRIu64 ", %s\n", n->total,
-		n->total == 1 ? "" : "s", share, n->self, self);
+	fprintf(pic->f, "\n%" PRIu64 " %s, %s\nself %" PRIu64 ", %s\n", n->total,
+		prof_unit_name(pic->p, n->total != 1), share, n->self, self);
 	if (prof_is_diff(pic->p))
 		put_before(pic, n);
 	else
@@ -298,6 +298,14 @@ static void put_facts(const struct picture *pic, uint32_t y)
 		put_line(pic, "weak", y, FONT_CELL, text);
 		return;
 	}
+	if (st->unit != PROF_SAMPLES) {
+		snprintf(text, sizeof(text),
+			 "%" PRIu64 " %s%s, by the stacks where recordings failed", st->samples,
+			 prof_unit_name(pic->p, 1),
+			 st->unit == PROF_ABORTS ? "" : " of CPU that aborts cost");
+		put_line(pic, "weak", y, FONT_CELL, text);
+		return;
+	}
 	svg_percent(part, st->samples - st->with_lua, st->samples);
 	n = (size_t)snprintf(text, sizeof(text), "%" PRIu64 " samples", st->samples);
 	if (st->rate)
@@ -378,6 +386,8 @@ static void put_open(const struct picture *pic)
 	    "\" viewBox=\"0 0 %u %" PRIu32 "\"\n data-pad=\"%u\" data-row=\"%u\" data-top=\"%u\""
 	    " data-levels=\"%" PRIu32 "\" data-total=\"%" PRIu64 "\"",
 	    WIDTH, height, WIDTH, height, PAD, ROW, TOP, levels, pic->total);
+	fprintf(pic->f, " data-one=\"%s\" data-many=\"%s\"", prof_unit_name(pic->p, 0),
+		prof_unit_name(pic->p, 1));
 	fprintf(pic->f, " data-ghosts=\"%" PRIu32 "\" data-colour=\"%s\"%s%s>\n", pic->ghosts,
 		colours[pic->info->colour], pic->info->icicle ? " data-icicle=\"1\"" : "",
 		pic->info->reverse ? " data-reverse=\"1\"" : "");
@@ -398,7 +408,7 @@ int svg_element(FILE *f, const struct prof *p, const struct write_info *info)
 		fputs("<rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n", f);
 		err = put_body(&pic);
 		put_head(&pic);
-		if (!prof_is_diff(p))
+		if (svg_has_data(p))
 			svg_data(&pic, p);
 		fprintf(f, "<script><![CDATA[\n%s]]></script>\n</svg>\n", script);
 	}

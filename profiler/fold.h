@@ -92,6 +92,18 @@ struct memo {
 	size_t bytes;
 };
 
+/* What events.c remembers. */
+struct events {
+	struct prof_event *list;
+	uint32_t n, cap;
+	struct pool places; /* of aborts */
+	uint32_t *stacks;   /* by number of places: of the last one */
+	uint32_t nstacks, stacks_cap;
+	struct map begun_at; /* pid, VM -> index of begun + 1 */
+	uint64_t *begun;     /* when the current recording began */
+	uint32_t nbegun, begun_cap;
+};
+
 /* What PROF_KEEP_* asks for. */
 struct samples {
 	struct pool labels;  /* struct prof_labels; number - 1 is theirs */
@@ -155,6 +167,7 @@ struct prof {
 
 	struct samples samples;
 	struct memo memo;
+	struct events events;
 };
 
 /* String idx of a record whose structure has size fixed; "" if there is none. */
@@ -237,6 +250,19 @@ int frames_vote(struct prof *p, uint32_t frame, uint32_t name, uint64_t times);
 /* Counts the votes and makes the labels that depend on them. */
 int frames_finish(struct prof *p);
 
+/* prof.c: 0 or -ENOMEM */
+
+/* Goes to the stack of an abort, given as a sample, and counts it if aborts are counted. */
+int abort_add(struct prof *p, const struct ev_sample *s, const struct prof_about *about,
+	      uint32_t *stack);
+
+/* The same for a stack that is known. */
+int abort_again(struct prof *p, const struct ev_sample *s, const struct prof_about *about,
+		uint32_t stack);
+
+/* events.c */
+void events_release(struct prof *p);
+
 /* memo.c */
 
 /* What is known of the sample's stack; NULL: no room, then do without. Valid until the next. */
@@ -248,9 +274,9 @@ void memo_release(struct prof *p);
 
 /* samples.c: 0 or -ENOMEM. */
 
-/* A sample that ended at node of the tree. */
+/* A sample, or an abort, that ended at node of the tree. about: of an abort, or NULL. */
 int samples_add(struct prof *p, const struct proc *proc, const struct ev_sample *s,
-		unsigned int state, uint32_t node);
+		unsigned int state, uint32_t node, const struct prof_about *about);
 
 /* Brings the ticks into order. */
 int samples_finish(struct prof *p);

@@ -45,12 +45,6 @@ static int push_fixed(struct cursor *c, enum prof_kind kind, const char *label)
 	return err ? err : push(c, frame, 0);
 }
 
-static const char *const state_text[EV_STATE_MAX] = {
-#define STATE_TEXT(num, name, text) [num] = text,
-    EV_STATES(STATE_TEXT)
-#undef STATE_TEXT
-};
-
 static int push_process(struct cursor *c)
 {
 	struct proc *proc = c->proc;
@@ -87,7 +81,7 @@ static int push_split(struct cursor *c, enum prof_split by)
 		label_format(label, s->L ? "coroutine:0x%" PRIx64 : "[no coroutine]", s->L);
 		break;
 	case PROF_BY_STATE:
-		label_format(label, "[%s]", state_text[c->state]);
+		label_format(label, "[%s]", prof_state_name(c->state));
 		break;
 	default:
 		label_format(label, s->trace ? "trace:%" PRIu32 : "[no trace]", s->trace);
@@ -352,27 +346,27 @@ static int push_state(struct cursor *c)
 	}
 }
 
-static void count(struct cursor *c)
+static void count(struct cursor *c, uint64_t times)
 {
 	struct prof_stats *st = &c->p->stats;
 	const struct ev_sample *s = c->s;
 	struct node *n = node_at(c->p, c->node);
 
 	c->p->ended = c->node;
-	n->pub.self++;
-	n->pub.by_state[c->state]++;
+	n->pub.self += times;
+	n->pub.by_state[c->state] += times;
 	if (!st->samples || s->h.time < st->first_time)
 		st->first_time = s->h.time;
 	if (!st->samples || s->h.time > st->last_time)
 		st->last_time = s->h.time;
-	st->samples++;
-	st->with_lua += !!c->real;
+	st->samples += times;
+	st->with_lua += c->real ? times : 0;
 	st->kernel += !!(s->flags & EV_SF_KERNEL);
 	st->truncated += !!(s->flags & EV_SF_TRUNCATED);
 	st->repaired += !!(s->flags & EV_SF_REPAIRED);
 	st->undefined += !!c->undefined;
-	st->by_state[c->state]++;
-	st->by_why[c->why]++;
+	st->by_state[c->state] += times;
+	st->by_why[c->why] += times;
 }
 
 static int is_wanted(const struct prof *p, const struct ev_sample *s, unsigned int state)
@@ -405,8 +399,45 @@ static int add_sample(struct prof *p, const struct ev_sample *s)
 	if (!err && (s->flags & EV_SF_KERNEL))
 		err = push_fixed(&c, PROF_KERNEL, "[kernel]");
 	if (!err)
-		count(&c);
-	return err || !p->opts.keep ? err : samples_add(p, c.proc, s, c.state, c.node);
+		count(&c, 1);
+	return err || !p->opts.keep ? err : samples_add(p, c.proc, s, c.state, c.node, NULL);
+}
+
+int abort_again(struct prof *p, const struct ev_sample *s, const struct prof_about *about,
+		uint32_t stack)
+{
+	struct cursor c = {.p = p, .s = s, .node = stack, .state = s->state, .why = s->why};
+
+	if (!p->opts.aborts)
+		return 0;
+	c.proc = defs_proc(p, s->h.pid);
+	if (!c.proc)
+		return -ENOMEM;
+	c.proc->pub.samples += about->times;
+	c.real = s->why == EV_WHY_NONE;
+	count(&c, about->times);
+	return p->opts.keep ? samples_add(p, c.proc, s, c.state, stack, about) : 0;
+}
+
+int abort_add(struct prof *p, const struct ev_sample *s, const struct prof_about *about,
+	      uint32_t *stack)
+{
+	struct cursor c = {.p = p, .s = s, .top = NO_FRAME, .state = s->state, .why = s->why};
+	char label[LABEL_MAX + 1];
+	int err;
+
+	c.proc = defs_proc(p, s->h.pid);
+	if (!c.proc)
+		return -ENOMEM;
+	c.nframes = s->nframes;
+	err = push_head(&c);
+	if (!err)
+		err = push_stack(&c);
+	label_format(label, "[abort] %s", about->reason ? about->reason : "");
+	if (!err && p->opts.aborts)
+		err = push_fixed(&c, PROF_JIT, label);
+	*stack = c.node;
+	return err ? err : abort_again(p, s, about, c.node);
 }
 
 /* A definition: the frames of known stacks may be others from now on. */
@@ -429,7 +460,7 @@ int prof_add(struct prof *p, const struct ev_hdr *h)
 		p->stats.start_time = h->time;
 	switch (h->kind) {
 	case EV_SAMPLE:
-		return add_sample(p, (const struct ev_sample *)h);
+		return p->opts.aborts ? 0 : add_sample(p, (const struct ev_sample *)h);
 	case EV_LOST:
 		p->stats.lost += ((const struct ev_lost *)h)->samples;
 		return 0;
@@ -474,6 +505,7 @@ struct prof *prof_new(const struct prof_opts *opts)
 	if (!p)
 		return NULL;
 	p->opts = *opts;
+	p->stats.unit = opts->aborts ? PROF_ABORTS : PROF_SAMPLES;
 	if (frames_fixed(p, PROF_ROOT, "all", &root) || tree_root(p, root) ||
 	    frames_fixed(p, PROF_OTHER, "[undefined]", &p->undefined)) {
 		prof_free(p);
@@ -491,12 +523,15 @@ int prof_reset(struct prof *p)
 	tree_release(p);
 	memo_release(p);
 	samples_release(p);
+	events_release(p);
 	map_release(&p->votes_at);
 	p->nvotes = 0;
 	for (uint32_t i = 0; i < p->nframes; i++)
 		p->frames[i].best = 0;
-	p->stats = (struct prof_stats){
-	    .rate = old.rate, .start_time = old.start_time, .start_realtime = old.start_realtime};
+	p->stats = (struct prof_stats){.rate = old.rate,
+				       .unit = p->opts.aborts ? PROF_ABORTS : PROF_SAMPLES,
+				       .start_time = old.start_time,
+				       .start_realtime = old.start_realtime};
 	for (uint32_t i = 0; i < p->nprocs; i++)
 		p->procs[i].pub.samples = 0;
 	err = frames_fixed(p, PROF_ROOT, "all", &root);
@@ -510,6 +545,7 @@ void prof_free(struct prof *p)
 	defs_release(p);
 	memo_release(p);
 	samples_release(p);
+	events_release(p);
 	pool_release(&p->strs);
 	pool_release(&p->ids);
 	map_release(&p->votes_at);
@@ -518,83 +554,4 @@ void prof_free(struct prof *p)
 	free(p->votes);
 	free(p->processes);
 	free(p);
-}
-
-const struct prof_node *prof_root(const struct prof *p)
-{
-	return &node_at(p, 0)->pub;
-}
-
-uint32_t prof_stacks(const struct prof *p)
-{
-	return p->nnodes;
-}
-
-const struct prof_node *prof_stack(const struct prof *p, uint32_t stack)
-{
-	return &node_at(p, stack)->pub;
-}
-
-uint32_t prof_parent(const struct prof *p, uint32_t stack)
-{
-	return node_at(p, stack)->parent;
-}
-
-uint32_t prof_frames(const struct prof *p)
-{
-	return p->nframes;
-}
-
-const struct prof_frame *prof_frame(const struct prof *p, uint32_t frame)
-{
-	return &p->frames[frame].pub;
-}
-
-const struct prof_stats *prof_stats(const struct prof *p)
-{
-	return &p->stats;
-}
-
-const struct prof_process *prof_processes(const struct prof *p, size_t *n)
-{
-	*n = p->finished ? p->nprocs : 0;
-	return p->processes;
-}
-
-static const uint32_t group_states[PROF_GROUP_MAX] = {
-#define GROUP_STATES(letter, text, states) [PROF_GROUP_##letter] = states,
-    PROF_GROUPS(GROUP_STATES)
-#undef GROUP_STATES
-};
-
-const char *prof_state_name(unsigned int state)
-{
-	return state < EV_STATE_MAX ? state_text[state] : "?";
-}
-
-uint32_t prof_states(char letter)
-{
-	static const char letters[] = {
-#define GROUP_LETTER(letter, text, states) #letter[0],
-	    PROF_GROUPS(GROUP_LETTER)
-#undef GROUP_LETTER
-	};
-	const char *at = letter ? memchr(letters, letter, sizeof(letters)) : NULL;
-
-	return at ? group_states[at - letters] : 0;
-}
-
-void prof_groups(const uint64_t by_state[EV_STATE_MAX], uint64_t out[PROF_GROUP_MAX])
-{
-	for (int g = 0; g < PROF_GROUP_MAX; g++) {
-		out[g] = 0;
-		for (int s = 0; s < EV_STATE_MAX; s++)
-			if (group_states[g] & 1u << s)
-				out[g] += by_state[s];
-	}
-}
-
-const char *prof_builds(const struct prof *p)
-{
-	return p->builds_shown ? p->builds_shown : "";
 }

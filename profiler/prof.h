@@ -46,13 +46,15 @@ enum prof_split {
 };
 
 /* What is remembered besides the tree, for the writers that need it. */
-#define PROF_KEEP_PILES 1u /* prof_piles() */
-#define PROF_KEEP_TICKS 2u /* prof_ticks(), and what KEEP_PILES does */
+#define PROF_KEEP_PILES 1u  /* prof_piles() */
+#define PROF_KEEP_TICKS 2u  /* prof_ticks(), and what KEEP_PILES does */
+#define PROF_KEEP_EVENTS 4u /* prof_events() */
 
 struct prof_opts {
 	int lines;	    /* a pseudo-frame "file:current-line" above each Lua function */
 	unsigned int split; /* 1 << PROF_BY_* */
 	unsigned int keep;  /* PROF_KEEP_* */
+	int aborts;	    /* count prof_event()'s aborts in the place of samples */
 	uint32_t pid;	    /* only this process; 0: all */
 	uint32_t states;    /* only these, 1 << EV_STATE_*; 0: all */
 	uint64_t from, to;  /* only [from, to) of the stream, ns from its start; to 0: to its end */
@@ -121,6 +123,13 @@ uint32_t prof_states(char letter);
 /* by_state, summed up by groups. */
 void prof_groups(const uint64_t by_state[EV_STATE_MAX], uint64_t out[PROF_GROUP_MAX]);
 
+/* What is counted. */
+enum prof_unit {
+	PROF_SAMPLES,
+	PROF_ABORTS,
+	PROF_LOST_MS, /* milliseconds of CPU that aborts cost */
+};
+
 /* Counts over the whole stream. */
 struct prof_stats {
 	uint64_t samples;  /* folded, after the filter */
@@ -128,8 +137,10 @@ struct prof_stats {
 	uint64_t kernel;
 	uint64_t truncated;
 	uint64_t repaired;
-	uint64_t undefined; /* samples with a frame whose definition is missing */
-	uint64_t lost;	    /* told by LOST records */
+	uint64_t undefined;	 /* samples with a frame whose definition is missing */
+	uint64_t lost;		 /* told by LOST records */
+	uint64_t events_dropped; /* not in prof_events(): there were too many */
+	enum prof_unit unit;
 	uint64_t by_state[EV_STATE_MAX];
 	uint64_t by_why[EV_WHY_MAX];
 	uint64_t start_time;	 /* ns, of the stream's first record */
@@ -161,6 +172,9 @@ const struct prof_node *prof_root(const struct prof *p);
 const struct prof_frame *prof_frame(const struct prof *p, uint32_t frame);
 const struct prof_stats *prof_stats(const struct prof *p);
 
+/* "sample", "abort" or "ms"; many: "samples" and so on. */
+const char *prof_unit_name(const struct prof *p, int many);
+
 /* The processes seen, n of them. */
 struct prof_process {
 	uint32_t pid;
@@ -190,6 +204,8 @@ struct prof_labels {
 	uint32_t vm;	 /* number; 0: none */
 	uint32_t trace;	 /* number; 0: none */
 	uint32_t state;	 /* enum ev_state */
+	uint32_t reason; /* of an abort, for prof_text(); 0: it is none */
+	uint32_t site;	 /* of an abort, as prof_event() was told */
 };
 
 /* Samples of one stack with the same labels. */
@@ -215,6 +231,43 @@ const struct prof_pile *prof_piles(const struct prof *p, size_t *n);
  * time and of one pile are taken together, at the time of the first.
  */
 const struct prof_tick *prof_ticks(const struct prof *p, size_t *n);
+
+const char *prof_text(const struct prof *p, uint32_t id);
+
+/* What is to be said about an event of the trace recorder; strings may be NULL. */
+struct prof_about {
+	const char *start;  /* where the recording began */
+	const char *end;    /* where it ended */
+	const char *reason; /* of an abort */
+	uint32_t site;	    /* of an abort: anything that prof_weigh() knows it by */
+	uint64_t times;	    /* 1, or it stands for so many */
+	uint64_t first;	    /* the time of the first of them */
+};
+
+/* An event that was kept. */
+struct prof_event {
+	uint64_t time;
+	uint64_t began; /* of the recording, or of the first of many; 0: not known */
+	uint64_t count;
+	uint32_t pid, tid;
+	uint32_t stack; /* ABORT: for prof_stack(); 0: none */
+	uint32_t trace;
+	uint32_t type;			  /* enum ev_trace_type */
+	const char *start, *end, *reason; /* cleaned; "" if not known */
+};
+
+/* Takes what the trace recorder did, after prof_add of the same record. 0 or -ENOMEM. */
+int prof_event(struct prof *p, const struct ev_trace *ev, const struct prof_about *about);
+
+/* In order of their records. At most some hundred thousand; the others are counted in prof_stats.
+ */
+const struct prof_event *prof_events(const struct prof *p, size_t *n);
+
+/*
+ * Counts aborts by what they cost: each by weight[site], in milliseconds, for sites below n, others
+ * not at all. PROF_KEEP_PILES, on a finished profile, which is to be finished again.
+ */
+void prof_weigh(struct prof *p, const double *weight, size_t n);
 
 /* Nodes by number: 0 is the root, and a node's number is larger than its parent's. */
 uint32_t prof_stacks(const struct prof *p);

@@ -131,7 +131,7 @@ static void make_room(struct samples *sm)
 		sm->limit *= 2;
 }
 
-static int add_tick(struct samples *sm, uint64_t time, uint32_t pile)
+static int add_tick(struct samples *sm, uint64_t time, uint32_t pile, uint64_t times)
 {
 	struct prof_tick *ticks;
 
@@ -147,31 +147,38 @@ static int add_tick(struct samples *sm, uint64_t time, uint32_t pile)
 	sm->ticks = ticks;
 	if (sm->nticks && ticks[sm->nticks - 1].time > time)
 		sm->unsorted = 1;
-	ticks[sm->nticks++] = (struct prof_tick){time, pile, 1};
+	ticks[sm->nticks++] =
+	    (struct prof_tick){time, pile, times < UINT32_MAX ? (uint32_t)times : UINT32_MAX};
 	return 0;
 }
 
 int samples_add(struct prof *p, const struct proc *proc, const struct ev_sample *s,
-		unsigned int state, uint32_t node)
+		unsigned int state, uint32_t node, const struct prof_about *about)
 {
 	struct samples *sm = &p->samples;
 	struct prof_labels labels = {
 	    .vm = defs_vm(p, proc, s->g), .trace = s->trace, .state = state};
 	struct prof_thread *thread;
+	uint64_t times = about ? about->times : 1;
 	uint32_t id, pile;
 
+	if (about) {
+		labels.reason = pool_str(&p->strs, about->reason);
+		labels.site = about->site;
+	}
 	if (find_thread(sm, s, labels.vm, &labels.thread))
 		return -ENOMEM;
 	thread = &sm->threads[labels.thread];
-	if (!thread->samples++ || s->h.time < thread->first_time)
+	if (!thread->samples || s->h.time < thread->first_time)
 		thread->first_time = s->h.time;
+	thread->samples += times;
 	if (s->h.time > thread->last_time)
 		thread->last_time = s->h.time;
 	id = pool_add(&sm->labels, &labels, sizeof(labels));
 	if (!id || find_pile(sm, node, id - 1, &pile))
 		return -ENOMEM;
-	sm->piles[pile].count++;
-	return p->opts.keep & PROF_KEEP_TICKS ? add_tick(sm, s->h.time, pile) : 0;
+	sm->piles[pile].count += times;
+	return p->opts.keep & PROF_KEEP_TICKS ? add_tick(sm, s->h.time, pile, times) : 0;
 }
 
 int samples_finish(struct prof *p)
@@ -204,6 +211,42 @@ void samples_release(struct prof *p)
 	free(sm->ticks);
 	free(sm->threads);
 	memset(sm, 0, sizeof(*sm));
+}
+
+void prof_weigh(struct prof *p, const double *weight, size_t n)
+{
+	struct samples *sm = &p->samples;
+
+	tree_reopen(p);
+	for (uint32_t i = 0; i < p->nnodes; i++) {
+		struct prof_node *node = &node_at(p, i)->pub;
+
+		node->self = 0;
+		memset(node->by_state, 0, sizeof(node->by_state));
+	}
+	for (uint32_t i = 0; i < sm->nthreads; i++)
+		sm->threads[i].samples = 0;
+	p->stats.samples = 0;
+	p->stats.unit = PROF_LOST_MS;
+	for (uint32_t i = 0; i < sm->npiles; i++) {
+		struct prof_pile *pile = &sm->piles[i];
+		const struct prof_labels *l = prof_labels(p, pile->labels);
+		double ms = l->site < n ? weight[l->site] * (double)pile->count : 0;
+		struct prof_node *node = &node_at(p, pile->stack)->pub;
+
+		pile->count = (uint64_t)(ms + 0.5);
+		node->self += pile->count;
+		node->by_state[l->state] += pile->count;
+		sm->threads[l->thread].samples += pile->count;
+		p->stats.samples += pile->count;
+	}
+	memset(p->stats.by_state, 0, sizeof(p->stats.by_state));
+	p->stats.by_state[EV_STATE_RECORD] = p->stats.samples;
+}
+
+const char *prof_text(const struct prof *p, uint32_t id)
+{
+	return pool_get(&p->strs, id);
 }
 
 const struct prof_thread *prof_threads(const struct prof *p, size_t *n)

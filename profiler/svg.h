@@ -56,6 +56,9 @@ void svg_legend(const struct picture *pic, unsigned int x, unsigned int y);
 
 /* ---- svg_data.c ---- */
 
+/* Did the profile keep all that is in its tree? */
+int svg_has_data(const struct prof *p);
+
 /* The profile as JSON in a <metadata> element. */
 void svg_data(const struct picture *pic, const struct prof *p);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The script of the flame graph, without which the picture is right but still. It reads what svg.c
-// drew; what it cannot do with that (leaves first, one process, some states, other colours) it draws
-// anew from the data that svg_data.c put beside it.
+// drew; what it cannot do with that (leaves first, one process, some states, other colours) it
+// draws anew from the data that svg_data.c put beside it.
 'use strict';
 (function () {
 var NS = 'http://www.w3.org/2000/svg', XHTML = 'http://www.w3.org/1999/xhtml';
@@ -381,7 +381,8 @@ function tipOf(t) {
     if (n)
       by += GROUPS[i] + ' ' + share(n, t.n) + '  ';
   });
-  return data.frames[t.frame][0] + '\n' + t.n + ' sample' + (t.n === 1 ? '' : 's') + ', ' +
+  return data.frames[t.frame][0] + '\n' + t.n + ' ' +
+    svg.dataset[t.n === 1 ? 'one' : 'many'] + ', ' +
     percent(t.n) + '\nself ' + t.self + ', ' + percent(t.self) + '\n' + by +
     (data.frames[t.frame][4] ? '\n' + data.frames[t.frame][4] : '');
 }

@@ -90,6 +90,17 @@ static void put_piles(struct jsonw *w, const struct prof *p)
 	jw_end(w, ']');
 }
 
+int svg_has_data(const struct prof *p)
+{
+	size_t n;
+	const struct prof_pile *piles = prof_piles(p, &n);
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += piles[i].count;
+	return n && sum == prof_root(p)->total;
+}
+
 void svg_data(const struct picture *pic, const struct prof *p)
 {
 	struct jsonw w = {.f = pic->f};

@@ -19,7 +19,9 @@ int timeline_init(struct timeline *tl, const struct prof *p)
 	const struct prof_pile *piles;
 	size_t n, npiles;
 
-	*tl = (struct timeline){.p = p, .period = 1000000000u / (st->rate ? st->rate : 1)};
+	*tl = (struct timeline){.p = p, .period = 1};
+	if (st->unit == PROF_SAMPLES)
+		tl->period = 1000000000u / (st->rate ? st->rate : 1);
 	tl->threads = prof_threads(p, &tl->nthreads);
 	tl->ticks = prof_ticks(p, &n);
 	piles = prof_piles(p, &npiles);

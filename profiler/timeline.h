@@ -14,7 +14,7 @@ struct timeline {
 	const struct prof_tick *ticks;
 	uint32_t *order; /* indices of ticks */
 	size_t *from;	 /* those of thread t are order[from[t]] to order[from[t + 1] - 1] */
-	uint64_t period; /* ns that a sample stands for */
+	uint64_t period; /* ns that a sample stands for; 1 if it is no sample */
 };
 
 /* Of a finished profile, valid as long as it. 0 or -ENOMEM. */

@@ -10,6 +10,7 @@
 int folds_new(const struct options *o, struct folds *f)
 {
 	struct prof_opts po = {.lines = o->lines,
+			       .aborts = o->aborts,
 			       .split = o->split,
 			       .pid = o->npids ? (uint32_t)o->pid[0] : 0,
 			       .states = o->states,
@@ -27,39 +28,56 @@ int folds_new(const struct options *o, struct folds *f)
 		plain |= !format->lines;
 		lined |= format->lines;
 	}
-	f->plain = f->lined = NULL;
+	*f = (struct folds){.weigh = o->by_cost};
+	if (o->by_cost)
+		po.keep |= PROF_KEEP_PILES;
+	if (o->aborts || (po.keep & PROF_KEEP_EVENTS) || o->colour == WRITE_BY_COST) {
+		f->aborts = aborts_new(po.pid, o->by_cost || o->colour == WRITE_BY_COST);
+		if (!f->aborts)
+			return -ENOMEM;
+	}
 	if (lined && plain && !o->lines) {
 		po.lines = 1;
 		f->lined = prof_new(&po);
-		if (!f->lined)
-			return -ENOMEM;
 		po.lines = 0;
 	} else if (lined) {
 		po.lines = 1;
 	}
 	f->plain = prof_new(&po);
-	if (!f->plain)
-		folds_free(f);
-	return f->plain ? 0 : -ENOMEM;
+	if (f->plain && (f->lined || !lined || !plain || o->lines))
+		return 0;
+	folds_free(f);
+	return -ENOMEM;
 }
 
 int folds_add(struct folds *f, const struct ev_hdr *h)
 {
-	int err = prof_add(f->plain, h);
+	struct prof *const profs[2] = {f->plain, f->lined};
+	int err = 0;
 
-	return err || !f->lined ? err : prof_add(f->lined, h);
+	for (int i = 0; i < 2 && !err; i++)
+		if (profs[i])
+			err = prof_add(profs[i], h);
+	return err || !f->aborts ? err : aborts_add(f->aborts, h, profs);
 }
 
 int folds_finish(struct folds *f)
 {
-	int err = prof_finish(f->plain);
+	struct prof *const profs[2] = {f->plain, f->lined};
+	int err = 0;
 
-	return err || !f->lined ? err : prof_finish(f->lined);
+	for (int i = 0; i < 2 && !err; i++) {
+		err = profs[i] ? prof_finish(profs[i]) : 0;
+		if (!err && profs[i] && f->weigh)
+			err = aborts_weigh(f->aborts, profs[i]);
+	}
+	return err;
 }
 
 void folds_free(struct folds *f)
 {
 	prof_free(f->plain);
 	prof_free(f->lined);
-	f->plain = f->lined = NULL;
+	aborts_free(f->aborts);
+	*f = (struct folds){.plain = NULL};
 }

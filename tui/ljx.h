@@ -49,6 +49,7 @@ struct options {
 	uint64_t from, to;  /* of --time, ns from the start; to 0: no end */
 	enum write_colour colour;
 	int icicle, reverse, keep;
+	int aborts, by_cost; /* --aborts, --aborts=cost */
 	int batch, lines, per_thread, json, quiet, nothing, stacks, check, watch;
 	double min_cost;	 /* percent */
 	int list;		 /* bc -l */
@@ -116,8 +117,10 @@ int targets_wait(struct targets *t);
 
 /* What the outputs of a run are made from. */
 struct folds {
-	struct prof *plain; /* as the options have it, and for those that want lines if all do */
-	struct prof *lined; /* with lines, for the formats that want them; NULL: not needed */
+	struct aborts *aborts; /* NULL: not needed */
+	int weigh;	       /* aborts by what they cost */
+	struct prof *plain;    /* as the options have it, and for those that want lines if all do */
+	struct prof *lined;    /* with lines, for the formats that want them; NULL: not needed */
 };
 
 /* 0 or -ENOMEM, as those below. */
@@ -125,6 +128,23 @@ int folds_new(const struct options *o, struct folds *f);
 int folds_add(struct folds *f, const struct ev_hdr *h);
 int folds_finish(struct folds *f);
 void folds_free(struct folds *f);
+
+/* ---- trace events beside profiles (aborts.c) ---- */
+
+struct aborts;
+
+/* costs: samples are passed, too, and what aborts cost is to be known. NULL: out of memory. */
+struct aborts *aborts_new(uint32_t pid, int costs);
+void aborts_free(struct aborts *a);
+
+/* Takes a record after the profiles, and tells these what it says. 0 or -ENOMEM, as the next. */
+int aborts_add(struct aborts *a, const struct ev_hdr *h, struct prof *const profs[2]);
+
+/* Makes a finished profile of aborts count what they cost. */
+int aborts_weigh(struct aborts *a, struct prof *p);
+
+/* What aborts cost by function, to be freed; the strings live as long as a. NULL: no memory. */
+struct write_cost *aborts_costs(struct aborts *a, size_t *n);
 
 /* ---- output files (output.c) ---- */
 

@@ -44,12 +44,14 @@ static void usage(FILE *f)
 	"  --probe KIND     auto, uprobe or watch (auto)\n"                      \
 	"  --limit N        recordings told a second and place (1000; 0: all)\n" \
 	"  -q               no messages\n"
-#define SHAPE_HELP                                                                  \
-	"  --lines          a frame for the current line above each Lua function\n" \
-	"  --per-process    keep processes apart: a root frame comm:pid\n"          \
-	"  --icicle         pictures: the root at the top\n"                        \
-	"  --reverse        pictures: leaves first\n"                               \
-	"  --color-by WHAT  pictures: by state, file or cost (of aborts)\n"         \
+#define SHAPE_HELP                                                                                \
+	"  --lines          a frame for the current line above each Lua function\n"               \
+	"  --per-process    keep processes apart: a root frame comm:pid\n"                        \
+	"  --aborts[=cost]  the stacks of failed recordings of traces in the place of samples,\n" \
+	"                   by their number or by the CPU that they cost\n"                       \
+	"  --icicle         pictures: the root at the top\n"                                      \
+	"  --reverse        pictures: leaves first\n"                                             \
+	"  --color-by WHAT  pictures: by state, file or cost (of aborts)\n"                       \
 	"  --split LIST     keep apart by process,thread,vm,coroutine,state,trace\n"
 
 #define BUILD_HELP                                                                    \
@@ -80,7 +82,7 @@ static const struct verb verbs[] = {
 		 "  --rows N         -b: rows per table (20)\n" SAMPLE_HELP SHAPE_HELP
 		 "In the view F1 or ? shows the keys.\n",
      "  ljx top -p 4242\n  ljx top run.ljx\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
-    {"record", verb_record, "pgncrdTofLPSivuqjQYX", "ljx record [TARGET] [-d TIME] [-o FILE]...",
+    {"record", verb_record, "pgncrdTofLPSivuaqjQYX", "ljx record [TARGET] [-d TIME] [-o FILE]...",
      "sample, and write a recording, folded stacks or a flame graph",
      TARGET_HELP
      "Options:\n"
@@ -91,7 +93,7 @@ static const struct verb verbs[] = {
      "  -q               no progress\n" SAMPLE_HELP SHAPE_HELP,
      "  ljx record -g $(cat /run/nginx.pid) -d 30 -o nginx.svg -o nginx.ljx\n"
      "  ljx record -r 499 -o run.svg -- luajit script.lua\n"},
-    {"report", verb_report, "pjofLPSivuAtwq", "ljx report FILE.ljx [-o FILE]... [--json]",
+    {"report", verb_report, "pjofLPSivuaAtwq", "ljx report FILE.ljx [-o FILE]... [--json]",
      "read a recording: print it, or convert it",
      "Options:\n"
      "  -o FILE          convert; repeatable; without it the hot functions are printed\n"

@@ -29,6 +29,7 @@ static const struct option longs[] = {
     {"per-thread", no_argument, NULL, 'T'},
     {"lines", no_argument, NULL, 'L'},
     {"per-process", no_argument, NULL, 'P'},
+    {"aborts", optional_argument, NULL, 'a'},
     {"keep", no_argument, NULL, 'k'},
     {"icicle", no_argument, NULL, 'i'},
     {"reverse", no_argument, NULL, 'v'},
@@ -211,6 +212,7 @@ static const char *const splits[] = {
 #undef SPLIT
 	NULL};
 
+static const char *const weights[] = {"count", "cost", NULL};
 static const char *const colours[] = {
 #define COLOUR(name, text) text,
     WRITE_COLOURS(COLOUR)
@@ -404,6 +406,11 @@ static int set_option(struct options *o, int c, const char *arg)
 		return parse_layout(o, arg);
 	case 'X':
 		return parse_uint(arg, 0, 1000000000, &o->limit);
+	case 'a':
+		o->aborts = 1;
+		i = arg ? index_of(arg, strlen(arg), weights) : 0;
+		o->by_cost = i == 1;
+		return i < 0 ? i : 0;
 	case 'u':
 		i = index_of(arg, strlen(arg), colours);
 		o->colour = i < 0 ? WRITE_BY_STATE : (enum write_colour)i;

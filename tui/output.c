@@ -139,6 +139,7 @@ int output_profile(struct output *out, const struct options *o, const struct fol
 				  .colour = o->colour};
 	FILE *f = fdopen(dup(out->fd), "w"), *z = NULL;
 	char *command = command_line(o);
+	struct write_cost *costs = NULL;
 	int err = f ? 0 : -errno, packed;
 
 	format_by_file(out->path, &packed);
@@ -147,6 +148,8 @@ int output_profile(struct output *out, const struct options *o, const struct fol
 		err = z ? 0 : -errno;
 	}
 	info.command = command;
+	if (folds->aborts && o->colour == WRITE_BY_COST)
+		info.costs = costs = aborts_costs(folds->aborts, &info.ncosts);
 	if (!err)
 		err = out->format->write(z ? z : f, p, &info);
 	if (z && fclose(z) && !err)
@@ -154,6 +157,7 @@ int output_profile(struct output *out, const struct options *o, const struct fol
 	if (f && fclose(f) && !err)
 		err = -errno;
 	free(command);
+	free(costs);
 	return err ? cannot_write(why, out->path, err) : 0;
 }
 

@@ -199,6 +199,20 @@ static int publish_recording(struct outputs *os, struct why *why)
 	return err;
 }
 
+/* Does an output show what the recorder did? */
+static int wants_events(const struct options *o)
+{
+	size_t i;
+
+	for (i = 0; i < o->nouts; i++) {
+		const struct format *f = output_format(o, o->out[i]);
+
+		if (f && (f->keep & PROF_KEEP_EVENTS))
+			return 1;
+	}
+	return o->aborts || o->colour == WRITE_BY_COST;
+}
+
 int verb_record(const struct options *opts)
 {
 	struct options o = *opts;
@@ -218,8 +232,8 @@ int verb_record(const struct options *opts)
 	if (open_all(&o, &os, &why))
 		return complain(&o, &why);
 	stop_on_signals();
-	/* Only a recording has a place for trace events. */
-	if (os.writer && o.probe != CAPTURE_TRACES_OFF)
+	/* Folded stacks, for one, have no place for trace events. */
+	if ((os.writer || wants_events(&o)) && o.probe != CAPTURE_TRACES_OFF)
 		what |= LIVE_TRACES;
 	code = live_start(&l, &o, what, os.writer, NULL);
 	if (code) {

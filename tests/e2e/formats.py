@@ -115,7 +115,7 @@ class Pprof:
             assert len(values) == len(self.types)
             stack = tuple(places[i][0] for i in reversed(ids))
             self.stacks[stack] += values[0]
-            self.values[stack] += values[1]
+            self.values[stack] += values[-1]
             if ids:
                 self.lines[places[ids[0]]] += values[0]
             for label in map(fields, all_of(sample, 3)):
@@ -198,7 +198,7 @@ class Callgrind:
         head, body = text.split("\n\n", 1)
         assert head.startswith("# callgrind format\nversion: 1\n")
         self.head = dict(line.split(": ", 1) for line in head.split("\n")[1:])
-        assert self.head["positions"] == "line" and self.head["events"] == "samples"
+        assert self.head["positions"] == "line" and self.head["events"] in ("samples", "aborts")
         self.self, self.inclusive, self.lines = Counter(), Counter(), Counter()
         self.files, self.names = {}, {}
         function, called = None, False

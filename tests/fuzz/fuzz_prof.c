@@ -127,12 +127,15 @@ static struct ev_hdr *code(struct input *in)
 }
 
 /* No function has more than all samples, or less at its positions than they. */
-static void check_lines(struct lines *l, uint64_t samples)
+static void check_lines(struct lines *l, uint64_t samples, int whole)
 {
 	const struct lines_func *f;
 	uint64_t all = 0, self;
 	size_t n, i, k;
 
+	/* They count all samples, the profile only those that it was asked for. */
+	if (!whole)
+		return;
 	f = lines_funcs(l, &n);
 	if (!f)
 		abort();
@@ -210,17 +213,45 @@ static void compare(struct prof *p, FILE *null, uint8_t how, const uint8_t *data
 	prof_free(d);
 }
 
+/* What a trace event is about, as its text would have it. */
+static int event(struct prof *p, struct input *in, const struct ev_hdr *h)
+{
+	char reason[16], start[16];
+	struct prof_about about = {.reason = text(in, reason),
+				   .start = take(in) & 1 ? text(in, start) : NULL,
+				   .site = take(in) & 7,
+				   .times = number(in) % 1000 + 1};
+
+	return prof_event(p, (const struct ev_trace *)(const void *)h, &about);
+}
+
+/* By weights of anything but what is not finite. */
+static void weigh(struct prof *p, struct input *in)
+{
+	double weight[4] = {take(in), take(in) / 256.0, 0, 1e6};
+
+	if (prof_finish(p))
+		abort();
+	prof_weigh(p, weight, 4);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = {data, size};
-	uint8_t how = take(&in);
+	uint8_t how = take(&in), more = take(&in);
 	struct prof_opts opts = {.lines = how & 1,
 				 .split = how & 2 ? take(&in) : 0,
-				 .keep = how >> 5 & 3,
+				 .keep = (how >> 5 & 3) | (more & PROF_KEEP_EVENTS),
+				 .aborts = more & 1,
+				 .states = more & 2 ? take(&in) : 0,
+				 .from = more & 8 ? number(&in) : 0,
+				 .to = more & 16 ? number(&in) : 0,
 				 .pid = how >> 2 & 1};
 	struct prof *p = prof_new(&opts);
 	struct lines *l = p ? lines_new(p) : NULL;
 	FILE *null = fopen("/dev/null", "w");
+
+	int whole = !opts.aborts && !opts.states && !opts.from && !opts.to;
 
 	if (!l || !null)
 		abort();
@@ -241,12 +272,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!h)
 			continue;
 		h->pid = take(&in) & 3;
-		if (rec_check(h, h->size) && (prof_add(p, h) || lines_add(l, h)))
+		if (rec_check(h, h->size) && (prof_add(p, h) || lines_add(l, h) ||
+					      (h->kind == EV_TRACE && event(p, &in, h))))
 			abort();
 		free(h);
 		if (how & 8 && !(take(&in) & 31)) {
 			output(p, null, how);
-			check_lines(l, prof_stats(p)->samples);
+			check_lines(l, prof_stats(p)->samples, whole);
 		}
 		if (how & 16 && !(take(&in) & 63)) {
 			if (prof_reset(p))
@@ -255,7 +287,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 	}
 	output(p, null, how);
-	check_lines(l, prof_stats(p)->samples);
+	check_lines(l, prof_stats(p)->samples, whole);
+	if (opts.aborts && opts.keep) {
+		weigh(p, &in);
+		output(p, null, how);
+	}
 	if (how & 128)
 		compare(p, null, how, data, size);
 	fclose(null);

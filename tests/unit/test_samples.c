@@ -23,15 +23,18 @@ static struct prof *start(unsigned int keep)
 /* A sample of one frame, by thread and VM. */
 static void sample_in(struct prof *p, uint32_t tid, uint64_t g, uint64_t time)
 {
-	struct {
+	union {
 		struct ev_sample s;
-		struct ev_frame f;
-	} ev = {.s = {.h = {.kind = EV_SAMPLE, .size = 80, .time = time, .pid = PID, .tid = tid},
-		      .g = g,
-		      .state = g ? EV_STATE_INTERP : EV_STATE_OUTSIDE,
-		      .nframes = 1},
-		.f = LUA(1, 0, 0)};
+		char room[sizeof(struct ev_sample) + sizeof(struct ev_frame)];
+	} ev = {
+	    .s = {
+		.h = {.kind = EV_SAMPLE, .size = sizeof(ev), .time = time, .pid = PID, .tid = tid},
+		.g = g,
+		.state = g ? EV_STATE_INTERP : EV_STATE_OUTSIDE,
+		.nframes = 1}};
+	struct ev_frame f = LUA(1, 0, 0);
 
+	memcpy(ev.s.f, &f, sizeof(f));
 	assert_int_equal(prof_add(p, &ev.s.h), 0);
 }
 

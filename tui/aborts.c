@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The join of profiles with the trace recorder's events: what is to be said about an event, and
+ * what the places where recordings fail cost.
+ */
+#include "profiler/table.h"
+#include "tui/ljx.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct aborts {
+	struct jt *jt;
+	int costs;	  /* samples are wanted, too */
+	struct pool keys; /* a number is a site's */
+	uint64_t *count;  /* aborts by site */
+	uint32_t n, cap;
+};
+
+struct aborts *aborts_new(uint32_t pid, int costs)
+{
+	struct aborts *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->costs = costs;
+	a->jt = jt_new(&(struct jt_opts){.pid = pid});
+	if (!a->jt) {
+		free(a);
+		a = NULL;
+	}
+	return a;
+}
+
+void aborts_free(struct aborts *a)
+{
+	if (!a)
+		return;
+	jt_free(a->jt);
+	pool_release(&a->keys);
+	free(a->count);
+	free(a);
+}
+
+/* What makes a site of jt: start, place, reason. 0: out of memory. */
+static uint32_t site(struct aborts *a, const struct jt_loc *start, const struct jt_loc *at,
+		     const char *reason)
+{
+	char key[3 * JT_TEXT + 64], where[JT_TEXT], end[JT_TEXT];
+	uint64_t *count;
+	uint32_t id;
+
+	jt_loc_format(start, where, sizeof(where));
+	jt_loc_format(at, end, sizeof(end));
+	snprintf(key, sizeof(key), "%s#%u\n%s#%u\n%s", where, start->pos, end, at->pos, reason);
+	id = pool_str(&a->keys, key);
+	count = id ? table_room(a->count, &a->cap, (size_t)id + 1, sizeof(*count)) : NULL;
+	if (!count)
+		return 0;
+	a->count = count;
+	for (; a->n <= id; a->n++)
+		count[a->n] = 0;
+	return id;
+}
+
+static int tell(struct aborts *a, const struct ev_trace *ev, uint64_t times, uint64_t first,
+		struct prof *const profs[2])
+{
+	struct prof_about about = {.times = times, .first = first};
+	struct jt_event e;
+	int err = 0;
+
+	jt_describe(a->jt, ev, &e);
+	about.start = e.start;
+	about.end = e.end;
+	about.reason = e.reason;
+	if (ev->type == EV_TRACE_ABORT) {
+		about.site = site(a, &e.start_at, &e.end_at, e.reason);
+		if (!about.site)
+			return -ENOMEM;
+		a->count[about.site] += times;
+	}
+	for (int i = 0; i < 2 && !err; i++)
+		if (profs[i])
+			err = prof_event(profs[i], ev, &about);
+	return err;
+}
+
+int aborts_add(struct aborts *a, const struct ev_hdr *h, struct prof *const profs[2])
+{
+	const struct ev_tally *tally = (const struct ev_tally *)(const void *)h;
+	struct ev_trace like;
+	int err;
+
+	if (h->kind == EV_SAMPLE && !a->costs)
+		return 0;
+	err = jt_add(a->jt, h);
+	if (!err && h->kind == EV_TRACE)
+		err = tell(a, (const struct ev_trace *)(const void *)h, 1, 0, profs);
+	if (!err && h->kind == EV_TALLY && tally->count) {
+		like = tally->like;
+		like.h = *h;
+		like.h.kind = EV_TRACE;
+		like.h.size = sizeof(like);
+		like.h.time = tally->last;
+		like.nframes = 0;
+		err = tell(a, &like, tally->count, tally->first, profs);
+	}
+	return err;
+}
+
+int aborts_weigh(struct aborts *a, struct prof *p)
+{
+	const struct prof_stats *st = prof_stats(p);
+	double ms = st->rate ? 10.0 / st->rate : 0; /* of a percent of one sample */
+	uint64_t samples = jt_costs(a->jt, 0)->all.samples;
+	size_t n;
+	const struct jt_site *s = jt_sites(a->jt, 0, &n);
+	double *weight;
+
+	if (!s)
+		return -ENOMEM;
+	/* Sites that only memory tells of are new here, so the keys first. */
+	for (size_t i = 0; i < n; i++)
+		if (s[i].kind == JT_SITE_ABORT && !site(a, &s[i].start, &s[i].at, s[i].reason))
+			return -ENOMEM;
+	weight = calloc(a->n + 1, sizeof(*weight));
+	if (!weight)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t id;
+
+		if (s[i].kind != JT_SITE_ABORT || !(s[i].cost > 0))
+			continue;
+		id = site(a, &s[i].start, &s[i].at, s[i].reason);
+		if (id && a->count[id])
+			weight[id] += s[i].cost * ms * (double)samples / (double)a->count[id];
+	}
+	prof_weigh(p, weight, a->n);
+	free(weight);
+	return prof_finish(p);
+}
+
+struct write_cost *aborts_costs(struct aborts *a, size_t *n)
+{
+	size_t nsites;
+	const struct jt_site *s = jt_sites(a->jt, 0, &nsites);
+	struct write_cost *costs = s ? calloc(nsites + 1, sizeof(*costs)) : NULL;
+
+	*n = 0;
+	for (size_t i = 0; costs && i < nsites; i++)
+		if (s[i].kind == JT_SITE_ABORT && s[i].start.kind == JT_LOC_LUA && s[i].cost > 0)
+			costs[(*n)++] = (struct write_cost){.file = s[i].start.file,
+							    .line = s[i].start.firstline,
+							    .percent = s[i].cost};
+	return costs;
+}
