@@ -28,17 +28,23 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -iquote . \
+	-idirafter /usr/include/$(shell uname -m)-linux-gnu -Wall -Werror
 # BPF: the object, then its skeleton, which is a system header because it fails strict warnings.
 $(B)/skel/%.bpf.o: bpf/%.bpf.c
 	@mkdir -p $(@D)
-	$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -iquote . \
-		-idirafter /usr/include/$(shell uname -m)-linux-gnu -Wall -Werror -MMD -MP -c -o $@ $<
+	$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The same for Linux 5.10 to 5.16: bpf/compat.bpf.h.
+$(B)/skel/%_old.bpf.o: bpf/%.bpf.c
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -DOLD_KERNEL -MMD -MP -c -o $@ $<
 
 $(B)/skel/%.skel.h: $(B)/skel/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $(notdir $*)_bpf > $@.tmp && mv $@.tmp $@
 
 CAPTURE_OBJ := $(filter $(B)/bpf/capture%.o,$(LIB_OBJ))
-$(CAPTURE_OBJ): $(B)/skel/sampler.skel.h
+$(CAPTURE_OBJ): $(B)/skel/sampler.skel.h $(B)/skel/sampler_old.skel.h
 $(CAPTURE_OBJ): EXTRA_CFLAGS += -isystem $(B)/skel
 
 # Texts that the program has in it, as C strings: build/gen/X.h is made of X.

@@ -45,6 +45,13 @@ bench: deps-test
 	@+$(MAKE) --no-print-directory all programs perf-programs
 	@$(PYTHON) tests/bench
 
+# ljx under other kernels, in QEMU: minutes, and 250 MB to download at the first time.
+KERNEL_PKGS := luajit2 qemu-system-x86 cpio busybox-static
+test-kernels:
+	@tests/deps $(BUILD_PKGS) $(KERNEL_PKGS)
+	@+$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/kernels $(SUITES)
+
 # What the tests run: made by tests/run, so that a broken build is a failed test.
 UNIT_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/fuzz/*.c)))
@@ -90,5 +97,5 @@ $(B)/tests/c/%: tests/c/%.c
 
 -include $(UNIT_PROGS:=.d) $(FUZZ_PROGS:=.d)
 
-.PHONY: deps deps-demo deps-test demo test test-matrix bench $(STAGES) unit-programs fuzz-programs \
+.PHONY: deps deps-demo deps-test demo test test-kernels test-matrix bench $(STAGES) unit-programs fuzz-programs \
 	programs perf-programs

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,8 +17,7 @@
 #include <bpf/libbpf.h>
 
 #define TICK_MS 50
-#define FIRST_PID_NS 0xeffffffcu /* PROC_PID_INIT_INO, linux/proc_ns.h */
-#define MS 1000000ull		 /* ns */
+#define MS 1000000ull /* ns */
 /* A process without a VM is looked at often while it is young, then rarely. */
 #define YOUNG_NS (2000 * MS)
 #define YOUNG_EVERY (100 * MS)
@@ -32,6 +30,7 @@
 #define SCAN_SHARE 100
 #define YOUNG_SHARE 10
 #define CLOCK_EVERY (60000 * MS)
+#define CHILDREN_EVERY (100 * MS)
 
 static int deliver(void *ctx, const struct ev_hdr *h)
 {
@@ -42,30 +41,10 @@ static int deliver(void *ctx, const struct ev_hdr *h)
 	return c->sink(c->ctx, h);
 }
 
-static uint32_t ring_size(const struct capture_opts *o)
-{
-	uint64_t want = o->ring_bytes, size = 4u << 20;
-
-	if (!want)
-		want = 2ull * o->rate * (uint64_t)libbpf_num_possible_cpus() * (96 + 16 * 64);
-	while (size < want && size < 64u << 20)
-		size *= 2;
-	return (uint32_t)size;
-}
-
-static int no_print(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	(void)level;
-	(void)fmt;
-	(void)ap;
-	return 0;
-}
-
 int capture_new(const struct capture_opts *opts, resolve_sink_fn *sink, void *ctx,
 		struct capture **out, struct why *why)
 {
 	struct capture *c = calloc(1, sizeof(*c));
-	struct stat ns;
 	int err;
 
 	if (!c)
@@ -74,32 +53,15 @@ int capture_new(const struct capture_opts *opts, resolve_sink_fn *sink, void *ct
 	c->sink = sink;
 	c->ctx = ctx;
 	c->stats.last_status = -1;
-	libbpf_set_print(no_print);
 	c->resolve = resolve_new(deliver, c, opts->layout);
-	if (c->resolve && opts->say)
-		resolve_fetch(c->resolve, opts->say, opts->say_ctx);
-	c->skel = sampler_bpf__open();
-	if (!c->resolve || !c->skel) {
+	if (!c->resolve) {
 		capture_free(c);
 		return why_set(why, WHY_INTERNAL, -ENOMEM, "out of memory");
 	}
+	if (opts->say)
+		resolve_fetch(c->resolve, opts->say, opts->say_ctx);
 	resolve_want_code(c->resolve, opts->code);
-	bpf_map__set_max_entries(c->skel->maps.ring, ring_size(opts));
-	if (!stat("/proc/self/ns/pid", &ns) && ns.st_ino != FIRST_PID_NS) {
-		c->skel->rodata->ns_dev = ns.st_dev;
-		c->skel->rodata->ns_ino = ns.st_ino;
-	}
-	if (opts->traces == CAPTURE_TRACES_OFF) {
-		bpf_program__set_autoload(c->skel->progs.probe_update, false);
-		bpf_program__set_autoload(c->skel->progs.probe_err, false);
-		bpf_program__set_autoload(c->skel->progs.probe_flushall, false);
-		bpf_program__set_autoload(c->skel->progs.watch, false);
-		bpf_map__set_max_entries(c->skel->maps.recorders, 1);
-		bpf_map__set_max_entries(c->skel->maps.starts, 1);
-		bpf_map__set_max_entries(c->skel->maps.tallies, 1);
-	}
-	c->skel->rodata->limit = opts->limit;
-	err = sampler_bpf__load(c->skel);
+	err = capture_load(c);
 	if (err) {
 		capture_free(c);
 		return capture_why_load(why, err);
@@ -401,12 +363,54 @@ static void look_after(struct capture *c, struct follow *f)
 	plan(f, cpu_now() - start, changed);
 }
 
+/* Where the kernel does not tell of forks. */
+static int poll_children(struct capture *c, int pid)
+{
+	struct ev_fork e = {.h = {.kind = EV_FORK,
+				  .size = sizeof(e),
+				  .time = resolve_now(),
+				  .pid = (uint32_t)pid,
+				  .tid = (uint32_t)pid}};
+	size_t n, i;
+	int *child = proc_children(pid, &n), err = 0;
+
+	for (i = 0; child && i < n && !err; i++) {
+		if (find(c, child[i]) || capture_watch(c, child[i]))
+			continue;
+		e.child = (uint32_t)child[i];
+		err = resolve_record(c->resolve, &e.h);
+	}
+	free(child);
+	return err;
+}
+
+static int poll_all_children(struct capture *c)
+{
+	uint64_t now = resolve_now();
+	struct follow *f, *tmp;
+	int err = 0;
+
+	if (c->btf || !c->opts.follow || now < c->next_children)
+		return 0;
+	c->next_children = now + CHILDREN_EVERY;
+	HASH_ITER(hh, c->procs, f, tmp)
+	{
+		err = poll_children(c, f->pid);
+		if (err)
+			break;
+	}
+	return err;
+}
+
 static int housekeeping(struct capture *c)
 {
 	uint64_t now = resolve_now();
 	struct follow *f, *tmp;
 	int err;
 
+	err = poll_all_children(c);
+	if (err)
+		return err;
 	resolve_poll(c->resolve);
 	HASH_ITER(hh, c->procs, f, tmp)
 	{

@@ -27,6 +27,7 @@ struct capture_opts {
 	int per_thread; /* an event per thread: exact counts, but a cost at each context switch */
 	int follow;	/* children, present and future, belong to the target */
 	int nothing;	/* for benchmarks: the same events with an empty program */
+	int old_bpf;	/* for tests: the programs that older kernels get */
 	int no_samples; /* no sampling: trace events only */
 	int code;	/* listings of the bytecode that samples and trace events show */
 	enum capture_traces traces;

@@ -41,6 +41,8 @@ struct follow {
 struct capture {
 	struct capture_opts opts;
 	struct sampler_bpf *skel;
+	int btf;     /* the kernel tells its structures */
+	int cookies; /* map of the probes' cookies; -1: the kernel has cookies */
 	struct ring_buffer *ring;
 	struct resolve *resolve;
 	resolve_sink_fn *sink;
@@ -57,7 +59,7 @@ struct capture {
 	struct smp_counters told;
 	uint64_t unwatched;    /* of processes that are gone */
 	char probe_text[1024]; /* of the last process: what was attached, or why not */
-	uint64_t next_clock;
+	uint64_t next_clock, next_children;
 	uint64_t lost_traces; /* as of the last look at the VMs' memory */
 	uint64_t next_rescan; /* ns: because of losses, not before */
 	int stale;	      /* the live traces are to be read, events told too little of them */
@@ -69,6 +71,9 @@ struct capture {
 
 /* capture.c: delivers what is in the ring. */
 void capture_consume(struct capture *c);
+
+/* capture_load.c: sets c->skel and what depends on the kernel. 0 or -errno. */
+int capture_load(struct capture *c);
 
 /* capture_events.c */
 int capture_open_events(struct capture *c);

@@ -86,7 +86,8 @@ static int update_probes(struct capture *c, struct follow *f, const struct vm_li
 	const struct probe_programs prog = {
 	    c->skel->progs.probe_update,	  c->skel->progs.probe_err,
 	    c->skel->progs.probe_flushall,	  c->skel->progs.watch,
-	    bpf_map__fd(c->skel->maps.recorders), bpf_map__fd(c->skel->maps.watched)};
+	    bpf_map__fd(c->skel->maps.recorders), bpf_map__fd(c->skel->maps.watched),
+	    c->cookies};
 	enum probe_kind kind = c->opts.traces == CAPTURE_TRACES_UPROBE	? PROBE_UPROBE
 			       : c->opts.traces == CAPTURE_TRACES_WATCH ? PROBE_WATCH
 									: PROBE_AUTO;

@@ -17,14 +17,8 @@ int capture_why_load(struct why *why, int err)
 		why_hint(why, "ljx doctor tells what is missing.");
 		return err;
 	}
-	if (err == -ESRCH && access("/sys/kernel/btf/vmlinux", R_OK)) {
-		why_set(why, WHY_KERNEL, err,
-			"this kernel has no BTF (/sys/kernel/btf/vmlinux is missing)");
-		why_hint(why, "Use a kernel built with CONFIG_DEBUG_INFO_BTF=y.");
-		return err;
-	}
 	why_set(why, WHY_KERNEL, err, "the kernel cannot load the sampler: %s", strerror(-err));
-	why_hint(why, "ljx needs Linux 5.17 or newer (bpf_loop). ljx doctor tells more.");
+	why_hint(why, "ljx needs Linux 5.10 or newer. ljx doctor tells more.");
 	return err;
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 const enum finder_id probe_func[PROBE_FUNCS] = {FINDER_DISPATCH_UPDATE, FINDER_TRACE_ERR,
@@ -47,11 +48,24 @@ void probes_drop_links(struct probe_set *s)
 	s->link = NULL;
 }
 
+static void forget_cookies(struct probes *p, const struct probe_set *s)
+{
+	struct smp_watch_key key = {.tgid = (ev_u32)p->pid};
+	int i;
+
+	for (i = 0; i < PROBE_FUNCS && p->prog.cookies >= 0; i++) {
+		key.addr = s->ip[i];
+		if (key.addr)
+			bpf_map_delete_elem(p->prog.cookies, &key);
+	}
+}
+
 static void drop_set(struct probes *p, size_t i)
 {
 	struct probe_set *s = &p->set[i];
 
 	probes_drop_links(s);
+	forget_cookies(p, s);
 	probes_unwatch(p, s);
 	*s = p->set[--p->nsets];
 }
@@ -133,18 +147,43 @@ static uint64_t cookie_of(const struct finder_func *f, uint32_t layout)
 	return layout | arg_of(f) << 8 | regs_index(f->reg[0]) << 16 | regs_index(f->reg[1]) << 24;
 }
 
-/* One uprobe in this process, at an address of the module that vm runs in. */
-static int uprobe(const struct update *u, struct probe_set *s, struct bpf_program *prog,
-		  const struct vm *vm, uint32_t layout, const struct finder_func *f)
+/*
+ * Tells the programs the cookie of the probe at addr, if the kernel does not: then *cookie becomes
+ * 0, for a kernel that does not know of cookies refuses others.
+ */
+static int tell_cookie(const struct probes *p, uint64_t addr, ev_u64 *told, uint64_t *cookie)
+{
+	struct smp_watch_key key = {.addr = addr, .tgid = (ev_u32)p->pid};
+	int err;
+
+	if (p->prog.cookies < 0)
+		return 0;
+	err = bpf_map_update_elem(p->prog.cookies, &key, cookie, BPF_ANY);
+	if (err)
+		return err;
+	*told = addr;
+	*cookie = 0;
+	return 0;
+}
+
+/* One uprobe in this process, the which-th of its set, at an address of the module that vm runs in. */
+static int uprobe(const struct update *u, struct probe_set *s, size_t which,
+		  struct bpf_program *prog, const struct vm *vm, uint32_t layout,
+		  const struct finder_func *f)
 {
 	const struct proc_map *m = proc_maps_at(u->maps, f->probe + vm->bias);
-	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = cookie_of(f, layout));
+	uint64_t cookie = cookie_of(f, layout);
+	LIBBPF_OPTS(bpf_uprobe_opts, opts);
 	int err, pid = u->p->pid;
 	char path[640];
 	uint64_t off;
 
 	if (!m || m->module != vm->module)
 		return -ENOENT;
+	err = tell_cookie(u->p, f->probe + vm->bias, &s->ip[which], &cookie);
+	if (err)
+		return err;
+	opts.bpf_cookie = cookie;
 	off = f->probe + vm->bias - m->start + m->offset;
 	/* The very file that is mapped, whatever its name leads to by now. */
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid,
@@ -215,7 +254,7 @@ static int uprobe_module(const struct update *u, const struct vm *vm, uint32_t l
 	else if (err)
 		probes_say(u, "no uprobes: %s is not found; ", missing ? missing : "the VM's code");
 	for (i = 0; !err && i < PROBE_FUNCS; i++) {
-		err = uprobe(u, &s, at[i], vm, layout, &f->func[probe_func[i]]);
+		err = uprobe(u, &s, i, at[i], vm, layout, &f->func[probe_func[i]]);
 		if (err)
 			probes_say(u, "no uprobes: %s refused: %s; ", finder_name(probe_func[i]),
 				   strerror(-err));
@@ -224,6 +263,7 @@ static int uprobe_module(const struct update *u, const struct vm *vm, uint32_t l
 		err = probes_add_set(u->p, &s);
 	if (err) {
 		probes_drop_links(&s);
+		forget_cookies(u->p, &s);
 	} else {
 		probes_say(u, "uprobes: ");
 		say_found(u, vm, f);

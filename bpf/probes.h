@@ -23,6 +23,7 @@ struct bpf_program;
 struct probe_programs {
 	struct bpf_program *update, *err, *flushall, *watch;
 	int recorders, watched; /* descriptors */
+	int cookies;		/* a map that tells uprobes their cookies; -1: the kernel does */
 };
 
 enum probe_kind { PROBE_AUTO, PROBE_UPROBE, PROBE_WATCH };

@@ -10,9 +10,10 @@ struct bpf_link;
 
 /* The probes of one LuaJIT in the process (uprobes), or of one VM (watchpoints). */
 struct probe_set {
-	uint64_t key;	/* where the module lies, or the VM's global_State */
-	uint64_t J;	/* of that VM */
-	ev_u64 addr[2]; /* what is watched */
+	uint64_t key;		/* where the module lies, or the VM's global_State */
+	uint64_t J;		/* of that VM */
+	ev_u64 addr[2];		/* what is watched */
+	ev_u64 ip[PROBE_FUNCS]; /* where uprobes are, if their cookies are in a map */
 	struct bpf_link **link;
 	size_t n;
 };

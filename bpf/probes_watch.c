@@ -54,6 +54,11 @@ static int watch_thread(struct probes *p, struct probe_set *s, int tid, uint64_t
 	int fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC), err;
 	struct bpf_link *link;
 
+	/* Before Linux 5.13 other processes inherit it too: their hits are dropped in BPF. */
+	if (fd < 0 && errno == EINVAL) {
+		attr.inherit_thread = 0;
+		fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	}
 	if (fd < 0)
 		return -errno;
 	link = bpf_program__attach_perf_event(p->prog.watch, fd);

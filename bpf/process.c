@@ -201,6 +201,40 @@ int *proc_threads(int pid, size_t *n)
 	return numbers_in(path, n);
 }
 
+/* Appends the numbers in a file. 0, or -errno. */
+static int append_numbers(const char *path, int **v, size_t *n)
+{
+	FILE *f = fopen(path, "re");
+	int one, *bigger;
+
+	if (!f)
+		return -errno;
+	while (fscanf(f, "%d", &one) == 1) {
+		bigger = realloc(*v, (*n + 1) * sizeof(**v));
+		if (!bigger)
+			break;
+		*v = bigger;
+		(*v)[(*n)++] = one;
+	}
+	fclose(f);
+	return 0;
+}
+
+int *proc_children(int pid, size_t *n)
+{
+	size_t threads, i;
+	int *tid = proc_threads(pid, &threads), *v = NULL;
+	char path[64];
+
+	*n = 0;
+	for (i = 0; tid && i < threads; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, tid[i]);
+		append_numbers(path, &v, n);
+	}
+	free(tid);
+	return v;
+}
+
 struct modules *modules_new(const struct layout_row *given)
 {
 	struct modules *ms = calloc(1, sizeof(*ms));

@@ -34,6 +34,9 @@ int *proc_list(size_t *n);
 /* The threads of a process; as proc_list. */
 int *proc_threads(int pid, size_t *n);
 
+/* The children of all its threads; as proc_list. NULL also if the kernel does not tell them. */
+int *proc_children(int pid, size_t *n);
+
 /* One file with executable mappings. Owned by its struct modules, which may add symbols. */
 struct module {
 	struct module *next;

@@ -27,7 +27,12 @@ typedef __u64 u64;
 typedef __s64 s64;
 
 #define WALK_INLINE static __always_inline
+#define WALK_FN_NUM __noinline
+#ifdef OLD_KERNEL /* see compat.bpf.h */
+#define WALK_FN static __noinline
+#else
 #define WALK_FN __noinline
+#endif
 #include "bpf/walk.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -73,21 +78,14 @@ struct {
 	__type(value, struct seen_proto);
 } seen SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct scratch);
-} scratch SEC(".maps");
-
 struct smp_counters counters;
 
-/* ljx's pid namespace, if it is not the first one: pids are to be those that ljx sees. */
-const volatile __u64 ns_dev = 0, ns_ino = 0;
+__u32 next_proto; /* the last id given to a prototype */
+
+/* Filled in by the loader. */
+const volatile struct smp_config config = {};
 
 #define COUNT(field) __sync_fetch_and_add(&counters.field, 1)
-
-__u32 next_proto; /* the last id given to a prototype */
 
 static __always_inline int peek(void *dst, u32 size, u64 addr)
 {
@@ -126,7 +124,7 @@ static __always_inline u32 proto_seen(const struct seen_key *key, u64 *like)
  */
 #define BC_FIRST_PATCHED 69 /* ITERC */
 #define LIKE_INS (EV_CHUNK_COPY / 4)
-__noinline u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape)
+WALK_FN u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape)
 {
 	const u32 *ins;
 	u32 i, v;
@@ -145,17 +143,18 @@ __noinline u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape)
 	return shape;
 }
 
+static u32 new_proto_id(const struct scratch *sc);
+
 /* Sends the definition of the prototype in the scratch buffer. Returns its id or EV_NO_PROTO. */
-__noinline u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname, u64 like)
+WALK_FN u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname)
 {
-	struct seen_proto known = {.like = like};
 	struct ev_proto_raw *raw;
 	u32 id;
 
 	if (!sc || !key)
 		return EV_NO_PROTO;
 	raw = &sc->raw;
-	id = __sync_fetch_and_add(&next_proto, 1) + 1;
+	id = new_proto_id(sc);
 	raw->h.kind = EV_PROTO_RAW;
 	raw->h.cpu = bpf_get_smp_processor_id();
 	raw->h.size = sizeof(*raw);
@@ -172,9 +171,15 @@ __noinline u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 
 		COUNT(lost_protos);
 		return EV_NO_PROTO;
 	}
-	known.id = id;
-	bpf_map_update_elem(&seen, key, &known, BPF_ANY);
 	return id;
+}
+
+/* Not in define_proto: before Linux 6.3 a key must be on the stack of who uses it. */
+static __always_inline void remember_proto(const struct seen_key *key, u32 id, u64 like)
+{
+	struct seen_proto known = {.like = like, .id = id};
+
+	bpf_map_update_elem(&seen, key, &known, BPF_ANY);
 }
 
 #define CSTACK_MAX (64ULL << 20) /* no C stack is deeper */
@@ -185,6 +190,7 @@ struct thread_struct {
 } __attribute__((preserve_access_index));
 
 struct task_struct {
+	void *stack;
 	int pid;
 	int tgid;
 	int exit_code;
@@ -207,179 +213,88 @@ struct regs {
 	    flags, sp, ss;
 };
 
-static long walk_cb(u32 i, void *ctx)
+/* pid and tid as bpf_get_current_pid_tgid gives them, in ljx's pid namespace; 0: not in it. */
+static __always_inline u64 current_id(void)
+{
+	struct bpf_pidns_info ns;
+
+	if (!config.ns_ino)
+		return bpf_get_current_pid_tgid();
+	if (bpf_get_ns_current_pid_tgid(config.ns_dev, config.ns_ino, &ns, sizeof(ns)))
+		return 0;
+	return (u64)ns.tgid << 32 | ns.pid;
+}
+
+/* Choosing a VM by the C stack: the innermost C frame above sp. */
+struct pick {
+	struct smp_vmkey key;
+	u64 sp, seek; /* seek: the VM the register shows; is it in the list? */
+	u64 g, dist;
+	u64 any; /* a VM at all, for samples outside Lua */
+	u32 layout, any_layout, found;
+	u32 busy; /* VMs that some thread is in */
+};
+
+/* A sample in the making: more than fits on the stack. */
+struct making {
+	struct scratch sc;
+	struct walk w;
+	struct pick p;
+	struct regs r;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct making);
+} makings SEC(".maps");
+
+static __always_inline struct making *making_now(void)
 {
 	u32 zero = 0;
-	struct walk *w = ctx;
-	struct scratch *sc = bpf_map_lookup_elem(&scratch, &zero);
 
-	return sc ? walk_step(w, sc) : 1;
+	return bpf_map_lookup_elem(&makings, &zero);
 }
 
-/* The base of the caller if the frame at base was, or is about to be, called from before pc. */
-static __always_inline u64 caller_base(u64 fr2, u64 base, u64 pc)
+static __always_inline int pick_step(struct pick *p, u32 i)
 {
-	u32 ins = 0;
+	const struct layout *l;
+	struct smp_vm *vm;
+	u64 L = 0, cf, s[WALK_L_WORDS] = {};
+	struct walk_L th;
 
-	if (pc & 3 || peek(&ins, 4, pc - 4))
+	p->key.idx = i;
+	vm = bpf_map_lookup_elem(&vms, &p->key);
+	if (!vm)
 		return 0;
-	return base - 8 * (1 + fr2 + (u64)(ins >> 8 & 0xff));
-}
-
-/* mov [BASE-8], PC: ins_call of vm_x64.dasc; mov [BASE-4], PC: of vm_x86.dasc, of 3 bytes. */
-#define STORE_LINK 0xf85a8948u
-#define STORE_LINK32 0xfc5a89u
-
-static __always_inline int stores_link(const struct layout *l, u64 ip)
-{
-	u32 ins = 0;
-
-	if (peek(&ins, 4, ip))
-		return 0;
-	return l->gc64 ? ins == STORE_LINK : (ins & 0xffffff) == STORE_LINK32;
-}
-
-/*
- * In the VM's assembly: BASE and PC are in registers, but for a few instructions around calls and
- * returns, where one of the two has already moved. A base counts only if its function and the pc
- * agree.
- */
-__noinline int start_in_asm(struct walk *w, const struct regs *r, u32 *flags)
-{
-	const struct layout *l = w ? layout_at(w->layout) : 0;
-	u64 link = 0, v[2] = {};
-	int is;
-
-	if (!l || !r || !flags)
-		return 0;
-	/* A call whose link is not stored yet: what is in its place is an old one. */
-	if (stores_link(l, r->ip)) {
-		start_at(w, r->dx, 0);
-		*flags |= EV_SF_REPAIRED;
-		if (!follow(w, r->bx) && judge(w, w->frame + 8, w->pc) != BASE_NOT)
-			return 1;
+	if (p->seek) {
+		p->found = vm->g == p->seek;
+		return p->found;
 	}
-	is = judge(w, r->dx, r->bx);
-	if (is == BASE_LUA_PC)
-		return start_at(w, r->dx, r->bx);
-	if (is == BASE_FF) {
-		peek(v, sizeof(v), r->dx - 16);
-		if (slots_of(l, v).link == r->bx)
-			return start_at(w, r->dx, 0);
-	}
-	link = caller_base(l->fr2, r->dx, r->bx);
-	if (link && judge(w, link, r->bx) == BASE_LUA_PC) {
-		*flags |= EV_SF_REPAIRED;
-		return start_at(w, link, r->bx);
-	}
-	/* A function that was entered or is being left: right, its position not known. */
-	if (is != BASE_NOT)
-		return start_at(w, r->dx, is == BASE_LUA ? r->bx : 0);
-	is = judge(w, r->bp, r->bx);
-	if (is == BASE_LUA_PC || is == BASE_FF) {
-		*flags |= EV_SF_REPAIRED;
-		return start_at(w, r->bp, is == BASE_FF ? 0 : r->bx);
-	}
-	/*
-	 * A fast function that returns puts its results where it stood. Without LJ_FR2 that is
-	 * where its link was, too; PC holds it.
-	 */
-	if (l->fr2 || r->bx & 3)
+	l = bpf_map_lookup_elem(&layouts, &vm->layout);
+	if (!l || peek(&L, 8, vm->g + l->G_cur_L))
 		return 0;
-	start_at(w, r->dx, 0);
-	*flags |= EV_SF_REPAIRED;
-	return !follow(w, r->bx) && judge(w, w->frame + 8, w->pc) == BASE_LUA_PC;
-}
-
-/*
- * In C code called by the interpreter. Helpers find BASE in L->base and PC in the C frame. But a
- * few C library calls (math.sin, `^`) are made with BASE in rbp and PC in rbx only, both
- * callee-saved: if they are not there any more, they are among the words pushed right below the
- * VM's C frame.
- */
-#define SAVED_WORDS 10
-__noinline int start_in_helper(struct walk *w, const struct regs *r, u32 *flags)
-{
-	u64 word[SAVED_WORDS + 1] = {}; /* what was pushed; last, a register */
-	int i, j, is;
-
-	if (!w || !r || !flags)
+	L = layout_ref(l, L);
+	if (!L || peek(s, sizeof(s), L))
 		return 0;
-	is = judge(w, r->bp, r->bx);
-	if (is == BASE_LUA_PC || is == BASE_FF)
-		return start_at(w, r->bp, is == BASE_FF ? 0 : r->bx);
-	if (r->bp == w->L || peek(word, 8 * SAVED_WORDS, w->cf - 8 * SAVED_WORDS))
+	th = walk_L(l, s);
+	if (th.g != vm->g)
 		return 0;
-	word[SAVED_WORDS] = r->bp;
-	for (i = SAVED_WORDS; i >= 0; i--) {
-		if (i < SAVED_WORDS && w->cf - 8 * (u64)(SAVED_WORDS - i) < r->sp)
-			word[i] = 0; /* not on the stack any more, or not yet */
-		if (word[i] == w->L) /* rbp of a caller that stored both */
-			return 0;
-	}
-	for (i = SAVED_WORDS; i >= 0; i--) {
-		is = judge(w, word[i], r->bx);
-		if (is == BASE_NOT)
-			continue;
-		*flags |= EV_SF_REPAIRED;
-		if (is != BASE_LUA)
-			return start_at(w, word[i], is == BASE_FF ? 0 : r->bx);
-		for (j = SAVED_WORDS; j >= 0; j--)
-			if (judge(w, word[i], word[j]) == BASE_LUA_PC)
-				return start_at(w, word[i], word[j]);
+	p->any = vm->g;
+	p->any_layout = vm->layout;
+	cf = th.cframe;
+	p->busy += cf != 0;
+	if (cf >= p->sp && cf - p->sp < p->dist) {
+		p->dist = cf - p->sp;
+		p->g = vm->g;
+		p->layout = vm->layout;
 	}
 	return 0;
 }
 
-/*
- * A fast function that returns puts its results where it stood: goes on with its caller. Without
- * LJ_FR2 that is where its link was, too, which the C frame has as pc. 0 or -1.
- */
-__noinline int start_in_caller(struct walk *w)
-{
-	const struct layout *l = w ? layout_at(w->layout) : 0;
-	u64 link, v[2] = {};
-
-	if (!l)
-		return -1;
-	rd(v, sizeof(v), w->frame - 8);
-	link = l->fr2 ? slots_of(l, v).link : w->pc;
-	if (!link || (!l->fr2 && link & 3) || follow(w, link))
-		return -1;
-	return judge(w, w->frame + 8, w->pc) == BASE_NOT ? -1 : 0;
-}
-
-/* Chooses where the walk starts. 0 or EV_WHY_*. */
-static __always_inline int start(const struct layout *l, struct walk *w, struct scratch *sc,
-				 struct regs *r, u64 base)
-{
-	struct ev_sample *s = sample_of(sc);
-	u64 jit_base = rdref(l, w->g + l->G_jit_base);
-	u32 flags = s->flags;
-	int ok = 0;
-
-	if (s->state == EV_STATE_TRACE) {
-		emit_trace(l, w, sc, s->trace, r->ip, &flags);
-		start_at(w, jit_base ? jit_base : base, 0);
-		s->flags = flags;
-		return judge(w, w->frame + 8, 0) == BASE_NOT ? EV_WHY_BAD_BASE : 0;
-	}
-	if (flags & EV_SF_VMCODE)
-		ok = start_in_asm(w, r, &flags);
-	else if (jit_base && judge(w, jit_base, r->bx) == BASE_LUA_PC)
-		ok = start_at(w, jit_base, r->bx);
-	else if (s->state == EV_STATE_INTERP)
-		ok = start_in_helper(w, r, &flags);
-	if (!ok && jit_base && s->state != EV_STATE_INTERP && s->state != EV_STATE_C)
-		ok = start_at(w, jit_base, 0);
-	if (!ok)
-		start_saved(l, w, base);
-	s->flags = flags;
-	if (w->frame <= w->bottom || judge(w, w->frame + 8, 0) != BASE_NOT)
-		return 0;
-	s->flags |= EV_SF_REPAIRED;
-	return start_in_caller(w) ? EV_WHY_BAD_BASE : 0;
-}
+#include "bpf/compat.bpf.h"
+#include "bpf/start.bpf.h"
 
 /*
  * Where the C stack that sp is in ends at most. A thread's own control block lies at the upper end
@@ -387,8 +302,11 @@ static __always_inline int start(const struct layout *l, struct walk *w, struct 
  */
 static __always_inline u64 stack_end(u64 sp)
 {
-	u64 fs = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread.fsbase);
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u64 fs = 0;
 
+	if (bpf_core_field_exists(task->thread.fsbase))
+		fs = BPF_CORE_READ(task, thread.fsbase);
 	return fs > sp && fs - sp < CSTACK_MAX ? fs : sp + CSTACK_MAX;
 }
 
@@ -417,40 +335,44 @@ static __always_inline u64 enter_current(const struct layout *l, struct walk *w,
 	return 0;
 }
 
-static __always_inline void sample_vm(struct scratch *sc, struct regs *r, u64 g, u32 layout)
+static __always_inline void sample_vm(struct making *m, u64 g, u32 layout)
 {
 	const struct layout *l = bpf_map_lookup_elem(&layouts, &layout);
-	struct ev_sample *s = sample_of(sc);
-	struct walk w = {.layout = layout, .g = g, .tgid = s->h.pid};
+	struct ev_sample *s = sample_of(&m->sc);
+	struct walk *w = &m->w;
 	s32 vmstate = 0;
 	u64 base;
 
 	if (!l)
 		return;
+	__builtin_memset(w, 0, sizeof(*w));
+	w->layout = layout;
+	w->g = g;
+	w->tgid = s->h.pid;
 	s->g = g;
 	if (rd(&vmstate, 4, g + l->G_vmstate)) {
 		s->why = EV_WHY_READ;
 		return;
 	}
-	base = enter_current(l, &w, s, r->sp);
+	base = enter_current(l, w, s, m->r.sp);
 	if (!base) {
 		s->state = EV_STATE_OUTSIDE;
 		s->why = EV_WHY_OUTSIDE;
 		return;
 	}
-	s->L = w.L;
+	s->L = w->L;
 	s->state = state_of(l, vmstate);
 	if (s->state == EV_STATE_TRACE)
 		s->trace = vmstate;
-	w.why = start(l, &w, sc, r, base);
-	if (!w.why) {
-		bpf_loop(2 * EV_MAX_FRAMES, walk_cb, &w, 0);
-		if (!w.why && !w.done && !w.truncated)
-			w.why = EV_WHY_DEPTH;
+	w->why = start(l, w, &m->sc, &m->r, base);
+	if (!w->why) {
+		walk_all();
+		if (!w->why && !w->done && !w->truncated)
+			w->why = EV_WHY_DEPTH;
 	}
-	s->why = w.why;
-	s->nframes = w.n;
-	if (w.truncated)
+	s->why = w->why;
+	s->nframes = w->n;
+	if (w->truncated)
 		s->flags |= EV_SF_TRUNCATED;
 }
 
@@ -486,52 +408,6 @@ static __always_inline u64 vm_by_register(const struct smp_proc *p, u64 r14, u32
 	return 0;
 }
 
-/* Choosing a VM by the C stack: the innermost C frame above sp. */
-struct pick {
-	struct smp_vmkey key;
-	u64 sp, seek; /* seek: the VM the register shows; is it in the list? */
-	u64 g, dist;
-	u64 any; /* a VM at all, for samples outside Lua */
-	u32 layout, any_layout, found;
-	u32 pad;
-};
-
-static long pick_cb(u32 i, void *ctx)
-{
-	struct pick *p = ctx;
-	const struct layout *l;
-	struct smp_vm *vm;
-	u64 L = 0, cf, s[WALK_L_WORDS] = {};
-	struct walk_L th;
-
-	p->key.idx = i;
-	vm = bpf_map_lookup_elem(&vms, &p->key);
-	if (!vm)
-		return 0;
-	if (p->seek) {
-		p->found = vm->g == p->seek;
-		return p->found;
-	}
-	l = bpf_map_lookup_elem(&layouts, &vm->layout);
-	if (!l || peek(&L, 8, vm->g + l->G_cur_L))
-		return 0;
-	L = layout_ref(l, L);
-	if (!L || peek(s, sizeof(s), L))
-		return 0;
-	th = walk_L(l, s);
-	if (th.g != vm->g)
-		return 0;
-	p->any = vm->g;
-	p->any_layout = vm->layout;
-	cf = th.cframe;
-	if (cf >= p->sp && cf - p->sp < p->dist) {
-		p->dist = cf - p->sp;
-		p->g = vm->g;
-		p->layout = vm->layout;
-	}
-	return 0;
-}
-
 static __always_inline void hint_vm(const struct ev_hdr *h, u64 g)
 {
 	struct ev_vm_hint e = {.h = *h, .g = g};
@@ -542,32 +418,97 @@ static __always_inline void hint_vm(const struct ev_hdr *h, u64 g)
 		COUNT(lost_notes);
 }
 
-/* Finds the VM and walks its stack, or says why not. */
-static __always_inline void fill(struct scratch *sc, struct regs *r, const struct smp_proc *proc)
-{
-	struct ev_sample *s = sample_of(sc);
-	struct pick p = {.key.key = proc->vmkey, .sp = r->sp, .dist = stack_end(r->sp) - r->sp};
-	u32 n = proc->nvms < SMP_VMS ? proc->nvms : SMP_VMS, layout = 0;
-	u64 g = vm_by_register(proc, r->r14, &layout);
+/*
+ * Where the C stack of a thread was when it was last seen in user mode. Only where the registers of
+ * user mode cannot be had in the kernel.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SMP_THREADS);
+	__type(key, u32);
+	__type(value, u64);
+} stacks SEC(".maps");
 
-	if (g) {
-		p.seek = g;
-		bpf_loop(n, pick_cb, &p, 0);
-		if (!p.found) { /* not verified yet: ask for it, trust nothing */
-			hint_vm(&s->h, g);
-			s->why = EV_WHY_NO_VM;
+/* So far from there it may be by now; other threads' stacks are further away. */
+#define STACK_REACH (256ULL << 10)
+
+/* Sets p's window to around the thread's last known place, or tells that there is none. */
+static __always_inline int guess_stack(struct pick *p)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	u64 *sp = bpf_map_lookup_elem(&stacks, &tid);
+
+	if (!sp)
+		return -1;
+	p->sp = *sp - STACK_REACH;
+	p->dist = 2 * STACK_REACH;
+	return 0;
+}
+
+static __always_inline void remember_stack(u64 sp)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+
+	bpf_map_update_elem(&stacks, &tid, &sp, BPF_ANY);
+}
+
+/*
+ * Without registers, all comes from memory: jit_base and L->base are right in these states, but
+ * the interpreter has its own in registers.
+ */
+static __always_inline int known_without_regs(const struct ev_sample *s)
+{
+	return !s->why && (s->state == EV_STATE_TRACE || s->state == EV_STATE_C ||
+			   s->state == EV_STATE_GC || s->state >= EV_STATE_RECORD);
+}
+
+/* Finds the VM and walks its stack, or says why not. blind: the registers are not known. */
+static __always_inline void fill(struct making *m, const struct smp_proc *proc, int blind)
+{
+	struct ev_sample *s = sample_of(&m->sc);
+	struct pick *p = &m->p;
+	u32 layout = 0;
+	u64 g = 0;
+
+	__builtin_memset(p, 0, sizeof(*p));
+	p->key.key = proc->vmkey;
+	if (blind) {
+		s->why = EV_WHY_NO_REGS;
+		if (guess_stack(p))
 			return;
-		}
+		__builtin_memset(&m->r, 0, sizeof(m->r));
+		m->r.sp = p->sp;
 	} else {
-		bpf_loop(n, pick_cb, &p, 0);
-		g = p.g ? p.g : p.any;
-		layout = p.g ? p.layout : p.any_layout;
+		p->sp = m->r.sp;
+		p->dist = stack_end(p->sp) - p->sp;
+		g = p->seek = vm_by_register(proc, m->r.r14, &layout);
+	}
+	pick_all(proc->nvms);
+	if (g && !p->found) { /* not verified yet: ask for it, trust nothing */
+		hint_vm(&s->h, g);
+		s->why = EV_WHY_NO_VM;
+		return;
+	}
+	if (blind && !p->g && (p->busy || !p->any)) /* in one of them, or not: who knows */
+		return;
+	if (!g) {
+		g = p->g ? p->g : p->any;
+		layout = p->g ? p->layout : p->any_layout;
 	}
 	if (!g) {
 		s->why = EV_WHY_NO_VM;
 		return;
 	}
-	sample_vm(sc, r, g, layout);
+	s->why = EV_WHY_NONE;
+	sample_vm(m, g, layout);
+	if (!blind || s->why == EV_WHY_OUTSIDE)
+		return;
+	if (known_without_regs(s)) {
+		s->flags |= EV_SF_REPAIRED;
+	} else {
+		s->why = EV_WHY_NO_REGS;
+		s->nframes = 0;
+	}
 }
 
 static __always_inline int in_vmcode(const struct smp_proc *p, u64 ip)
@@ -581,7 +522,6 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct reg
 {
 	/* bpf_perf_event_data's fields must be read as words of 8 bytes, one by one. */
 	volatile const struct regs *c = (volatile const struct regs *)&ctx->regs;
-	struct task_struct *task;
 
 	if (c->cs & 3) {
 		r->r14 = c->r14;
@@ -593,55 +533,47 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct reg
 		return 0;
 	}
 	*flags |= EV_SF_KERNEL;
-	task = bpf_get_current_task_btf();
-	return bpf_probe_read_kernel(r, sizeof(*r), (const void *)bpf_task_pt_regs(task)) ? -1 : 0;
-}
-
-/* pid and tid as bpf_get_current_pid_tgid gives them, in ljx's pid namespace; 0: not in it. */
-static __always_inline u64 current_id(void)
-{
-	struct bpf_pidns_info ns;
-
-	if (!ns_ino)
-		return bpf_get_current_pid_tgid();
-	if (bpf_get_ns_current_pid_tgid(ns_dev, ns_ino, &ns, sizeof(ns)))
-		return 0;
-	return (u64)ns.tgid << 32 | ns.pid;
+	return saved_regs(r);
 }
 
 SEC("perf_event")
 int sample(struct bpf_perf_event_data *ctx)
 {
 	u64 id = current_id();
-	u32 tgid = id >> 32, zero = 0, size;
+	u32 tgid = id >> 32, size;
 	struct smp_proc *proc;
-	struct regs r = {};
-	struct scratch *sc;
 	struct ev_sample *s;
+	struct making *m;
+	int blind;
 
 	COUNT(events);
 	proc = bpf_map_lookup_elem(&procs, &tgid);
 	if (!proc || proc->flags & SMP_IDLE)
 		return 0;
-	sc = bpf_map_lookup_elem(&scratch, &zero);
-	if (!sc)
+	m = making_now();
+	if (!m)
 		return 0;
 	COUNT(samples);
-	s = sample_of(sc);
+	m->sc.sampler = 1;
+	s = sample_of(&m->sc);
 	__builtin_memset(s, 0, sizeof(*s));
 	s->h.kind = EV_SAMPLE;
 	s->h.cpu = bpf_get_smp_processor_id();
 	s->h.time = bpf_ktime_get_ns();
 	s->h.pid = tgid;
 	s->h.tid = (u32)id;
-	if (user_regs(ctx, &r, &s->flags)) {
-		s->why = EV_WHY_NO_REGS;
-	} else {
-		s->ip = r.ip;
-		if (in_vmcode(proc, r.ip))
+	blind = user_regs(ctx, &m->r, &s->flags);
+	if (!blind) {
+		s->ip = m->r.ip;
+		if (in_vmcode(proc, s->ip))
 			s->flags |= EV_SF_VMCODE;
-		fill(sc, &r, proc);
+		if (config.blind)
+			remember_stack(m->r.sp);
 	}
+	if (blind && !config.blind)
+		s->why = EV_WHY_NO_REGS;
+	else
+		fill(m, proc, config.blind && blind);
 	size = s->nframes;
 	if (size > EV_MAX_FRAMES)
 		size = EV_MAX_FRAMES;
@@ -663,90 +595,5 @@ int sample_nothing(struct bpf_perf_event_data *ctx)
 	return 0;
 }
 
-/* A task's pid in the innermost of its namespaces: ljx's own, for a child of a target. */
-static __always_inline u32 inner_pid(struct task_struct *task)
-{
-	struct pid *pid = BPF_CORE_READ(task, thread_pid);
-	u32 level = BPF_CORE_READ(pid, level);
-	int nr = 0;
-
-	if (level < 32) /* MAX_PID_NS_LEVEL */
-		bpf_probe_read_kernel(&nr, sizeof(nr),
-				      (const char *)pid + bpf_core_field_offset(pid->numbers) +
-					  level * bpf_core_type_size(struct upid));
-	return nr;
-}
-
-SEC("raw_tp/sched_process_fork")
-int on_fork(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct task_struct *parent = (void *)ctx->args[0], *task = (void *)ctx->args[1];
-	u32 tgid = BPF_CORE_READ(parent, tgid), child = BPF_CORE_READ(task, tgid);
-	struct ev_fork e = {};
-	struct smp_proc *proc, copy;
-
-	if (child == tgid) /* a thread */
-		return 0;
-	if (ns_ino) {
-		tgid = current_id() >> 32;
-		child = inner_pid(task);
-	}
-	proc = bpf_map_lookup_elem(&procs, &tgid);
-	if (!proc || !(proc->flags & SMP_FOLLOW))
-		return 0;
-	copy = *proc;
-	bpf_map_update_elem(&procs, &child, &copy, BPF_ANY);
-	e.h.kind = EV_FORK;
-	e.h.size = sizeof(e);
-	e.h.time = bpf_ktime_get_ns();
-	e.h.pid = tgid;
-	e.h.tid = tgid;
-	e.child = child;
-	if (bpf_ringbuf_output(&ring, &e, sizeof(e), BPF_RB_NO_WAKEUP))
-		COUNT(lost_notes);
-	return 0;
-}
-
-SEC("raw_tp/sched_process_exec")
-int on_exec(struct bpf_raw_tracepoint_args *ctx)
-{
-	u32 tgid = current_id() >> 32;
-	struct ev_exec e = {};
-	struct smp_proc *proc = bpf_map_lookup_elem(&procs, &tgid);
-
-	if (!proc)
-		return 0;
-	proc->flags |= SMP_IDLE; /* all addresses are void */
-	e.h.kind = EV_EXEC;
-	e.h.size = sizeof(e);
-	e.h.time = bpf_ktime_get_ns();
-	e.h.pid = tgid;
-	e.h.tid = tgid;
-	if (bpf_ringbuf_output(&ring, &e, sizeof(e), BPF_RB_NO_WAKEUP))
-		COUNT(lost_notes);
-	return 0;
-}
-
-SEC("raw_tp/sched_process_exit")
-int on_exit(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct task_struct *task = (void *)ctx->args[0];
-	u64 id = current_id();
-	u32 tgid = id >> 32;
-	struct ev_exit e = {};
-
-	/* The leader's exit; other threads may run on, user space looks. */
-	if (tgid != (u32)id || !bpf_map_lookup_elem(&procs, &tgid))
-		return 0;
-	e.h.kind = EV_EXIT;
-	e.h.size = sizeof(e);
-	e.h.time = bpf_ktime_get_ns();
-	e.h.pid = tgid;
-	e.h.tid = tgid;
-	e.status = BPF_CORE_READ(task, exit_code);
-	if (bpf_ringbuf_output(&ring, &e, sizeof(e), BPF_RB_NO_WAKEUP))
-		COUNT(lost_notes);
-	return 0;
-}
-
+#include "bpf/lifetime.bpf.h"
 #include "bpf/tracer.bpf.h"

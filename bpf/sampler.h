@@ -100,6 +100,22 @@ struct smp_tally {
 	struct ev_frame f[SMP_TALLY_FRAMES];
 };
 
+/* No cookie: the probe is not known. No layout has that index. */
+#define PROBE_NONE 0xffu
+
+#define SMP_COOKIES 16384u /* of uprobes, by smp_watch_key, where the kernel has none */
+#define SMP_THREADS 16384u /* whose place on the C stack is remembered */
+
+/* What the loader tells the programs. */
+struct smp_config {
+	/* ljx's pid namespace, if it is not the first one: pids are to be those that ljx sees. */
+	ev_u64 ns_dev, ns_ino;
+	ev_u32 btf;   /* the kernel tells its structures */
+	ev_u32 blind; /* kernel mode samples may come without the registers of user mode */
+	ev_u32 ncpus; /* that there may ever be */
+	ev_u32 pad;
+};
+
 /* Counted in BPF since it was loaded. */
 struct smp_counters {
 	ev_u64 events;	     /* perf events, of any process */

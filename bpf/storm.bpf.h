@@ -133,7 +133,8 @@ static __always_inline int too_many(u64 *window, u32 *n)
 		budget_window = now;
 		budget_n = 0;
 	}
-	return __sync_fetch_and_add(&budget_n, 1) >= SMP_BUDGET && *n > SMP_SHARE;
+	__sync_fetch_and_add(&budget_n, 1);
+	return *(volatile u32 *)&budget_n > SMP_BUDGET && *n > SMP_SHARE;
 }
 
 /* An attempt starts, at r->start. Is it not to be told? */

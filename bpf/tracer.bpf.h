@@ -91,10 +91,10 @@ static __always_inline void tell(struct recorder *r, u32 type, u32 nframes)
  * Fills in what all events have, and where the trace began, which also is noted in r->start. quiet:
  * no prototype is defined.
  */
-__noinline int describe(const struct trace_ctx *c, struct recorder *r, u32 type, u32 quiet)
+WALK_FN int describe(const struct trace_ctx *c, struct recorder *r, u32 type, u32 quiet)
 {
 	const struct layout *l = c ? layout_at(c->layout) : 0;
-	struct walk w = {};
+	struct walk *w;
 	struct ev_trace *e;
 	u64 cur;
 
@@ -120,17 +120,19 @@ __noinline int describe(const struct trace_ctx *c, struct recorder *r, u32 type,
 		e->parent = e->exitno;
 		e->exitno = 0;
 	}
-	w.layout = c->layout;
-	w.tgid = c->tgid;
-	w.g = c->g;
-	w.quiet = quiet;
+	w = &r->w;
+	__builtin_memset(w, 0, sizeof(*w));
+	w->layout = c->layout;
+	w->tgid = c->tgid;
+	w->g = c->g;
+	w->quiet = quiet;
 	cur = c->J + l->J_cur;
-	emit_position(l, &w, &r->sc, rdref(l, cur + l->T_startpt), rdref(l, cur + l->T_startpc),
+	emit_position(l, w, &r->sc, rdref(l, cur + l->T_startpt), rdref(l, cur + l->T_startpc),
 		      &e->start);
 	r->start.g = c->g;
 	r->start.tgid = c->tgid;
 	r->start.kind = e->kind;
-	r->start.place = place_of(&w, &e->start);
+	r->start.place = place_of(w, &e->start);
 	r->site = mix(r->start.place, e->kind);
 	return 0;
 }
@@ -143,7 +145,7 @@ static __always_inline void send_start(const struct trace_ctx *c, struct recorde
 }
 
 /* A trace whose number is known starts: tells of it, unless too many start there. */
-__noinline int announce(const struct trace_ctx *c, struct recorder *r, u32 trace)
+WALK_FN int announce(const struct trace_ctx *c, struct recorder *r, u32 trace)
 {
 	const struct layout *l = c ? layout_at(c->layout) : 0;
 
@@ -171,10 +173,10 @@ static __always_inline void on_start(const struct trace_ctx *c, struct recorder 
 }
 
 /* Puts a STOP together. */
-__noinline int fill_stop(const struct trace_ctx *c, struct recorder *r)
+WALK_FN int fill_stop(const struct trace_ctx *c, struct recorder *r)
 {
 	const struct layout *l = c ? layout_at(c->layout) : 0;
-	struct walk w = {};
+	struct walk *w;
 	struct ev_trace *e;
 	u16 v = 0;
 	u64 T;
@@ -182,12 +184,14 @@ __noinline int fill_stop(const struct trace_ctx *c, struct recorder *r)
 	if (!l || !r)
 		return 0;
 	T = trace_at(l, c->J, r->trace);
-	w.layout = c->layout;
-	w.tgid = c->tgid;
-	w.g = c->g;
-	w.quiet = r->hidden;
 	e = trace_of(&r->sc);
 	describe(c, r, EV_TRACE_STOP, r->hidden);
+	w = &r->w;
+	__builtin_memset(w, 0, sizeof(*w));
+	w->layout = c->layout;
+	w->tgid = c->tgid;
+	w->g = c->g;
+	w->quiet = r->hidden;
 	rd(&v, 2, T + l->T_link);
 	e->link = v;
 	rd(&v, 2, T + l->T_root);
@@ -198,12 +202,12 @@ __noinline int fill_stop(const struct trace_ctx *c, struct recorder *r)
 	e->szmcode = rd32(T + l->T_szmcode);
 	e->mcode = rd64(T + l->T_mcode);
 	e->nins = rd32(T + l->T_nins) - rd32(T + l->T_nk);
-	emit_function(l, &w, &r->sc, rd64(c->J + l->J_fn), rd64(c->J + l->J_pc), &e->end);
-	r->site = mix(mix(r->site, e->linktype), place_of(&w, &e->end));
+	emit_function(l, w, &r->sc, rd64(c->J + l->J_fn), rd64(c->J + l->J_pc), &e->end);
+	r->site = mix(mix(r->site, e->linktype), place_of(w, &e->end));
 	return 0;
 }
 
-__noinline int on_stop(const struct trace_ctx *c, struct recorder *r)
+WALK_FN int on_stop(const struct trace_ctx *c, struct recorder *r)
 {
 	struct smp_tally *t;
 	struct start *s;
@@ -264,11 +268,11 @@ static __always_inline u64 error_hash(const struct ev_trace *e, const struct wal
  * A trace was given up. Where, as trace_abort finds it: at J->pc if the function on top is a Lua
  * function, else in that function.
  */
-__noinline int on_abort(const struct trace_ctx *c, struct recorder *r, u64 error)
+WALK_FN int on_abort(const struct trace_ctx *c, struct recorder *r, u64 error)
 {
 	const struct layout *l = c ? layout_at(c->layout) : 0;
-	struct walk w = {};
 	struct ev_trace *e;
+	struct walk *w;
 	u64 L, base, pc, v[2] = {};
 	struct slots s;
 
@@ -280,31 +284,31 @@ __noinline int on_abort(const struct trace_ctx *c, struct recorder *r, u64 error
 	e->info = tv_record(l, rd64(c->J + l->J_errinfo));
 	L = rd64(c->J + l->J_L);
 	pc = rd64(c->J + l->J_pc);
-	w.layout = c->layout;
-	w.tgid = c->tgid;
-	w.g = c->g;
-	w.quiet = r->hidden;
+	w = &r->w;
+	__builtin_memset(w, 0, sizeof(*w));
+	w->layout = c->layout;
+	w->tgid = c->tgid;
+	w->g = c->g;
+	w->quiet = r->hidden;
 	if (tv_is(l, rd64(c->J + l->J_errinfo), GCT_FUNC))
-		emit_function(l, &w, &r->sc, tv_ptr(l, e->info), 0, &e->about);
-	r->site = mix(r->site, error_hash(e, &w));
-	base = enter(&w, L);
+		emit_function(l, w, &r->sc, tv_ptr(l, e->info), 0, &e->about);
+	r->site = mix(r->site, error_hash(e, w));
+	base = enter(w, L);
 	if (base) {
-		start_at(&w, base, pc + 4);
+		start_at(w, base, pc + 4);
 		rd(v, sizeof(v), base - 16);
 		s = slots_of(l, v);
 		if (s.type == GCT_FUNC)
-			emit_function(l, &w, &r->sc, s.fn, pc, &e->end);
+			emit_function(l, w, &r->sc, s.fn, pc, &e->end);
 	}
-	r->site = mix(r->site, place_of(&w, &e->end));
+	r->site = mix(r->site, place_of(w, &e->end));
 	r->downrec = e->error == TRERR_DOWNREC ? pc : 0;
 	r->near = 0;
-	r->w = w;
 	return base != 0;
 }
 
-static long abort_walk_cb(u32 i, void *ctx)
+static __always_inline int abort_step(struct recorder *r)
 {
-	struct recorder *r = bpf_map_lookup_elem(&recorders, ctx);
 	u32 n;
 	int end;
 
@@ -318,17 +322,45 @@ static long abort_walk_cb(u32 i, void *ctx)
 	return end || (r->hidden && r->near);
 }
 
+#ifdef OLD_KERNEL
+__noinline int abort_walk_one(u64 J, u32 tgid)
+{
+	struct smp_recorder_key key = {.J = J, .tgid = tgid};
+
+	return abort_step(bpf_map_lookup_elem(&recorders, &key));
+}
+
+static __always_inline void abort_walk(struct smp_recorder_key *key)
+{
+	int i;
+
+	for (i = 0; i < 2 * ABORT_FRAMES; i++)
+		if (abort_walk_one(key->J, key->tgid))
+			break;
+}
+#else
+static long abort_walk_cb(u32 i, void *ctx)
+{
+	return abort_step(bpf_map_lookup_elem(&recorders, ctx));
+}
+
+static __always_inline void abort_walk(struct smp_recorder_key *key)
+{
+	bpf_loop(2 * ABORT_FRAMES, abort_walk_cb, key, 0);
+}
+#endif
+
 /* Puts an ABORT together: all of it, or, if it is hidden, what tells it from others. */
 static __always_inline void fill_abort(const struct trace_ctx *c, struct recorder *r, u64 error)
 {
 	struct smp_recorder_key key = {.J = c->J, .tgid = c->tgid};
 
 	if (on_abort(c, r, error))
-		bpf_loop(2 * ABORT_FRAMES, abort_walk_cb, &key, 0);
+		abort_walk(&key);
 	r->site = mix(r->site, r->near);
 }
 
-__noinline int abort_now(const struct trace_ctx *c, struct recorder *r, u64 error)
+WALK_FN int abort_now(const struct trace_ctx *c, struct recorder *r, u64 error)
 {
 	struct smp_tally *t;
 	struct ev_trace *e;
@@ -412,11 +444,10 @@ static __always_inline int trace_ctx_init(struct trace_ctx *c)
 /* Argument n of the probed function, from the register that holds it at the probe. */
 static __always_inline u64 probe_arg(struct pt_regs *ctx, u64 cookie, u32 n)
 {
-	u64 regs[sizeof(*ctx) / 8];
+	u64 reg = 0;
 
-	if (bpf_probe_read_kernel(regs, sizeof(regs), ctx))
-		return 0;
-	return regs[PROBE_REG(cookie, n)];
+	bpf_probe_read_kernel(&reg, sizeof(reg), (const u64 *)ctx + PROBE_REG(cookie, n));
+	return reg;
 }
 
 /* The VM from a probe's first argument. */
@@ -481,7 +512,7 @@ static __always_inline void on_finish(const struct trace_ctx *c, struct recorder
 SEC("uprobe")
 int probe_update(struct pt_regs *ctx)
 {
-	u64 cookie = bpf_get_attach_cookie(ctx);
+	u64 cookie = cookie_of(ctx, PT_REGS_IP(ctx));
 	struct trace_ctx c = {};
 	const struct layout *l;
 	struct recorder *r;
@@ -506,36 +537,13 @@ int probe_update(struct pt_regs *ctx)
 	return 0;
 }
 
-struct free_search {
-	u64 vec;
-	u32 size; /* of a reference in vec */
-	u32 trace;
-	u32 until;
-};
-
-static long free_cb(u32 i, void *ctx)
-{
-	struct free_search *f = ctx;
-
-	if (f->trace >= f->until ||
-	    !(f->size == 8 ? rd64(f->vec + 8 * (u64)f->trace) : rd32(f->vec + 4 * (u64)f->trace)))
-		return 1;
-	f->trace++;
-	return 0;
-}
-
 /* The number that trace_findfree gives next, when trace itself is free again. */
 static __always_inline u32 free_before(const struct trace_ctx *c, const struct layout *l, u32 trace)
 {
-	struct free_search f = {.vec = rd64(c->J + l->J_trace),
-				.size = layout_ref_size(l),
-				.trace = rd32(c->J + l->J_freetrace),
-				.until = trace};
+	u32 from = rd32(c->J + l->J_freetrace), found;
 
-	if (!f.trace)
-		f.trace = 1;
-	bpf_loop(1u << 16, free_cb, &f, 0);
-	return f.trace < trace ? f.trace : trace;
+	found = first_free(rd64(c->J + l->J_trace), layout_ref_size(l), from ? from : 1, trace);
+	return found < trace ? found : trace;
 }
 
 /*
@@ -547,7 +555,7 @@ static __always_inline u32 free_before(const struct trace_ctx *c, const struct l
 SEC("uprobe")
 int probe_err(struct pt_regs *ctx)
 {
-	u64 cookie = bpf_get_attach_cookie(ctx);
+	u64 cookie = cookie_of(ctx, PT_REGS_IP(ctx));
 	struct trace_ctx c = {};
 	const struct layout *l;
 	struct recorder *r;
@@ -572,7 +580,7 @@ int probe_err(struct pt_regs *ctx)
 	return 0;
 }
 
-__noinline int flush(const struct trace_ctx *c, struct recorder *r, u32 cause)
+WALK_FN int flush(const struct trace_ctx *c, struct recorder *r, u32 cause)
 {
 	const struct layout *l = c ? layout_at(c->layout) : 0;
 	struct smp_tally *t;
@@ -606,7 +614,7 @@ __noinline int flush(const struct trace_ctx *c, struct recorder *r, u32 cause)
 SEC("uprobe")
 int probe_flushall(struct pt_regs *ctx)
 {
-	u64 cookie = bpf_get_attach_cookie(ctx), L;
+	u64 cookie = cookie_of(ctx, PT_REGS_IP(ctx)), L;
 	struct trace_ctx c = {};
 	const struct layout *l;
 	struct recorder *r;

@@ -15,6 +15,7 @@ typedef uint64_t u64;
 
 #define WALK_INLINE static inline
 #define WALK_FN static
+#define WALK_FN_NUM static
 #include "bpf/walk.h"
 
 struct seen {
@@ -68,16 +69,12 @@ static u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape)
 	return shape;
 }
 
-static u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname, u64 like)
+static u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname)
 {
-	struct seen *s = calloc(1, sizeof(*s));
 	struct ev_proto_raw *raw = &sc->raw;
 	size_t len = sizeof(raw->chunk) - 1;
 	long n;
 
-	(void)like;
-	if (!s)
-		return EV_NO_PROTO;
 	memset(raw->chunk, 0, sizeof(raw->chunk));
 	n = mem_read_some(now->pid, chunkname, raw->chunk,
 			  raw->chunklen < len ? raw->chunklen : len);
@@ -92,10 +89,19 @@ static u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chun
 	raw->pt = key->pt;
 	raw->identity = key->identity;
 	now->err = resolve_record(now->r, &raw->h);
+	return raw->id;
+}
+
+static void remember_proto(const struct seen_key *key, u32 id, u64 like)
+{
+	struct seen *s = calloc(1, sizeof(*s));
+
+	(void)like;
+	if (!s)
+		return; /* then it is defined again */
 	s->key = *key;
-	s->id = raw->id;
+	s->id = id;
 	HASH_ADD(hh, now->seen, key, sizeof(s->key), s);
-	return s->id;
 }
 
 struct userwalk *userwalk_new(struct resolve *r, int pid, const struct vm *vm)

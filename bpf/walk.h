@@ -7,15 +7,17 @@
  * lj_debug_line. It trusts nothing: a frame counts if its slot holds a function, and every link
  * must lead downwards within the stack. No loop is unbounded, no address is followed but by rd().
  *
- * Before including it define u8 to u64, s32, WALK_INLINE, WALK_FN, and
+ * Before including it define u8 to u64, s32, WALK_INLINE, WALK_FN, WALK_FN_NUM (for a function that
+ * takes numbers only), and
  *   int rd(void *dst, u32 size, u64 addr)      reads the target; non-zero: failed, counted
  *   int peek(void *dst, u32 size, u64 addr)    the same where failing is an answer
  *   const struct layout *layout_at(u32 idx)
  *   u32 proto_seen(const struct seen_key *, u64 *like)
  *                        id and likeness of a prototype that was defined, or EV_NO_PROTO
  *   u64 proto_like(struct scratch *, u64 code, u32 sizebc, u64 shape)
- *   u32 define_proto(struct scratch *, const struct seen_key *, u64 chunkname, u64 like)
- * The last four may be declared only; struct layout must be known.
+ *   u32 define_proto(struct scratch *, const struct seen_key *, u64 chunkname)
+ *   void remember_proto(const struct seen_key *, u32 id, u64 like)   proto_seen knows it from now on
+ * The last five may be declared only; struct layout must be known.
  */
 #ifndef BPF_WALK_H
 #define BPF_WALK_H
@@ -43,6 +45,7 @@ struct seen_key {
 /* Where a sample is put together. */
 struct scratch {
 	struct ev_proto_raw raw;
+	u64 sampler; /* 1: of the sampler, 0: of the tracer */
 	u64 head[sizeof(struct ev_trace) / 8]; /* at its end the record that f belongs to */
 	struct ev_frame f[EV_MAX_FRAMES];
 };
@@ -161,7 +164,8 @@ static int peek(void *dst, u32 size, u64 addr);
 static const struct layout *layout_at(u32 idx);
 static u32 proto_seen(const struct seen_key *key, u64 *like);
 WALK_FN u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape);
-WALK_FN u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname, u64 like);
+WALK_FN u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname);
+static void remember_proto(const struct seen_key *key, u32 id, u64 like);
 
 WALK_INLINE u64 rd64(u64 addr)
 {
@@ -250,8 +254,9 @@ WALK_INLINE int load_proto(const struct layout *l, struct walk *w, struct scratc
 		w->like = proto_like(sc, pt + l->PT_size, head32(&sc->raw, l->PT_sizebc), shape);
 	if (!w->id && !w->quiet) {
 		sc->raw.g = w->g;
-		w->id = define_proto(sc, &key, headref(l, &sc->raw, l->PT_chunkname) + l->STR_size,
-				     w->like);
+		w->id = define_proto(sc, &key, headref(l, &sc->raw, l->PT_chunkname) + l->STR_size);
+		if (w->id)
+			remember_proto(&key, w->id, w->like);
 	}
 	w->pt = pt;
 	return 0;
@@ -551,18 +556,15 @@ WALK_INLINE int pc_in(const struct layout *l, u64 bc, u64 pc)
 
 enum base_is { BASE_NOT, BASE_FF, BASE_LUA, BASE_LUA_PC };
 
-/*
- * What base would be: no frame of this stack; that of a C or fast function; of a Lua function that
- * pc does not, or does, belong to.
- */
-WALK_FN int judge(const struct walk *w, u64 base, u64 pc)
+/* judge for a stack from stack to maxstack. */
+WALK_FN_NUM int judge_in(u32 layout, u64 stack, u64 maxstack, u64 base, u64 pc)
 {
-	const struct layout *l = w ? layout_at(w->layout) : 0;
+	const struct layout *l = layout_at(layout);
 	u64 v[2] = {}, head[WALK_FUNC_WORDS] = {};
 	struct slots s;
 	u32 type;
 
-	if (!l || base & 7 || base < w->stack + 8 * (1 + (u64)l->fr2) || base > w->maxstack + 512)
+	if (!l || base & 7 || base < stack + 8 * (1 + (u64)l->fr2) || base > maxstack + 512)
 		return BASE_NOT;
 	if (peek(v, sizeof(v), base - 16))
 		return BASE_NOT;
@@ -576,6 +578,15 @@ WALK_FN int judge(const struct walk *w, u64 base, u64 pc)
 	if (type >> 8)
 		return BASE_FF;
 	return pc_in(l, walk_func_pc(l, head), pc) ? BASE_LUA_PC : BASE_LUA;
+}
+
+/*
+ * What base would be: no frame of this stack; that of a C or fast function; of a Lua function that
+ * pc does not, or does, belong to.
+ */
+WALK_INLINE int judge(const struct walk *w, u64 base, u64 pc)
+{
+	return judge_in(w->layout, w->stack, w->maxstack, base, pc);
 }
 
 WALK_INLINE int start_at(struct walk *w, u64 base, u64 pc)

@@ -102,10 +102,12 @@ static void check_kernel(struct doctor *d)
 
 	if (!uname(&u))
 		sscanf(u.release, "%u.%u", &major, &minor);
-	tell(d, "kernel", major > 5 || (major == 5 && minor >= 17),
-	     "ljx needs Linux 5.17 or newer (bpf_loop)", "%s %s", u.release, u.machine);
-	tell(d, "BTF", btf, "use a kernel built with CONFIG_DEBUG_INFO_BTF=y", "%s",
-	     btf ? "/sys/kernel/btf/vmlinux" : "/sys/kernel/btf/vmlinux is missing");
+	tell(d, "kernel", major > 5 || (major == 5 && minor >= 10), "ljx needs Linux 5.10 or newer",
+	     "%s %s", u.release, u.machine);
+	tell(d, "BTF", 1, "", "%s",
+	     btf ? "/sys/kernel/btf/vmlinux"
+		 : "none: new children are seen with a delay, some samples in the kernel have no "
+		   "Lua stack");
 	tell(d, "perf_event_paranoid", 1, "", "%ld (counts only without CAP_PERFMON)",
 	     number_in("/proc/sys/kernel/perf_event_paranoid"));
 }

@@ -51,6 +51,7 @@ struct options {
 	int icicle, reverse, keep;
 	int aborts, by_cost; /* --aborts, --aborts=cost */
 	int batch, lines, per_thread, json, quiet, nothing, stacks, check, watch;
+	int old_bpf;
 	double min_cost;	 /* percent */
 	int list;		 /* bc -l */
 	int bytecode, no_source; /* annotate */

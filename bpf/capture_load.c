@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+/* Loads the BPF programs, in the form that this kernel takes. */
+#include "bpf/capture_int.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include <sampler_old.skel.h>
+
+#define FIRST_PID_NS 0xeffffffcu /* PROC_PID_INIT_INO, linux/proc_ns.h */
+
+static uint32_t ring_size(const struct capture_opts *o)
+{
+	uint64_t want = o->ring_bytes, size = 4u << 20;
+
+	if (!want)
+		want = 2ull * o->rate * (uint64_t)libbpf_num_possible_cpus() * (96 + 16 * 64);
+	while (size < want && size < 64u << 20)
+		size *= 2;
+	return (uint32_t)size;
+}
+
+static int no_print(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	(void)level;
+	(void)fmt;
+	(void)ap;
+	return 0;
+}
+
+/*
+ * In place of the kernel's BTF, if that has none: one that knows no structure. The programs find
+ * that out and do without. Returns a file, or -errno.
+ */
+static int no_btf(void)
+{
+	struct btf *btf = btf__new_empty();
+	int fd = btf ? memfd_create("btf", MFD_CLOEXEC) : -1;
+	const void *raw;
+	uint32_t size;
+
+	raw = btf ? btf__raw_data(btf, &size) : NULL;
+	if (fd >= 0 && (!raw || write(fd, raw, size) != (ssize_t)size)) {
+		close(fd);
+		fd = -1;
+	}
+	btf__free(btf);
+	return fd < 0 ? -EIO : fd;
+}
+
+static void configure(struct capture *c, int old)
+{
+	struct smp_config *config = &c->skel->rodata->config;
+	struct stat ns;
+
+	if (!stat("/proc/self/ns/pid", &ns) && ns.st_ino != FIRST_PID_NS) {
+		config->ns_dev = ns.st_dev;
+		config->ns_ino = ns.st_ino;
+	}
+	c->skel->rodata->limit = c->opts.limit;
+	config->btf = (uint32_t)c->btf;
+	config->blind = !c->btf || old;
+	config->ncpus = (uint32_t)libbpf_num_possible_cpus();
+	bpf_map__set_max_entries(c->skel->maps.ring, ring_size(&c->opts));
+	if (!config->blind)
+		bpf_map__set_max_entries(c->skel->maps.stacks, 1);
+	/* A child's pid is in the kernel's structures: without them, children are polled. */
+	bpf_program__set_autoload(c->skel->progs.on_fork, c->btf);
+	if (c->opts.traces == CAPTURE_TRACES_OFF) {
+		bpf_program__set_autoload(c->skel->progs.probe_update, false);
+		bpf_program__set_autoload(c->skel->progs.probe_err, false);
+		bpf_program__set_autoload(c->skel->progs.probe_flushall, false);
+		bpf_program__set_autoload(c->skel->progs.watch, false);
+		bpf_map__set_max_entries(c->skel->maps.recorders, 1);
+		bpf_map__set_max_entries(c->skel->maps.starts, 1);
+		bpf_map__set_max_entries(c->skel->maps.tallies, 1);
+	}
+	if (!old)
+		return;
+	/* Before 6.1 programs of perf events may only use maps whose memory is there. */
+	bpf_map__set_map_flags(c->skel->maps.procs, 0);
+	bpf_map__set_map_flags(c->skel->maps.vms, 0);
+	bpf_map__set_map_flags(c->skel->maps.watched, 0);
+}
+
+/* Has the map of these variables the size that the skeleton says, but for padding? */
+static int same_size(const struct bpf_map *map, size_t size)
+{
+	return (bpf_map__value_size(map) + 7) / 8 == size / 8;
+}
+
+/* The skeleton of the one form, with the code of the other: both have the same programs. */
+static struct sampler_bpf *open_form(int old, const struct bpf_object_open_opts *opts)
+{
+	struct sampler_bpf *skel = calloc(1, sizeof(*skel));
+	const void *elf;
+	size_t size;
+
+	if (!skel || sampler_bpf__create_skeleton(skel)) {
+		free(skel);
+		return NULL;
+	}
+	elf = old ? sampler_old_bpf__elf_bytes(&size) : sampler_bpf__elf_bytes(&size);
+	skel->skeleton->data = (void *)(uintptr_t)elf;
+	skel->skeleton->data_sz = size;
+	if (!bpf_object__open_skeleton(skel->skeleton, opts) &&
+	    same_size(skel->maps.bss, sizeof(*skel->bss)) &&
+	    same_size(skel->maps.rodata, sizeof(*skel->rodata)))
+		return skel;
+	sampler_bpf__destroy(skel);
+	return NULL;
+}
+
+static int load_form(struct capture *c, int old, const struct bpf_object_open_opts *opts)
+{
+	int err;
+
+	c->skel = open_form(old, opts);
+	if (!c->skel)
+		return -ENOMEM;
+	configure(c, old);
+	err = sampler_bpf__load(c->skel);
+	if (err) {
+		sampler_bpf__destroy(c->skel);
+		c->skel = NULL;
+		return err;
+	}
+	c->cookies = old ? bpf_object__find_map_fd_by_name(c->skel->obj, "cookies") : -1;
+	return 0;
+}
+
+int capture_load(struct capture *c)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts);
+	char path[64];
+	int err, fd = -1;
+
+	libbpf_set_print(no_print);
+	c->btf = !access("/sys/kernel/btf/vmlinux", R_OK);
+	if (!c->btf) {
+		fd = no_btf();
+		if (fd < 0)
+			return fd;
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		opts.btf_custom_path = path;
+	}
+	err = c->opts.old_bpf ? -EINVAL : load_form(c, 0, &opts);
+	/* The second error is no better than the first one, where that tells of the user. */
+	if (err && err != -EPERM && err != -ENOMEM)
+		err = load_form(c, 1, &opts);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Where the walk of a sample's Lua stack starts: base and pc of the innermost frame. Part of
+ * sampler.bpf.c, which tells what is in which register.
+ */
+#ifndef BPF_START_BPF_H
+#define BPF_START_BPF_H
+
+/* The base of the caller if the frame at base was, or is about to be, called from before pc. */
+static __always_inline u64 caller_base(u64 fr2, u64 base, u64 pc)
+{
+	u32 ins = 0;
+
+	if (pc & 3 || peek(&ins, 4, pc - 4))
+		return 0;
+	return base - 8 * (1 + fr2 + (u64)(ins >> 8 & 0xff));
+}
+
+/* mov [BASE-8], PC: ins_call of vm_x64.dasc; mov [BASE-4], PC: of vm_x86.dasc, of 3 bytes. */
+#define STORE_LINK 0xf85a8948u
+#define STORE_LINK32 0xfc5a89u
+
+static __always_inline int stores_link(const struct layout *l, u64 ip)
+{
+	u32 ins = 0;
+
+	if (peek(&ins, 4, ip))
+		return 0;
+	return l->gc64 ? ins == STORE_LINK : (ins & 0xffffff) == STORE_LINK32;
+}
+
+/*
+ * In the VM's assembly: BASE and PC are in registers, but for a few instructions around calls and
+ * returns, where one of the two has already moved. A base counts only if its function and the pc
+ * agree.
+ */
+WALK_FN int start_in_asm(struct walk *w, const struct regs *r, u32 *flags)
+{
+	const struct layout *l = w ? layout_at(w->layout) : 0;
+	u64 link = 0, v[2] = {};
+	int is;
+
+	if (!l || !r || !flags)
+		return 0;
+	/* A call whose link is not stored yet: what is in its place is an old one. */
+	if (stores_link(l, r->ip)) {
+		start_at(w, r->dx, 0);
+		*flags |= EV_SF_REPAIRED;
+		if (!follow(w, r->bx) && judge(w, w->frame + 8, w->pc) != BASE_NOT)
+			return 1;
+	}
+	is = judge(w, r->dx, r->bx);
+	if (is == BASE_LUA_PC)
+		return start_at(w, r->dx, r->bx);
+	if (is == BASE_FF) {
+		peek(v, sizeof(v), r->dx - 16);
+		if (slots_of(l, v).link == r->bx)
+			return start_at(w, r->dx, 0);
+	}
+	link = caller_base(l->fr2, r->dx, r->bx);
+	if (link && judge(w, link, r->bx) == BASE_LUA_PC) {
+		*flags |= EV_SF_REPAIRED;
+		return start_at(w, link, r->bx);
+	}
+	/* A function that was entered or is being left: right, its position not known. */
+	if (is != BASE_NOT)
+		return start_at(w, r->dx, is == BASE_LUA ? r->bx : 0);
+	is = judge(w, r->bp, r->bx);
+	if (is == BASE_LUA_PC || is == BASE_FF) {
+		*flags |= EV_SF_REPAIRED;
+		return start_at(w, r->bp, is == BASE_FF ? 0 : r->bx);
+	}
+	/*
+	 * A fast function that returns puts its results where it stood. Without LJ_FR2 that is
+	 * where its link was, too; PC holds it.
+	 */
+	if (l->fr2 || r->bx & 3)
+		return 0;
+	start_at(w, r->dx, 0);
+	*flags |= EV_SF_REPAIRED;
+	return !follow(w, r->bx) && judge(w, w->frame + 8, w->pc) == BASE_LUA_PC;
+}
+
+/*
+ * In C code called by the interpreter. Helpers find BASE in L->base and PC in the C frame. But a
+ * few C library calls (math.sin, `^`) are made with BASE in rbp and PC in rbx only, both
+ * callee-saved: if they are not there any more, they are among the words pushed right below the
+ * VM's C frame.
+ */
+#define SAVED_WORDS 10
+
+/* Is the i-th of the saved words still on the stack? The last one is a register. */
+static __always_inline int is_saved(const struct walk *w, const struct regs *r, int i)
+{
+	return i == SAVED_WORDS || w->cf - 8 * (u64)(SAVED_WORDS - i) >= r->sp;
+}
+
+WALK_FN int start_in_helper(struct walk *w, const struct regs *r, u32 *flags)
+{
+	u64 word[SAVED_WORDS + 1] = {}; /* what was pushed; last, a register */
+	int i, j, is;
+
+	if (!w || !r || !flags)
+		return 0;
+	is = judge(w, r->bp, r->bx);
+	if (is == BASE_LUA_PC || is == BASE_FF)
+		return start_at(w, r->bp, is == BASE_FF ? 0 : r->bx);
+	if (r->bp == w->L || peek(word, 8 * SAVED_WORDS, w->cf - 8 * SAVED_WORDS))
+		return 0;
+	word[SAVED_WORDS] = r->bp;
+	for (i = SAVED_WORDS; i >= 0 && is_saved(w, r, i); i--)
+		if (word[i] == w->L) /* rbp of a caller that stored both */
+			return 0;
+	for (i = SAVED_WORDS; i >= 0 && is_saved(w, r, i); i--) {
+		is = judge(w, word[i], r->bx);
+		if (is == BASE_NOT)
+			continue;
+		*flags |= EV_SF_REPAIRED;
+		if (is != BASE_LUA)
+			return start_at(w, word[i], is == BASE_FF ? 0 : r->bx);
+		for (j = SAVED_WORDS; j >= 0 && is_saved(w, r, j); j--)
+			if (judge(w, word[i], word[j]) == BASE_LUA_PC)
+				return start_at(w, word[i], word[j]);
+	}
+	return 0;
+}
+
+/*
+ * A fast function that returns puts its results where it stood: goes on with its caller. Without
+ * LJ_FR2 that is where its link was, too, which the C frame has as pc. 0 or -1.
+ */
+WALK_FN int start_in_caller(struct walk *w)
+{
+	const struct layout *l = w ? layout_at(w->layout) : 0;
+	u64 link, v[2] = {};
+
+	if (!l)
+		return -1;
+	rd(v, sizeof(v), w->frame - 8);
+	link = l->fr2 ? slots_of(l, v).link : w->pc;
+	if (!link || (!l->fr2 && link & 3) || follow(w, link))
+		return -1;
+	return judge(w, w->frame + 8, w->pc) == BASE_NOT ? -1 : 0;
+}
+
+/* Chooses where the walk starts. 0 or EV_WHY_*. */
+static __always_inline int start(const struct layout *l, struct walk *w, struct scratch *sc,
+				 struct regs *r, u64 base)
+{
+	struct ev_sample *s = sample_of(sc);
+	u64 jit_base = rdref(l, w->g + l->G_jit_base);
+	u32 flags = s->flags;
+	int ok = 0;
+
+	if (s->state == EV_STATE_TRACE) {
+		emit_trace(l, w, sc, s->trace, r->ip, &flags);
+		start_at(w, jit_base ? jit_base : base, 0);
+		s->flags = flags;
+		return judge(w, w->frame + 8, 0) == BASE_NOT ? EV_WHY_BAD_BASE : 0;
+	}
+	if (flags & EV_SF_VMCODE)
+		ok = start_in_asm(w, r, &flags);
+	else if (jit_base && judge(w, jit_base, r->bx) == BASE_LUA_PC)
+		ok = start_at(w, jit_base, r->bx);
+	else if (s->state == EV_STATE_INTERP)
+		ok = start_in_helper(w, r, &flags);
+	if (!ok && jit_base && s->state != EV_STATE_INTERP && s->state != EV_STATE_C)
+		ok = start_at(w, jit_base, 0);
+	if (!ok)
+		start_saved(l, w, base);
+	s->flags = flags;
+	if (w->frame <= w->bottom || judge(w, w->frame + 8, 0) != BASE_NOT)
+		return 0;
+	s->flags |= EV_SF_REPAIRED;
+	return start_in_caller(w) ? EV_WHY_BAD_BASE : 0;
+}
+
+#endif
