@@ -6,7 +6,7 @@ BUILD_PKGS := gcc libc6-dev clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g
 	libdebuginfod-dev libncurses-dev libjansson-dev libprotobuf-c-dev protobuf-c-compiler \
 	uthash-dev libzydis-dev pkg-config
 DEMO_PKGS := luajit2
-TEST_PKGS := luajit2 libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk tmux libcmocka-dev \
+TEST_PKGS := luajit2 libcap2-bin libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk tmux libcmocka-dev \
 	libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
 	valgrind linux-perf python3-jsonschema
 

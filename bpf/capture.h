@@ -72,6 +72,9 @@ void capture_free(struct capture *c);
 /* Is pid there, and may it be read? To be asked first, so that the first cause is named. */
 int capture_check(int pid, struct why *why);
 
+/* The words for err (ESRCH, EPERM, ...), which reading pid told. Returns err. */
+int capture_why_attach(struct why *why, int pid, int err);
+
 /*
  * Adds a running process with LuaJIT. 0, or -errno and why: no LuaJIT, or a build whose layout does
  * not verify. If it has no Lua state yet it is watched for one, which stats.watched tells.
@@ -80,6 +83,12 @@ int capture_add(struct capture *c, int pid, struct why *why);
 
 /* Adds a process that may get its VM later, or never. 0, or -ESRCH. */
 int capture_watch(struct capture *c, int pid);
+
+/* Can uprobes be placed? For a capture that is to trace. 0 or -errno; *multi: by which way. */
+int capture_try_uprobes(struct capture *c, int *multi);
+
+/* Are there uprobes to come that only CAP_SYS_ADMIN may place? */
+int capture_needs_admin(const struct capture *c);
 
 int capture_start(struct capture *c, struct why *why);
 

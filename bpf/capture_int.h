@@ -42,6 +42,7 @@ struct capture {
 	struct capture_opts opts;
 	struct sampler_bpf *skel;
 	int btf;     /* the kernel tells its structures */
+	int multi;   /* uprobes go by links of many, which need no CAP_SYS_ADMIN */
 	int cookies; /* map of the probes' cookies; -1: the kernel has cookies */
 	struct ring_buffer *ring;
 	struct resolve *resolve;
@@ -110,7 +111,6 @@ void capture_tallies_free(struct capture *c);
 int capture_why_probes(struct why *why, int pid, int err, const char *text);
 int capture_why_load(struct why *why, int err);
 int capture_why_event(struct why *why, int err);
-int capture_why_attach(struct why *why, int pid, int err);
 /*
  * The process is there and readable, but no VM of it can be sampled: why not? 0 if that is only
  * because it has not made one yet.

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* Loads the BPF programs, in the form that this kernel takes. */
+#include "bpf/caps.h"
 #include "bpf/capture_int.h"
+#include "bpf/probes.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -55,10 +58,24 @@ static int no_btf(void)
 	return fd < 0 ? -EIO : fd;
 }
 
+/* From 6.6 to 6.9 such a link for a process saw its first thread only, unless that was mended. */
+static int has_good_multi(void)
+{
+	unsigned int major = 0, minor = 0;
+	struct utsname u;
+
+	if (uname(&u) || sscanf(u.release, "%u.%u", &major, &minor) != 2)
+		return 0;
+	return major > 6 || (major == 6 && minor >= 10);
+}
+
 static void configure(struct capture *c, int old)
 {
 	struct smp_config *config = &c->skel->rodata->config;
+	struct bpf_program *uprobe[] = {c->skel->progs.probe_update, c->skel->progs.probe_err,
+					c->skel->progs.probe_flushall};
 	struct stat ns;
+	size_t i;
 
 	if (!stat("/proc/self/ns/pid", &ns) && ns.st_ino != FIRST_PID_NS) {
 		config->ns_dev = ns.st_dev;
@@ -71,6 +88,9 @@ static void configure(struct capture *c, int old)
 	bpf_map__set_max_entries(c->skel->maps.ring, ring_size(&c->opts));
 	if (!config->blind)
 		bpf_map__set_max_entries(c->skel->maps.stacks, 1);
+	c->multi = !old && (caps_missing(CAPS_SYS_ADMIN) || has_good_multi());
+	for (i = 0; i < sizeof(uprobe) / sizeof(uprobe[0]) && c->multi; i++)
+		bpf_program__set_expected_attach_type(uprobe[i], PROBE_UPROBE_MULTI);
 	/* A child's pid is in the kernel's structures: without them, children are polled. */
 	bpf_program__set_autoload(c->skel->progs.on_fork, c->btf);
 	if (c->opts.traces == CAPTURE_TRACES_OFF) {
@@ -90,10 +110,10 @@ static void configure(struct capture *c, int old)
 	bpf_map__set_map_flags(c->skel->maps.watched, 0);
 }
 
-/* Has the map of these variables the size that the skeleton says, but for padding? */
-static int same_size(const struct bpf_map *map, size_t size)
+/* Does the map of these variables hold all that the skeleton knows, but for padding? */
+static int holds(const struct bpf_map *map, size_t size)
 {
-	return (bpf_map__value_size(map) + 7) / 8 == size / 8;
+	return bpf_map__value_size(map) + 7 >= size;
 }
 
 /* The skeleton of the one form, with the code of the other: both have the same programs. */
@@ -111,8 +131,8 @@ static struct sampler_bpf *open_form(int old, const struct bpf_object_open_opts 
 	skel->skeleton->data = (void *)(uintptr_t)elf;
 	skel->skeleton->data_sz = size;
 	if (!bpf_object__open_skeleton(skel->skeleton, opts) &&
-	    same_size(skel->maps.bss, sizeof(*skel->bss)) &&
-	    same_size(skel->maps.rodata, sizeof(*skel->rodata)))
+	    holds(skel->maps.bss, sizeof(*skel->bss)) &&
+	    holds(skel->maps.rodata, sizeof(*skel->rodata)))
 		return skel;
 	sampler_bpf__destroy(skel);
 	return NULL;

@@ -80,14 +80,36 @@ void capture_ask_symbols(struct resolve *r, const struct vm_list *vms)
 	}
 }
 
+static struct probe_programs programs(const struct capture *c)
+{
+	return (struct probe_programs){c->skel->progs.probe_update,
+				       c->skel->progs.probe_err,
+				       c->skel->progs.probe_flushall,
+				       c->skel->progs.watch,
+				       bpf_map__fd(c->skel->maps.recorders),
+				       bpf_map__fd(c->skel->maps.watched),
+				       c->cookies,
+				       c->multi};
+}
+
+int capture_try_uprobes(struct capture *c, int *multi)
+{
+	const struct probe_programs prog = programs(c);
+
+	*multi = c->multi;
+	return probes_try(&prog);
+}
+
+int capture_needs_admin(const struct capture *c)
+{
+	return !c->multi && c->opts.traces != CAPTURE_TRACES_OFF &&
+	       c->opts.traces != CAPTURE_TRACES_WATCH;
+}
+
 /* Puts probes on the recorders of those of a process's VMs that have none. */
 static int update_probes(struct capture *c, struct follow *f, const struct vm_list *vms)
 {
-	const struct probe_programs prog = {
-	    c->skel->progs.probe_update,	  c->skel->progs.probe_err,
-	    c->skel->progs.probe_flushall,	  c->skel->progs.watch,
-	    bpf_map__fd(c->skel->maps.recorders), bpf_map__fd(c->skel->maps.watched),
-	    c->cookies};
+	const struct probe_programs prog = programs(c);
 	enum probe_kind kind = c->opts.traces == CAPTURE_TRACES_UPROBE	? PROBE_UPROBE
 			       : c->opts.traces == CAPTURE_TRACES_WATCH ? PROBE_WATCH
 									: PROBE_AUTO;

@@ -1,20 +1,29 @@
 // SPDX-License-Identifier: MIT
+#include "bpf/caps.h"
 #include "bpf/capture_int.h"
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
+
+static const char *why_errno(int err)
+{
+	return err == -EPERM ? "EPERM" : "EACCES";
+}
 
 /* The kernel said no to a BPF object: the first cause, by errno. */
 int capture_why_load(struct why *why, int err)
 {
+	uint64_t need = CAPS_BPF | CAPS_PERFMON;
+	char names[96];
+
 	if (err == -EPERM || err == -EACCES) {
+		caps_names(caps_missing(need), names, sizeof(names));
 		why_set(why, WHY_PERMISSION, err,
-			"the kernel refused to load the sampler: bpf(): %s",
-			err == -EPERM ? "EPERM" : "EACCES");
-		why_hint(why,
-			 "Run ljx as root, or give it CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE.");
-		why_hint(why, "ljx doctor tells what is missing.");
+			"the kernel refused to load the sampler: bpf(): %s%s%s", why_errno(err),
+			names[0] ? ", missing: " : "", names);
+		caps_hint(why, need | CAPS_SYS_PTRACE);
+		if (!names[0] && !caps_filtered() && !caps_user_namespace())
+			why_hint(why, "Linux before 5.11 wants CAP_SYS_RESOURCE too.");
 		return err;
 	}
 	why_set(why, WHY_KERNEL, err, "the kernel cannot load the sampler: %s", strerror(-err));
@@ -34,9 +43,8 @@ int capture_why_attach(struct why *why, int pid, int err)
 	case -EPERM:
 	case -EACCES:
 		why_set(why, WHY_PERMISSION, err, "no permission to read process %d: %s", pid,
-			err == -EPERM ? "EPERM" : "EACCES");
-		why_hint(why, geteuid() ? "Run ljx with sudo, or give it CAP_SYS_PTRACE."
-					: "This root lacks CAP_SYS_PTRACE: a container?");
+			why_errno(err));
+		caps_hint(why, CAPS_NEEDED);
 		return err;
 	default:
 		return why_set(why, WHY_INTERNAL, err, "cannot attach to pid %d: %s", pid,
@@ -53,7 +61,7 @@ int capture_why_probes(struct why *why, int pid, int err, const char *text)
 	why_set(why, code, err, "cannot watch the trace recorder of process %d: %s", pid,
 		*text ? text : strerror(-err));
 	if (code == WHY_PERMISSION)
-		why_hint(why, "Uprobes need root or CAP_SYS_ADMIN");
+		why_hint(why, "Uprobes need CAP_SYS_ADMIN before Linux 6.6");
 	why_hint(why, "--probe auto takes what works, uprobes or watchpoints");
 	return err;
 }
@@ -83,10 +91,20 @@ int capture_why_no_vm(struct why *why, const struct proc_info *info, const struc
 
 int capture_why_event(struct why *why, int err)
 {
+	long paranoid;
+
 	if (err != -EACCES && err != -EPERM)
 		return why_set(why, WHY_KERNEL, err, "perf_event_open: %s", strerror(-err));
-	why_set(why, WHY_PERMISSION, err, "perf_event_open: %s",
-		err == -EPERM ? "EPERM" : "EACCES");
-	why_hint(why, "Run ljx as root, or: sysctl kernel.perf_event_paranoid=2");
+	paranoid = caps_paranoid();
+	if (paranoid > 2 && !caps_missing(CAPS_PERFMON)) {
+		why_set(why, WHY_PERMISSION, err,
+			"perf_event_open: %s although CAP_PERFMON is set: this kernel needs "
+			"kernel.perf_event_paranoid <= 2 (now %ld)",
+			why_errno(err), paranoid);
+		why_hint(why, "Run: sudo sysctl kernel.perf_event_paranoid=2, or ljx as root.");
+		return err;
+	}
+	why_set(why, WHY_PERMISSION, err, "perf_event_open: %s", why_errno(err));
+	caps_hint(why, CAPS_PERFMON);
 	return err;
 }

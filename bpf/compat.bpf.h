@@ -137,7 +137,7 @@ static __always_inline void pick_all(u32 n)
 
 static __always_inline u32 new_proto_id(const struct scratch *sc)
 {
-	return __sync_fetch_and_add(&next_proto, 1) + 1;
+	return (u32)__sync_fetch_and_add(&counters.protos, 1) + 1;
 }
 
 static __always_inline u64 cookie_of(void *ctx, u64 addr)

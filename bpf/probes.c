@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -46,6 +48,8 @@ void probes_drop_links(struct probe_set *s)
 		bpf_link__destroy(s->link[--s->n]);
 	free(s->link);
 	s->link = NULL;
+	while (s->nmulti)
+		close(s->multi[--s->nmulti]);
 }
 
 static void forget_cookies(struct probes *p, const struct probe_set *s)
@@ -166,14 +170,56 @@ static int tell_cookie(const struct probes *p, uint64_t addr, ev_u64 *told, uint
 	return 0;
 }
 
-/* One uprobe in this process, the which-th of its set, at an address of the module that vm runs in. */
+/* What bpf(BPF_LINK_CREATE) takes for uprobes, linux/bpf.h since 6.6. */
+struct multi_attr {
+	uint32_t prog_fd, target_fd, attach_type, flags;
+	uint64_t path, offsets, ref_ctr_offsets, cookies;
+	uint32_t cnt, multi_flags, pid, pad;
+};
+
+static int multi_link(struct probe_set *s, int prog, int pid, const char *path, uint64_t off,
+		      uint64_t cookie)
+{
+	struct multi_attr a = {.prog_fd = (uint32_t)prog,
+			       .attach_type = PROBE_UPROBE_MULTI,
+			       .path = (uintptr_t)path,
+			       .offsets = (uintptr_t)&off,
+			       .cookies = (uintptr_t)&cookie,
+			       .cnt = 1,
+			       .pid = (uint32_t)pid};
+	int fd;
+
+	if (s->nmulti >= PROBE_FUNCS)
+		return -ENOSPC;
+	fd = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &a, sizeof(a));
+	if (fd < 0)
+		return -errno;
+	s->multi[s->nmulti++] = fd;
+	return 0;
+}
+
+static int attach(const struct update *u, struct probe_set *s, struct bpf_program *prog,
+		  const char *path, uint64_t off, uint64_t cookie)
+{
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = cookie);
+	int err;
+
+	if (u->p->prog.multi) {
+		err = multi_link(s, bpf_program__fd(prog), u->p->pid, path, off, cookie);
+		if (err != -EINVAL) /* that: the kernel does not know it */
+			return err;
+	}
+	return probes_keep(s, bpf_program__attach_uprobe_opts(prog, u->p->pid, path, off, &opts));
+}
+
+/* One uprobe in this process, the which-th of its set, at an address of the module that vm runs in.
+ */
 static int uprobe(const struct update *u, struct probe_set *s, size_t which,
 		  struct bpf_program *prog, const struct vm *vm, uint32_t layout,
 		  const struct finder_func *f)
 {
 	const struct proc_map *m = proc_maps_at(u->maps, f->probe + vm->bias);
 	uint64_t cookie = cookie_of(f, layout);
-	LIBBPF_OPTS(bpf_uprobe_opts, opts);
 	int err, pid = u->p->pid;
 	char path[640];
 	uint64_t off;
@@ -183,16 +229,42 @@ static int uprobe(const struct update *u, struct probe_set *s, size_t which,
 	err = tell_cookie(u->p, f->probe + vm->bias, &s->ip[which], &cookie);
 	if (err)
 		return err;
-	opts.bpf_cookie = cookie;
 	off = f->probe + vm->bias - m->start + m->offset;
 	/* The very file that is mapped, whatever its name leads to by now. */
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid,
 		 (unsigned long long)m->start, (unsigned long long)m->end);
-	err = probes_keep(s, bpf_program__attach_uprobe_opts(prog, pid, path, off, &opts));
+	err = attach(u, s, prog, path, off, cookie);
 	if (err != -EPERM && err != -EACCES)
 		return err;
 	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, vm->module->path);
-	return probes_keep(s, bpf_program__attach_uprobe_opts(prog, pid, path, off, &opts));
+	return attach(u, s, prog, path, off, cookie);
+}
+
+int probes_try(const struct probe_programs *prog)
+{
+	uint64_t addr = (uintptr_t)probes_try;
+	struct probes *p = probes_new(prog, getpid(), PROBE_UPROBE);
+	struct modules *ms = modules_new(NULL);
+	struct proc_maps maps = {NULL, 0, 0};
+	struct update u = {.p = p};
+	struct probe_set s = {.key = 0};
+	uint64_t cookie = PROBE_NONE;
+	const struct proc_map *m;
+	int err = p && ms ? proc_maps_read(getpid(), ms, &maps) : -ENOMEM;
+
+	m = err ? NULL : proc_maps_at(&maps, addr);
+	if (!err)
+		err = m ? tell_cookie(p, addr, &s.ip[0], &cookie) : -ENOENT;
+	if (!err)
+		err = attach(&u, &s, prog->flushall, "/proc/self/exe", addr - m->start + m->offset,
+			     cookie);
+	probes_drop_links(&s);
+	if (p)
+		forget_cookies(p, &s);
+	proc_maps_release(&maps);
+	modules_free(ms);
+	probes_free(p);
+	return err;
 }
 
 /* All that uprobes need. text gets why not. 0 or -errno. */

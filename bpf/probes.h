@@ -24,7 +24,14 @@ struct probe_programs {
 	struct bpf_program *update, *err, *flushall, *watch;
 	int recorders, watched; /* descriptors */
 	int cookies;		/* a map that tells uprobes their cookies; -1: the kernel does */
+	int multi;		/* the uprobe programs are loaded for PROBE_UPROBE_MULTI */
 };
+
+/*
+ * BPF_TRACE_UPROBE_MULTI, Linux 6.6: uprobes as a link, which CAP_BPF and CAP_PERFMON may make;
+ * as perf events they need CAP_SYS_ADMIN. Not in the headers of Debian 12.
+ */
+#define PROBE_UPROBE_MULTI 48
 
 enum probe_kind { PROBE_AUTO, PROBE_UPROBE, PROBE_WATCH };
 
@@ -54,6 +61,9 @@ size_t probes_unwatched(const struct probes *p);
 
 /* What was taken; PROBE_AUTO: nothing yet. */
 enum probe_kind probes_kind(const struct probes *p);
+
+/* Puts a uprobe on a function of this very process and takes it away again. 0 or -errno. */
+int probes_try(const struct probe_programs *prog);
 
 /* True if uprobes cannot be placed in the code that vm runs because a function is not found. */
 int probes_lack_functions(const struct vm *vm);

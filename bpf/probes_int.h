@@ -16,6 +16,8 @@ struct probe_set {
 	ev_u64 ip[PROBE_FUNCS]; /* where uprobes are, if their cookies are in a map */
 	struct bpf_link **link;
 	size_t n;
+	int multi[PROBE_FUNCS]; /* descriptors of links of many uprobes */
+	size_t nmulti;
 };
 
 struct probes {

@@ -421,7 +421,7 @@ static struct module *module_load(const struct modules *ms, int fd, int pid,
 
 /* The module behind an executable file mapping; NULL if the file cannot be had. */
 static const struct module *module_of(struct modules *ms, int pid, const struct proc_map *m,
-				      const char *path)
+				      const char *path, size_t *denied)
 {
 	struct module *mod;
 	uint64_t mtime;
@@ -429,8 +429,10 @@ static const struct module *module_of(struct modules *ms, int pid, const struct 
 	int fd;
 
 	fd = open_mapped(pid, m, path);
-	if (fd < 0)
+	if (fd < 0) {
+		*denied += fd == -EACCES || fd == -EPERM;
 		return NULL;
+	}
 	mtime = fstat(fd, &st)
 		    ? 0
 		    : (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
@@ -484,7 +486,8 @@ static int add_map(struct proc_maps *maps, const struct proc_map *m)
 	return 0;
 }
 
-static void fill_map(struct modules *ms, int pid, struct proc_map *m, const char *path)
+static void fill_map(struct modules *ms, int pid, struct proc_map *m, const char *path,
+		     size_t *denied)
 {
 	const char *slash;
 	uint64_t vaddr;
@@ -497,7 +500,7 @@ static void fill_map(struct modules *ms, int pid, struct proc_map *m, const char
 	proc_printable(m->name, sizeof(m->name), slash + 1);
 	if (!(m->prot & PROC_X) || !m->inode)
 		return;
-	m->module = module_of(ms, pid, m, path);
+	m->module = module_of(ms, pid, m, path, denied);
 	if (m->module && m->module->elf && !elfobj_vaddr(m->module->elf, m->offset, &vaddr))
 		m->bias = m->start - vaddr;
 }
@@ -522,7 +525,7 @@ int proc_maps_read(int pid, struct modules *ms, struct proc_maps *out)
 			line[len - 1] = '\0';
 		if (parse_map(line, &m, &name))
 			continue;
-		fill_map(ms, pid, &m, name);
+		fill_map(ms, pid, &m, name, &out->denied);
 		err = add_map(out, &m);
 	}
 	if (!err && ferror(f))
@@ -539,6 +542,7 @@ void proc_maps_release(struct proc_maps *maps)
 	free(maps->map);
 	maps->map = NULL;
 	maps->n = 0;
+	maps->denied = 0;
 }
 
 const struct proc_map *proc_maps_at(const struct proc_maps *maps, uint64_t addr)

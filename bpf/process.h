@@ -88,6 +88,7 @@ struct proc_map {
 struct proc_maps {
 	struct proc_map *map;
 	size_t n;
+	size_t denied; /* executable files that may not be read: what is in them is not known */
 };
 
 /* Reads the mappings of pid, opening new files. 0 or -errno. out must be zeroed or released. */

@@ -304,7 +304,7 @@ static int same_code(const struct proc_maps *a, const struct proc_maps *b)
 
 int resolve_read_maps(struct resolve *r, struct rproc *p)
 {
-	struct proc_maps maps = {NULL, 0};
+	struct proc_maps maps = {NULL, 0, 0};
 	int err = proc_maps_read(p->pid, r->modules, &maps);
 
 	if (err)
@@ -327,6 +327,8 @@ static int scan(struct resolve *r, struct rproc *p, struct vm_evidence *ev, int 
 	if (err)
 		return err;
 	*has_code = vm_module(&p->maps) != NULL;
+	if (!*has_code && p->maps.denied)
+		return -EACCES; /* to see no LuaJIT is not to know that there is none */
 	if (*has_code)
 		err = vm_scan(p->pid, &p->maps, &list, ev);
 	if (err) {

@@ -80,8 +80,6 @@ struct {
 
 struct smp_counters counters;
 
-__u32 next_proto; /* the last id given to a prototype */
-
 /* Filled in by the loader. */
 const volatile struct smp_config config = {};
 

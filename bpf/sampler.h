@@ -130,6 +130,7 @@ struct smp_counters {
 	ev_u64 tallied;	    /* trace events only counted */
 	/* Of them those without a tally, for want of room, by EV_TRACE_*. */
 	ev_u64 untold[EV_TRACE_FLUSH + 1];
+	ev_u64 protos; /* ids given to prototypes; not where the kernel cannot count so */
 };
 
 #endif

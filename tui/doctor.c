@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* ljx doctor: what works here, and what to do about what does not. */
+#include "bpf/caps.h"
 #include "bpf/capture.h"
 #include "bpf/mem.h"
 #include "bpf/probes.h"
@@ -16,6 +17,7 @@ struct doctor {
 	const struct options *o;
 	json_t *list;
 	unsigned int failed;
+	char first[512]; /* the check that failed first, and why */
 };
 
 __attribute__((format(printf, 5, 6))) static void tell(struct doctor *d, const char *what, int ok,
@@ -27,7 +29,9 @@ __attribute__((format(printf, 5, 6))) static void tell(struct doctor *d, const c
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	d->failed += ok ? 0 : 1;
+	if (!ok && !d->failed++)
+		snprintf(d->first, sizeof(d->first), "%s: %.*s", what, (int)strcspn(text, "\n"),
+			 text);
 	if (d->o->json) {
 		json_array_append_new(d->list, json_pack("{s:s,s:b,s:s,s:s}", "check", what, "ok",
 							 ok, "result", text, "fix", ok ? "" : fix));
@@ -45,53 +49,18 @@ static int discard(void *ctx, const struct ev_hdr *h)
 	return 0;
 }
 
-static long number_in(const char *path)
+/* Told, not judged: what is lacking may not be needed, and what is needed fails below. */
+static void tell_caps(struct doctor *d)
 {
-	FILE *f = fopen(path, "re");
-	long v = -99;
+	uint64_t missing = caps_missing(CAPS_NEEDED);
+	char names[160];
 
-	if (f && fscanf(f, "%ld", &v) != 1)
-		v = -99;
-	if (f)
-		fclose(f);
-	return v;
-}
-
-/* The capability sets of this process, as /proc shows them. */
-static unsigned long long effective_caps(void)
-{
-	FILE *f = fopen("/proc/self/status", "re");
-	unsigned long long caps = 0;
-	char line[256];
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "CapEff: %llx", &caps) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return caps;
-}
-
-static void check_caps(struct doctor *d)
-{
-	/* linux/capability.h */
-	static const struct {
-		int bit;
-		const char *name;
-	} need[] = {{39, "CAP_BPF"}, {38, "CAP_PERFMON"}, {19, "CAP_SYS_PTRACE"}};
-	unsigned long long caps = effective_caps();
-	char missing[128] = "";
-	size_t i;
-
-	for (i = 0; i < sizeof(need) / sizeof(need[0]); i++)
-		if (!(caps >> need[i].bit & 1) && !(need[i].bit != 19 && caps >> 21 & 1))
-			snprintf(missing + strlen(missing), sizeof(missing) - strlen(missing),
-				 " %s", need[i].name);
-	tell(d, "capabilities", !missing[0],
-	     geteuid()
-		 ? "run ljx with sudo"
-		 : "this container lacks them: start it with --cap-add, or run ljx on the host",
-	     missing[0] ? "missing:%s" : "all that is needed%s", missing);
+	caps_names(missing, names, sizeof(names));
+	tell(d, "capabilities", 1, "", "%s%s", missing ? "missing: " : "all that is needed", names);
+	tell(d, "seccomp", 1, "", "%s", caps_filtered() ? "a filter is set" : "no filter");
+	tell(d, "user namespace", 1, "", "%s",
+	     caps_user_namespace() ? "not the first one: root here is nobody outside"
+				   : "the first one");
 }
 
 static void check_kernel(struct doctor *d)
@@ -109,17 +78,18 @@ static void check_kernel(struct doctor *d)
 		 : "none: new children are seen with a delay, some samples in the kernel have no "
 		   "Lua stack");
 	tell(d, "perf_event_paranoid", 1, "", "%ld (counts only without CAP_PERFMON)",
-	     number_in("/proc/sys/kernel/perf_event_paranoid"));
+	     caps_paranoid());
 }
 
 /* Loads and attaches the real programs against ourselves. */
 static void check_sampler(struct doctor *d)
 {
-	struct capture_opts co = {.rate = 99};
+	struct capture_opts co = {
+	    .rate = 99, .old_bpf = d->o->old_bpf, .traces = CAPTURE_TRACES_AUTO};
 	struct why why = {.code = 0};
 	struct capture *c = NULL;
 	uint64_t t = resolve_now();
-	int err = capture_new(&co, discard, NULL, &c, &why);
+	int err = capture_new(&co, discard, NULL, &c, &why), multi;
 
 	tell(d, "BPF sampler", !err, why.hint, "%s", err ? why.text : "loads");
 	if (err)
@@ -130,6 +100,15 @@ static void check_sampler(struct doctor *d)
 	tell(d, "cpu-clock events", !err && capture_stats(c)->events > 0, why.hint,
 	     "%s (%llu in 0.1 s; ready after %.0f ms)", err ? why.text : "fire",
 	     (unsigned long long)capture_stats(c)->events, (double)(resolve_now() - t) / 1e6 - 100);
+	err = capture_try_uprobes(c, &multi);
+	/* No failure: there are watchpoints. */
+	if (err)
+		tell(d, "uprobes", 1, "",
+		     "no: %s; the trace recorder is seen by watchpoints, of two VMs a process "
+		     "(CAP_SYS_ADMIN, or Linux 6.6, allows uprobes)",
+		     strerror(-err));
+	else
+		tell(d, "uprobes", 1, "", "can be placed%s", multi ? ", by uprobe_multi" : "");
 	capture_free(c);
 }
 
@@ -207,6 +186,7 @@ static void check_target(struct doctor *d, int pid)
 	const struct proc_maps *maps;
 	struct proc_info info;
 	int err = r ? proc_info_read(pid, &info) : -ENOMEM, has_code = 0;
+	struct why why = {.code = 0};
 	size_t i;
 
 	tell(d, "process", !err, "ljx ps lists what runs here", "%d %s", pid,
@@ -216,8 +196,9 @@ static void check_target(struct doctor *d, int pid)
 		err = resolve_attach(r, pid, &vms, &has_code, &ev);
 		if (!err)
 			capture_ask_symbols(r, vms);
-		tell(d, "memory", !err, "run ljx as root, or with CAP_SYS_PTRACE", "%s",
-		     err ? strerror(-err) : "readable");
+		if (err)
+			capture_why_attach(&why, pid, err);
+		tell(d, "memory", !err, why.hint, "%s", err ? why.text : "readable");
 	}
 	maps = err ? NULL : resolve_maps(r, pid);
 	for (i = 0; maps && i < maps->n; i++) {
@@ -248,23 +229,25 @@ static void check_target(struct doctor *d, int pid)
 
 int verb_doctor(const struct options *o)
 {
-	struct doctor d = {.o = o, .list = json_array()};
+	struct doctor d = {.o = o, .list = json_array(), .failed = 0};
 	size_t i;
 
 	check_kernel(&d);
-	check_caps(&d);
-	check_sampler(&d);
+	tell_caps(&d);
 	for (i = 0; i < o->npids; i++)
 		check_target(&d, o->pid[i]);
+	check_sampler(&d);
 	if (o->json) {
-		json_t *j = json_pack("{s:s,s:b,s:O}", "schema", "ljx.doctor/1", "ok", !d.failed,
-				      "checks", d.list);
+		json_t *j = json_pack("{s:s,s:b,s:s,s:O}", "schema", "ljx.doctor/1", "ok",
+				      !d.failed, "first", d.first, "checks", d.list);
 
 		if (j)
 			json_dumpf(j, stdout, JSON_INDENT(1));
 		putchar('\n');
 		json_decref(j);
 	}
+	if (d.failed && !o->json)
+		printf("\nThe first cause: %s\n", d.first);
 	json_decref(d.list);
 	return d.failed ? WHY_INTERNAL : 0;
 }

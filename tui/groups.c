@@ -20,7 +20,7 @@ static const struct module *vm_module(const struct proc_maps *maps)
 
 static int look(struct groups *g, int pid, struct group_proc *p)
 {
-	struct proc_maps maps = {NULL, 0};
+	struct proc_maps maps = {NULL, 0, 0};
 	struct vm_list list = {NULL, 0, 0, 0, 0};
 	const struct module *mod;
 	int err;
@@ -35,6 +35,7 @@ static int look(struct groups *g, int pid, struct group_proc *p)
 	}
 	mod = vm_module(&maps);
 	if (!mod) {
+		g->hidden += maps.denied > 0;
 		proc_maps_release(&maps);
 		return -ENOENT;
 	}

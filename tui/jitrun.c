@@ -192,6 +192,7 @@ static int from_live(const struct options *o, struct jit_tap *t)
 		return o->cmd ? 125 : code;
 	}
 	check_tables(&l);
+	drop_privileges(&l, t->writes); /* the recording has its name already */
 	err = loop(&l, t, w);
 	if (rec_writer_free(w) && !err)
 		why_set(&why, WHY_INTERNAL, -EIO, "cannot write '%s'", printable(o->out[0]));

@@ -51,7 +51,7 @@ struct options {
 	int icicle, reverse, keep;
 	int aborts, by_cost; /* --aborts, --aborts=cost */
 	int batch, lines, per_thread, json, quiet, nothing, stacks, check, watch;
-	int old_bpf;
+	int old_bpf, no_drop;
 	double min_cost;	 /* percent */
 	int list;		 /* bc -l */
 	int bytecode, no_source; /* annotate */
@@ -210,6 +210,7 @@ struct jit_tap {
 	void *ctx;						  /* of the hooks' owner */
 	int done; /* set by event: it wants no more */
 	const struct options *o;
+	int writes;	  /* files other than the recording */
 	int samples;	  /* CPU samples are wanted too */
 	int code;	  /* and the bytecode that they show */
 	const char *file; /* the recording, or NULL: live */
@@ -296,6 +297,12 @@ int live_start(struct live *l, const struct options *o, unsigned int what,
 /* The same, but to gets all records, and no profile is folded. */
 int live_start_to(struct live *l, const struct options *o, unsigned int what,
 		  struct rec_writer *writer, record_fn *to, void *ctx);
+
+/*
+ * Gives up all capabilities that what follows does not need, unless --no-drop-root. will_write:
+ * outputs are still to be named. (privileges.c)
+ */
+void drop_privileges(const struct live *l, int will_write);
 
 /* Says on stderr what is missing at the end. */
 void live_tell_losses(const struct live *l);

@@ -55,7 +55,8 @@ static const struct option longs[] = {
     {"bytecode", no_argument, NULL, 'B'},
     {"no-source", no_argument, NULL, 'U'},
     {"nothing", no_argument, NULL, 'Z'}, /* for benchmarks: the events alone */
-    {"old-bpf", no_argument, NULL, '2'}, /* for tests: the programs of older kernels */
+    {"no-drop-root", no_argument, NULL, '!'},
+    {"old-bpf", no_argument, NULL, '@'}, /* for tests: the programs of older kernels */
     {NULL, 0, NULL, 0},
 };
 
@@ -326,7 +327,8 @@ static int set_flag(struct options *o, int c)
 		    : c == 'i' ? &o->icicle
 		    : c == 'v' ? &o->reverse
 		    : c == 'k' ? &o->keep
-		    : c == '2' ? &o->old_bpf
+		    : c == '!' ? &o->no_drop
+		    : c == '@' ? &o->old_bpf
 			       : NULL;
 
 	if (flag)
@@ -455,7 +457,7 @@ int options_parse(struct options *o, int argc, char *const *argv, const char *ve
 			c = 'F';
 		if (c == ':')
 			return wrong(verb, "option %s needs a value", printable(argv[at]));
-		if (c == '?' || (!strchr(accepts, c) && c != 'Z' && c != '2'))
+		if (c == '?' || (!strchr(accepts, c) && c != 'Z' && c != '@'))
 			return unknown_option(verb, argv[at], accepts);
 		if (set_option(o, c, optarg))
 			return wrong(verb, "bad value '%s' for option %s", printable(optarg),

@@ -222,6 +222,7 @@ int verb_perfmap(const struct options *o)
 	if (code)
 		return code;
 	m.tap.tick = refresh;
+	m.tap.writes = 1;
 	code = jit_run(&m.tap);
 	if (!code && file)
 		code = print_map(o, m.tap.jt);

@@ -213,6 +213,16 @@ static int wants_events(const struct options *o)
 	return o->aborts || o->colour == WRITE_BY_COST;
 }
 
+static int unnamed_outputs(const struct outputs *os)
+{
+	size_t i;
+	int n = 0;
+
+	for (i = 0; i < os->n; i++)
+		n += os->out[i].temp != NULL;
+	return n;
+}
+
 int verb_record(const struct options *opts)
 {
 	struct options o = *opts;
@@ -240,7 +250,9 @@ int verb_record(const struct options *opts)
 		abort_all(&os);
 		return o.cmd ? 125 : code;
 	}
-	if (!publish_recording(&os, &why))
+	err = publish_recording(&os, &why);
+	drop_privileges(&l, unnamed_outputs(&os));
+	if (!err)
 		sample(&l, &os, &why);
 	err = write_all(&o, &l, &os, &why);
 	if (!err && !why.code) {

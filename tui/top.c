@@ -208,6 +208,7 @@ static int batch(const struct options *o)
 	code = live_start(&l, o, LIVE_SAMPLES, NULL, NULL);
 	if (code)
 		return o->cmd ? 125 : code;
+	drop_privileges(&l, 0);
 	err = loop(&l, o->filter ? &re : NULL);
 	if (!err)
 		err = live_stop(&l);

@@ -358,6 +358,8 @@ int view_run(const struct options *opts, const char *file)
 				     model_record, &v->model);
 		v->alive = !code;
 		v->model.pic.live = 1;
+		if (!code)
+			drop_privileges(&v->live, 1); /* exports may be asked for at any time */
 	}
 	if (!err && !code)
 		run(v, &why);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What other kernels lack, taken away here: the programs for old ones, and no BTF."""
+import subprocess
 
 import pytest
 
@@ -81,3 +82,16 @@ def test_children_without_btf(tmp_path):
     stacks = [(s, n) for s, n in read_folded(out)
               if any(f.startswith("work tests/lua/timed.lua:") for f in s)]
     assert len({s[0] for s, _ in stacks}) == 2 and total(stacks) > 100
+
+
+def test_both_forms_have_the_same_variables():
+    """The loader reads and writes those of either form by one description."""
+    def variables(path):
+        out = subprocess.run(["readelf", "-sW", path], stdout=subprocess.PIPE, text=True,
+                             check=True).stdout
+        return {line.split()[7]: line.split()[1:3] + line.split()[6:7]
+                for line in out.splitlines() if " OBJECT  GLOBAL " in line}
+
+    new, old = (variables(f"build/skel/{n}.bpf.o") for n in ("sampler", "sampler_old"))
+    for name in ("config", "counters", "limit", "tallies_full"):
+        assert new[name][:2] == old[name][:2], name

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""Who may run ljx: each set of capabilities, what works with it, and what is said of what does not."""
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from frames import count, total
+from harness import (LJX, OK, PERMISSION, Ljx, Process, ljx, luajit, read_folded, wait_until)
+
+pytestmark = pytest.mark.privileged
+
+SPIN = "tests/lua/spin.lua"
+NOBODY = 65534
+ALL = ["bpf", "perfmon", "sys_ptrace"]
+
+
+@pytest.fixture
+def place(tmp_path_factory):
+    """A folder of nobody's with a copy of ljx, reachable for all."""
+    path = tmp_path_factory.mktemp("people")
+    for folder in (path, path.parent, path.parent.parent):
+        os.chmod(folder, 0o755)
+    shutil.copy(LJX, path / "ljx")
+    os.chown(path, NOBODY, NOBODY)
+    return path
+
+
+def nobody(caps, program, *args, **kwargs):
+    """Runs a program as nobody with these capabilities, as ambient ones."""
+    plus = "".join(f",+{c}" for c in caps)
+    p = Process("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+                f"--inh-caps=-all{plus}", f"--ambient-caps=-all{plus}", f"--bounding-set=-all{plus}",
+                program, *args, limit=False, **kwargs)
+    with p:
+        p.status = p.finish()
+    return p
+
+
+@pytest.mark.parametrize("caps,first", [
+    ([], "memory: .*EACCES"),
+    (["bpf"], "memory: .*EACCES"),
+    (["perfmon"], "memory: .*E(ACCES|PERM)"),
+    (["bpf", "perfmon"], "memory: .*E(ACCES|PERM)"),
+    (["sys_ptrace"], "BPF sampler: .*EPERM, missing: CAP_BPF CAP_PERFMON$"),
+    (["sys_ptrace", "bpf"], "BPF sampler: .*EPERM, missing: CAP_PERFMON$"),
+    (["sys_ptrace", "perfmon"], "BPF sampler: .*EPERM, missing: CAP_BPF$"),
+    (["sys_admin"], "memory: .*E(ACCES|PERM)"),
+    (ALL, ""),
+    (["sys_ptrace", "sys_admin"], ""),
+], ids=lambda v: "+".join(v) if isinstance(v, list) else None)
+def test_first_cause(place, caps, first):
+    """What ljx doctor names first is what is missing; and with nothing missing all works."""
+    with luajit(SPIN) as target:
+        target.event("stack")
+        p = nobody(caps, place / "ljx", "doctor", "-p", target.pid, "--json", cwd=place)
+        record = nobody(caps, place / "ljx", "record", "-p", target.pid, "-d", 1, "-r", 499,
+                        "-o", "x.folded", cwd=place)
+    got = json.loads(p.out)
+    assert re.match(first, got["first"]) and bool(first) == bool(got["first"]), got
+    assert got["ok"] == (not first)
+    assert record.status == (PERMISSION if first else OK), record.err
+    if first:
+        # The same cause, and a way out.
+        assert ("CAP_" in record.err and re.search("setcap|sudo", record.err)), record.err
+        assert not os.path.exists(place / "x.folded")
+        return
+    stacks = read_folded(place / "x.folded")
+    assert count(stacks, f"work {SPIN}:*") / total(stacks) > 0.95
+    assert os.stat(place / "x.folded").st_uid == NOBODY
+
+
+def test_root_without_capabilities():
+    """As in a container: that it is root is not the point."""
+    with luajit(SPIN) as target:
+        target.event("stack")
+        with Process("setpriv", "--bounding-set=-all,+dac_override", "--inh-caps=-all", LJX, "record",
+                     "-p", target.pid, "-d", 1, "-o", "/dev/null", "-f", "ljx") as p:
+            assert p.finish() == PERMISSION
+    assert "as root, but without" in p.err and "--cap-add" in p.err and "sudo" not in p.err, p.err
+
+
+def test_user_namespace():
+    """Root of a user namespace has all capabilities, and may do nothing here."""
+    with Process("unshare", "-U", "-r", LJX, "doctor") as p:
+        p.finish()
+    assert re.search("FAIL BPF sampler .*EPERM", p.out) and "user namespace" in p.out, p.out
+
+
+def test_seccomp(place):
+    """A filter that forbids bpf() is named, for all capabilities are there."""
+    script = place / "filtered.py"
+    # BPF: load the call's number; 321 (bpf) gets EPERM, all others pass.
+    script.write_text("""import ctypes, os, struct, sys
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, 321), (0x6, 0, 0, 0x50001), (0x6, 0, 0, 0x7fff0000)]
+raw = b"".join(struct.pack("HBBI", *c) for c in code)
+buf = ctypes.create_string_buffer(raw)
+prog = struct.pack("HxxxxxxQ", len(code), ctypes.addressof(buf))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, prog) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+""")
+    with Process("/usr/bin/python3", script, LJX, "doctor") as p:
+        p.finish()
+    assert re.search("FAIL BPF sampler .*EPERM", p.out) and "seccomp filter" in p.out, p.out
+
+
+def test_file_capabilities(place):
+    subprocess.run(["setcap", ",".join(f"cap_{c}" for c in ALL) + "+ep", place / "ljx"], check=True,
+                   env=dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin"))
+    with luajit(SPIN) as target:
+        target.event("stack")
+        with Process("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+                     place / "ljx", "record", "-p", target.pid, "-d", 1, "-r", 499, "-o", "x.folded",
+                     limit=False, cwd=place) as p:
+            assert p.finish() == OK, p.err
+    stacks = read_folded(place / "x.folded")
+    assert count(stacks, f"work {SPIN}:*") / total(stacks) > 0.95
+
+
+@pytest.mark.parametrize("probe", ["uprobe", "watch"])
+def test_trace_without_admin(place, probe):
+    """Trace events need no CAP_SYS_ADMIN: they are those that jit.v tells."""
+    theirs = place / "jit.v"
+    with luajit(f"-jv={theirs}", "tests/lua/recorder.lua") as target:
+        target.expect("^ready$")
+        plus = "".join(f",+{c}" for c in ALL)
+        with Process("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+                     f"--inh-caps=-all{plus}", f"--ambient-caps=-all{plus}", place / "ljx", "trace",
+                     "-p", target.pid, f"--probe={probe}", "--jv", limit=False, cwd=place) as p:
+            p.expect("uprobes|watchpoints", "err")
+            target.say("go")
+            target.finish(120)
+            assert p.finish() == OK, p.err
+    assert p.text["out"] == theirs.read_bytes() and p.out.count("\n") > 1000
+
+
+def capabilities(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return {k: int(v, 16) for k, v in re.findall(r"^(Cap\w+):\s*(\w+)$", f.read(), re.M)}
+
+
+def test_privileges_are_dropped(tmp_path):
+    """Root keeps what it needs for processes to come, and nothing else."""
+    may = sum(1 << n for n in (2, 19, 38, 39, 40))  # DAC_READ_SEARCH ... CHECKPOINT_RESTORE
+    admin, write = 1 << 21, 1 << 0 | 1 << 1
+    with luajit(SPIN) as target:
+        target.event("stack")
+        for args, extra in (
+                (["top", "-b"], 0), (["trace", "--probe=watch"], 0), (["trace"], admin),
+                (["record", "-o", tmp_path / "x.ljx", "--probe=off"], 0),
+                (["record", "-o", tmp_path / "x.svg"], write)):
+            with Ljx(*args, "-p", target.pid) as p:
+                wait_until(lambda: not capabilities(p.pid)["CapEff"] & 1 << 12, "it to drop them")
+                now = capabilities(p.pid)
+                assert not now["CapEff"] & ~(may | extra), (args, hex(now["CapEff"]))
+                assert now["CapPrm"] == now["CapEff"] and not now["CapBnd"] & 1 << 12
+                p.kill(2)
+                p.finish()
+        with Ljx("top", "-b", "--no-drop-root", "-p", target.pid) as p:
+            p.expect("SELF%")
+            assert capabilities(p.pid)["CapEff"] & 1 << 12
+
+
+def test_later_processes_after_the_drop(tmp_path):
+    """Children that come when the privileges are gone are attached and traced all the same."""
+    out, script = tmp_path / "x.ljx", tmp_path / "anew.lua"
+    script.write_text("while os.clock() < 1.5 do loadstring('for i = 1, 200 do end')() end\n")
+    shell = f"luajit {script}; luajit {script}; :"
+    with Ljx("record", "-r", 499, "-o", out, "--", "sh", "-c", shell) as p:
+        assert p.finish() == OK, p.err
+    ljx("report", out, "--per-process", "-o", tmp_path / "x.folded")
+    roots = {s[0] for s, _ in read_folded(tmp_path / "x.folded") if s[0].startswith("luajit:")}
+    assert len(roots) == 2
+    events = [json.loads(line) for line in ljx("trace", "--json", out).out.splitlines()]
+    stops = [e["pid"] for e in events if e["type"] == "stop"]
+    assert len(set(stops)) == 2 and len(stops) > 20
+
+
+def test_outputs_belong_to_who_ran_sudo(tmp_path):
+    os.chown(tmp_path, NOBODY, NOBODY)
+    with luajit(SPIN) as target:
+        target.event("stack")
+        names = [tmp_path / f"x.{ext}" for ext in ("ljx", "folded", "svg")]
+        ljx("record", "-p", target.pid, "-d", 1, "-r", 499, *[a for n in names for a in ("-o", n)],
+            env={"SUDO_UID": str(NOBODY), "SUDO_GID": str(NOBODY)})
+    assert {(os.stat(n).st_uid, os.stat(n).st_gid) for n in names} == {(NOBODY, NOBODY)}
