@@ -100,6 +100,15 @@ static int add_targets(struct live *l, struct why *why)
 	return 0;
 }
 
+/* All that comes is of a target: -p, which chooses among them in a recording, is about them. */
+static int fold_all(const struct options *o, struct folds *f)
+{
+	struct options all = *o;
+
+	all.npids = 0;
+	return folds_new(&all, f);
+}
+
 static int start(struct live *l, const struct options *o, unsigned int what,
 		 struct rec_writer *writer)
 {
@@ -127,7 +136,7 @@ static int start(struct live *l, const struct options *o, unsigned int what,
 	co.follow = l->targets.follow;
 	err = l->targets.must ? capture_check(l->targets.main_pid, &why) : 0;
 	if (!err) {
-		err = l->to ? 0 : folds_new(o, &l->folds);
+		err = l->to ? 0 : fold_all(o, &l->folds);
 		l->prof = l->folds.plain;
 		if (!err)
 			err = emit_meta(l);

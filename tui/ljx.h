@@ -30,6 +30,7 @@ struct options {
 	size_t npids;
 	int group; /* -g: this process and all its descendants */
 	const char *glob;
+	const char *cgroup, *container; /* targets; with pid: as they are numbered in there */
 	char *const *cmd; /* after --; NULL: none */
 	unsigned int rate;
 	double duration; /* seconds; 0: until interrupted */

@@ -31,6 +31,8 @@ static void usage(FILE *f)
 	"  -p PID[,PID...]  these processes\n"                                       \
 	"  -g PID           this process and all its children, present and future\n" \
 	"  -n GLOB          processes by name or command line\n"                     \
+	"  --container ID   those of a container; with -p: the pid that it has inside\n" \
+	"  --cgroup PATH    those of a control group, and of those below\n"           \
 	"  -- CMD ARGS      run CMD; it is held until ljx has attached\n"            \
 	"  (nothing)        the one LuaJIT process group that runs\n"                \
 	"  --layout FILE    its structures are as FILE says, see ljx layout --help\n"
@@ -65,7 +67,7 @@ static void usage(FILE *f)
 	"  --json           the same as JSON\n"
 
 static const struct verb verbs[] = {
-    {"top", verb_top, "pgncrdTbNRsEwqjofLPQYX123!",
+    {"top", verb_top, "pgncrdTbNRsEwqjofLPQYX123!()",
      "ljx top [TARGET] [-b] [-o FILE]... [--refresh TIME] [-s COLUMN] [--filter RE]\n"
      "       ljx top FILE.ljx",
      "the hot Lua functions, and what keeps them from being compiled, live",
@@ -83,7 +85,7 @@ static const struct verb verbs[] = {
 		 "  --rows N         -b: rows per table (20)\n" SAMPLE_HELP SHAPE_HELP
 		 "In the view F1 or ? shows the keys.\n",
      "  ljx top -p 4242\n  ljx top run.ljx\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
-    {"record", verb_record, "pgncrdTofLPSivuaqjQYX!", "ljx record [TARGET] [-d TIME] [-o FILE]...",
+    {"record", verb_record, "pgncrdTofLPSivuaqjQYX!()", "ljx record [TARGET] [-d TIME] [-o FILE]...",
      "sample, and write a recording, folded stacks or a flame graph",
      TARGET_HELP
      "Options:\n"
@@ -115,7 +117,7 @@ static const struct verb verbs[] = {
      "  --state LETTERS  only in these states: N compiled, I interpreted, C, G, J, O other\n"
      "  --rows N         rows printed (20)\n" SHAPE_HELP,
      "  ljx diff before.ljx after.ljx\n  ljx diff before.folded after.ljx -o diff.html\n"},
-    {"trace", verb_trace, "pgncdNoqjJOQYX!",
+    {"trace", verb_trace, "pgncdNoqjJOQYX!()",
      "ljx trace [TARGET] [--jv[=name|number]] [--only TYPES] [-N COUNT] [-d TIME]\n"
      "       ljx trace FILE.ljx [...]",
      "log what the JIT compiler starts, compiles, gives up and throws away",
@@ -127,7 +129,7 @@ static const struct verb verbs[] = {
 		 "  --json           an object per line\n" JIT_HELP,
      "  ljx trace -p 4242\n  ljx trace --jv -- luajit script.lua\n"
      "  ljx trace run.ljx --only abort\n"},
-    {"nyi", verb_nyi, "pgncdrTsoqjwQKCMWRYX!",
+    {"nyi", verb_nyi, "pgncdrTsoqjwQKCMWRYX!()",
      "ljx nyi [LOCATION] [TARGET] [-d TIME]\n       ljx nyi [LOCATION] FILE.ljx",
      "where recordings abort and traces end, and why",
      TARGET_HELP "LOCATION: FILE, FILE:LINE, FILE:A-B or func:NAME, of the abort or the start\n"
@@ -143,7 +145,7 @@ static const struct verb verbs[] = {
 		 "  -o FILE.ljx      record, too\n"
 		 "  --json           all of it as JSON\n" JIT_HELP,
      "  ljx nyi -p 4242 -d 30\n  ljx nyi json.lua:40-96 run.ljx --stacks\n"},
-    {"traces", verb_traces, "pgncdrToqjwQY!",
+    {"traces", verb_traces, "pgncdrToqjwQY!()",
      "ljx traces [NUMBER] [TARGET] [-d TIME]\n       ljx traces [NUMBER] FILE.ljx",
      "the traces that were compiled and live",
      TARGET_HELP "Options:\n"
@@ -153,7 +155,7 @@ static const struct verb verbs[] = {
 		 "  -o FILE.ljx      record, too\n"
 		 "  --json           all of it as JSON\n" JIT_HELP,
      "  ljx traces -p 4242 -d 10\n  ljx traces 17 run.ljx\n"},
-    {"annotate", verb_annotate, "pgncrdToqjBUQY!",
+    {"annotate", verb_annotate, "pgncrdToqjBUQY!()",
      "ljx annotate LOCATION [TARGET] [-d TIME]\n       ljx annotate LOCATION FILE.ljx",
      "source and bytecode with shares, aborts and traces",
      TARGET_HELP "LOCATION: FILE, FILE:LINE (the function there), FILE:A-B or func:NAME\n"
@@ -166,7 +168,7 @@ static const struct verb verbs[] = {
 		 "  -q               no messages\n" SAMPLE_HELP,
      "  ljx annotate func:decode -p 4242 -d 10\n"
      "  ljx annotate json.lua:61 run.ljx --bytecode\n"},
-    {"perfmap", verb_perfmap, "pgncdkqQRY!",
+    {"perfmap", verb_perfmap, "pgncdkqQRY!()",
      "ljx perfmap [TARGET] [-d TIME] [--keep]\n       ljx perfmap FILE.ljx [--pid PID]",
      "name the machine code of traces for perf, in /tmp/perf-PID.map",
      TARGET_HELP
@@ -177,7 +179,7 @@ static const struct verb verbs[] = {
      "  --refresh TIME   how often to look for changes (1s)\n" JIT_HELP,
      "  ljx perfmap -p 4242 & perf record -p 4242 sleep 10; perf report\n"
      "  ljx perfmap run.ljx > /tmp/perf-4242.map\n"},
-    {"bt", verb_bt, "pgnjY", "ljx bt [TARGET]", "print every VM's and coroutine's Lua stack once",
+    {"bt", verb_bt, "pgnjY()", "ljx bt [TARGET]", "print every VM's and coroutine's Lua stack once",
      TARGET_HELP, "  ljx bt -p 4242\n"},
     {"ps", verb_ps, "j", "ljx ps [--json]", "list the LuaJIT processes", "", "  ljx ps\n"},
     {"doctor", verb_doctor, "pjY", "ljx doctor [-p PID] [--json]",

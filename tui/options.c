@@ -55,6 +55,8 @@ static const struct option longs[] = {
     {"bytecode", no_argument, NULL, 'B'},
     {"no-source", no_argument, NULL, 'U'},
     {"nothing", no_argument, NULL, 'Z'}, /* for benchmarks: the events alone */
+    {"cgroup", required_argument, NULL, '('},
+    {"container", required_argument, NULL, ')'},
     {"no-drop-root", no_argument, NULL, '!'},
     {"old-bpf", no_argument, NULL, '@'}, /* for tests: the programs of older kernels */
     {NULL, 0, NULL, 0},
@@ -351,6 +353,12 @@ static int set_option(struct options *o, int c, const char *arg)
 	case 'n':
 		o->glob = arg;
 		return 0;
+	case '(':
+		o->cgroup = arg;
+		return arg[0] == '/' ? 0 : -EINVAL;
+	case ')':
+		o->container = arg;
+		return strlen(arg) < 3 ? -EINVAL : 0;
 	case 'r':
 		return parse_uint(arg, 1, 10000, &o->rate);
 	case 'd':
@@ -468,7 +476,9 @@ int options_parse(struct options *o, int argc, char *const *argv, const char *ve
 			return wrong(verb, "it takes no command");
 		o->cmd = argv + optind;
 	}
-	if ((o->npids != 0) + (o->group != 0) + (o->glob != NULL) + (o->cmd != NULL) > 1)
-		return wrong(verb, "give one target: -p, -g, -n or a command");
+	if ((o->cgroup || o->container ? 1 : o->npids != 0) + (o->group != 0) + (o->glob != NULL) +
+		    (o->cmd != NULL) + (o->cgroup && o->container) >
+	    1)
+		return wrong(verb, "give one target: -p, -g, -n, --cgroup, --container or a command");
 	return 0;
 }

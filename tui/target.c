@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Which processes the command line means. */
+#include "bpf/container.h"
 #include "bpf/process.h"
 #include "tui/groups.h"
 #include "tui/ljx.h"
@@ -70,6 +71,71 @@ static int by_glob(const struct options *o, struct targets *t)
 	}
 	groups_release(&g);
 	return t->n ? 0 : complain(o, &why);
+}
+
+/* Does a process belong to what --cgroup or --container name? */
+static int is_inside(const struct options *o, int pid)
+{
+	return o->cgroup ? container_in_cgroup(pid, o->cgroup) : container_is(pid, o->container);
+}
+
+/* All processes of a container or control group; with -p only those with these pids inside it. */
+static int by_container(const struct options *o, struct targets *t)
+{
+	const char *name = o->cgroup ? o->cgroup : o->container;
+	struct why why = {.code = 0};
+	struct proc_info info;
+	size_t n, i, j, inside = 0;
+	int *pids = proc_list(&n), self = getpid();
+
+	for (i = 0; pids && i < n; i++) {
+		if (pids[i] == self || !is_inside(o, pids[i]))
+			continue;
+		inside++;
+		if (!o->npids) {
+			add_pid(t, pids[i]);
+			continue;
+		}
+		for (j = 0; j < o->npids && !proc_info_read(pids[i], &info); j++)
+			if (info.nspid == o->pid[j])
+				add_pid(t, pids[i]);
+	}
+	free(pids);
+	if (t->n) {
+		t->follow = !o->npids;
+		t->must = o->npids != 0;
+		return 0;
+	}
+	if (inside)
+		why_set(&why, WHY_TARGET, -ESRCH, "none of the %zu processes of '%s' has that pid",
+			inside, printable(name));
+	else
+		why_set(&why, WHY_TARGET, -ESRCH, "no process in %s '%s'",
+			o->cgroup ? "control group" : "container", printable(name));
+	why_hint(&why, "cat /proc/PID/cgroup tells where a process belongs; ljx ps lists them.");
+	return complain(o, &why);
+}
+
+/* No such process: but maybe in a container, where pids are others. */
+static int no_process(const struct options *o, int pid)
+{
+	struct why why = {.code = 0};
+	struct proc_info info;
+	size_t n, i, shown = 0;
+	int *pids;
+
+	why_set(&why, WHY_TARGET, -ESRCH, "no process %d", pid);
+	pids = proc_list(&n);
+	for (i = 0; pids && i < n && shown < 4; i++)
+		if (!proc_info_read(pids[i], &info) && info.nspid == pid && info.pid != pid) {
+			why_hint(&why, "%s  ljx %s -p %d    (%s)",
+				 shown++ ? "" : "In a container that is\n", o->verb, info.pid,
+				 info.comm);
+		}
+	free(pids);
+	if (!shown)
+		why_hint(&why, "Did it exit? ljx ps lists what runs here.");
+	return complain(o, &why);
 }
 
 /* Nothing said: the one group there is. */
@@ -163,7 +229,6 @@ static void name_targets(const struct options *o, struct targets *t)
 
 int targets_find(const struct options *o, struct targets *t)
 {
-	struct why why = {.code = 0};
 	struct proc_info info;
 	int code = 0;
 	size_t i;
@@ -174,18 +239,21 @@ int targets_find(const struct options *o, struct targets *t)
 	if (o->cmd) {
 		code = spawn(o, t);
 	} else if (o->group) {
-		if (proc_info_read(o->group, &info)) {
-			why_set(&why, WHY_TARGET, -ESRCH, "no process %d", o->group);
-			return complain(o, &why);
-		}
+		if (proc_info_read(o->group, &info))
+			return no_process(o, o->group);
 		t->follow = 1;
 		t->must = 0;
 		add_tree(t, o->group);
 	} else if (o->glob) {
 		code = by_glob(o, t);
+	} else if (o->cgroup || o->container) {
+		code = by_container(o, t);
 	} else if (o->npids) {
-		for (i = 0; i < o->npids; i++)
+		for (i = 0; i < o->npids; i++) {
+			if (proc_info_read(o->pid[i], &info) == -ESRCH)
+				return no_process(o, o->pid[i]);
 			add_pid(t, o->pid[i]);
+		}
 	} else {
 		code = the_only_one(o, t);
 	}

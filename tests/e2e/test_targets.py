@@ -34,6 +34,9 @@ def test_several_pids(tmp_path):
     with luajit(SPIN) as one, luajit(SPIN) as two:
         one.event("stack"), two.event("stack")
         path = record(tmp_path, "-p", f"{one.pid},{two.pid}")
+        live = tmp_path / "live.folded"
+        ljx("record", "-p", f"{one.pid},{two.pid}", "--per-process", "-d", 1, "-r", 499, "-o", live)
+    assert {s[0] for s, _ in read_folded(live)} == {f"luajit:{one.pid}", f"luajit:{two.pid}"}
     pids = {p["pid"]: p["samples"] for p in report(path)["processes"]}
     assert set(pids) == {one.pid, two.pid} and min(pids.values()) > 100
     only = folded(path, "--pid", str(two.pid))
