@@ -10,34 +10,32 @@
 #define CODE_BYTES_MAX (64u << 20) /* of all listings */
 
 struct func {
-	struct lines_func pub;
 	uint64_t seen; /* serial number of the last sample that had it */
 	char *text;    /* the listing, its lines terminated */
 	const char **lines;
 	int32_t *line;
-	uint32_t first, n; /* its entries, when sorted */
+	uint32_t last; /* index + 1 of its newest entry; 0: none */
+	struct lines_pos *pos;
 };
 
 struct entry {
 	struct lines_pos pub;
-	uint32_t func;
+	uint32_t next; /* index + 1 of the next one of its function; 0: none */
 	uint64_t seen;
 };
 
 struct lines {
 	struct prof *p;
-	struct map funcs_at; /* frame + 1 -> index of funcs + 1 */
+	struct map funcs_at;	/* frame + 1 -> index of funcs + 1 */
+	struct lines_func *pub; /* what users see of each of funcs */
 	struct func *funcs;
-	uint32_t nfuncs, funcs_cap;
+	uint32_t nfuncs, funcs_cap, pub_cap;
 	struct map entries_at; /* func, pos -> index of entries + 1 */
 	struct entry *entries;
 	uint32_t nentries, entries_cap;
-	uint32_t nsorted; /* of them, as of the last time */
 	uint64_t serial; /* of the sample under way */
 	size_t code_bytes;
 	struct lines_stats stats;
-	struct lines_func *rows; /* for lines_funcs() */
-	struct lines_pos *positions;
 };
 
 struct lines *lines_new(struct prof *p)
@@ -59,13 +57,13 @@ void lines_free(struct lines *l)
 		free(l->funcs[i].text);
 		free(l->funcs[i].lines);
 		free(l->funcs[i].line);
+		free(l->funcs[i].pos);
 	}
 	map_release(&l->funcs_at);
 	map_release(&l->entries_at);
 	free(l->funcs);
 	free(l->entries);
-	free(l->rows);
-	free(l->positions);
+	free(l->pub);
 	free(l);
 }
 
@@ -74,15 +72,16 @@ void lines_reset(struct lines *l)
 	uint32_t i;
 
 	for (i = 0; i < l->nfuncs; i++) {
-		struct lines_func *f = &l->funcs[i].pub;
+		struct lines_func *f = &l->pub[i];
 
 		f->self = f->total = 0;
 		memset(f->by_state, 0, sizeof(f->by_state));
+		f->npos = 0;
+		l->funcs[i].last = 0;
 	}
 	map_release(&l->entries_at);
 	memset(&l->entries_at, 0, sizeof(l->entries_at));
 	l->nentries = 0;
-	l->nsorted = UINT32_MAX; /* counts of functions are old */
 	l->stats.no_lua = 0;
 }
 
@@ -99,6 +98,7 @@ static uint32_t func_of(const struct lines *l, uint32_t proto)
 static int add_func(struct lines *l, const struct ev_func *e)
 {
 	uint32_t frame = map_get(&l->p->funcs, e->id);
+	struct lines_func *pub;
 	struct func *funcs;
 
 	if (!frame || map_get(&l->funcs_at, frame))
@@ -107,14 +107,19 @@ static int add_func(struct lines *l, const struct ev_func *e)
 	if (!funcs)
 		return -ENOMEM;
 	l->funcs = funcs;
-	funcs[l->nfuncs] = (struct func){
-	    .pub = {.frame = frame - 1,
-		    .flags = e->flags,
-		    .chunk = pool_get(&l->p->strs, l->p->frames[frame - 1].chunk),
-		    .pid = e->h.pid,
-		    .firstline = e->firstline,
-		    .lastline = (int32_t)((uint32_t)e->firstline + (uint32_t)e->numline),
-		    .content = e->content}};
+	pub = table_room(l->pub, &l->pub_cap, (size_t)l->nfuncs + 1, sizeof(*pub));
+	if (!pub)
+		return -ENOMEM;
+	l->pub = pub;
+	funcs[l->nfuncs] = (struct func){.seen = 0};
+	pub[l->nfuncs] = (struct lines_func){
+	    .frame = frame - 1,
+	    .flags = e->flags,
+	    .chunk = pool_get(&l->p->strs, l->p->frames[frame - 1].chunk),
+	    .pid = e->h.pid,
+	    .firstline = e->firstline,
+	    .lastline = (int32_t)((uint32_t)e->firstline + (uint32_t)e->numline),
+	    .content = e->content};
 	l->nfuncs++;
 	return map_set(&l->funcs_at, frame, l->nfuncs);
 }
@@ -139,6 +144,7 @@ static int add_code(struct lines *l, const struct ev_code *e)
 	const char *text = defs_string(&e->h, at, 0);
 	uint32_t idx = func_of(l, e->id);
 	struct func *f = idx ? &l->funcs[idx - 1] : NULL;
+	struct lines_func *pub = idx ? &l->pub[idx - 1] : NULL;
 	size_t bytes = strlen(text) + e->n * (sizeof(*f->line) + sizeof(*f->lines));
 
 	if (!f || f->text || !e->n)
@@ -160,10 +166,10 @@ static int add_code(struct lines *l, const struct ev_code *e)
 	l->code_bytes += bytes;
 	memcpy(f->line, e->line, e->n * sizeof(*f->line));
 	split(f, e->n);
-	f->pub.ncode = e->n;
-	f->pub.code_flags = e->flags;
-	f->pub.code = f->lines;
-	f->pub.code_line = f->line;
+	pub->ncode = e->n;
+	pub->code_flags = e->flags;
+	pub->code = f->lines;
+	pub->code_line = f->line;
 	return 0;
 }
 
@@ -185,8 +191,10 @@ static int entry_of(struct lines *l, uint32_t func, const struct ev_frame *f, st
 		if (map_set(&l->entries_at, key, at))
 			return -ENOMEM;
 		l->nentries = at;
-		entries[at - 1] = (struct entry){
-		    .pub = {.pos = EV_FRAME_PC(f->addr), .line = f->line}, .func = func};
+		entries[at - 1] =
+		    (struct entry){.pub = {.pos = EV_FRAME_PC(f->addr), .line = f->line},
+				   .next = l->funcs[func].last};
+		l->funcs[func].last = at;
 	}
 	*out = &l->entries[at - 1];
 	return 0;
@@ -202,7 +210,7 @@ static int count_total(struct lines *l, uint32_t func, const struct ev_frame *f)
 		return err;
 	if (l->funcs[func].seen != l->serial) {
 		l->funcs[func].seen = l->serial;
-		l->funcs[func].pub.total++;
+		l->pub[func].total++;
 	}
 	if (e->seen != l->serial) {
 		e->seen = l->serial;
@@ -218,8 +226,8 @@ static int count_self(struct lines *l, uint32_t func, const struct ev_frame *f, 
 
 	if (err)
 		return err;
-	l->funcs[func].pub.self++;
-	l->funcs[func].pub.by_state[state]++;
+	l->pub[func].self++;
+	l->pub[func].by_state[state]++;
 	e->pub.self++;
 	e->pub.by_state[state]++;
 	return 0;
@@ -278,61 +286,37 @@ int lines_add(struct lines *l, const struct ev_hdr *h)
 
 static int by_position(const void *a, const void *b)
 {
-	const struct entry *x = a, *y = b;
+	const struct lines_pos *x = a, *y = b;
 
-	if (x->func != y->func)
-		return x->func < y->func ? -1 : 1;
-	return x->pub.pos < y->pub.pos ? -1 : x->pub.pos > y->pub.pos;
+	return (x->pos > y->pos) - (x->pos < y->pos);
 }
 
-/* Sorts the entries, and tells the map where they have gone. */
-static int sort_entries(struct lines *l)
+int lines_positions(struct lines *l, const struct lines_func *func)
 {
-	uint32_t i;
-	int err = 0;
-
-	if (l->nsorted == l->nentries)
-		return 0;
-	for (i = 0; i < l->nfuncs; i++)
-		l->funcs[i].n = 0;
-	if (l->nentries)
-		qsort(l->entries, l->nentries, sizeof(*l->entries), by_position);
-	for (i = 0; i < l->nentries && !err; i++) {
-		struct entry *e = &l->entries[i];
-		struct func *f = &l->funcs[e->func];
-
-		if (!f->n++)
-			f->first = i;
-		err = map_set(&l->entries_at, (uint64_t)e->func << 32 | e->pub.pos, i + 1);
-	}
-	l->nsorted = err ? 0 : l->nentries;
-	return err;
-}
-
-const struct lines_func *lines_funcs(struct lines *l, size_t *n)
-{
-	struct lines_func *rows = realloc(l->rows, (l->nfuncs + (size_t)1) * sizeof(*rows));
+	struct lines_func *f = &l->pub[func - l->pub];
+	struct func *own = &l->funcs[func - l->pub];
 	struct lines_pos *pos;
-	uint32_t i;
+	uint32_t i, n = 0;
 
-	if (!rows)
-		return NULL;
-	l->rows = rows;
-	pos = realloc(l->positions, (l->nentries + (size_t)1) * sizeof(*pos));
+	for (i = own->last; i; i = l->entries[i - 1].next)
+		n++;
+	pos = realloc(own->pos, (n + (size_t)1) * sizeof(*pos));
 	if (!pos)
-		return NULL;
-	l->positions = pos;
-	if (sort_entries(l))
-		return NULL;
-	for (i = 0; i < l->nentries; i++)
-		pos[i] = l->entries[i].pub;
-	for (i = 0; i < l->nfuncs; i++) {
-		rows[i] = l->funcs[i].pub;
-		rows[i].npos = l->funcs[i].n;
-		rows[i].pos = l->funcs[i].n ? pos + l->funcs[i].first : NULL;
-	}
+		return -ENOMEM;
+	f->pos = own->pos = pos;
+	f->npos = n;
+	for (i = own->last; i; i = l->entries[i - 1].next)
+		pos[--n] = l->entries[i - 1].pub;
+	qsort(pos, f->npos, sizeof(*pos), by_position);
+	return 0;
+}
+
+const struct lines_func *lines_funcs(const struct lines *l, size_t *n)
+{
+	static const struct lines_func none;
+
 	*n = l->nfuncs;
-	return rows;
+	return l->nfuncs ? l->pub : &none;
 }
 
 const struct lines_stats *lines_stats(const struct lines *l)

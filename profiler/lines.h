@@ -28,7 +28,7 @@ struct lines_func {
 	uint32_t content; /* as ev_func's */
 	uint64_t self, total;
 	uint64_t by_state[EV_STATE_MAX]; /* of self */
-	const struct lines_pos *pos;	 /* in order of position */
+	const struct lines_pos *pos;	 /* in order of position; lines_positions() sets them */
 	size_t npos;
 	/* The listing, if one came: as many lines as instructions, the first one is its title. */
 	const char *const *code;
@@ -54,11 +54,11 @@ int lines_add(struct lines *l, const struct ev_hdr *h);
 /* Forgets the samples, keeps functions and listings; goes with prof_reset. */
 void lines_reset(struct lines *l);
 
-/*
- * All functions that were defined, in order of that. An array of *n, valid until the next
- * lines_add; NULL if out of memory.
- */
-const struct lines_func *lines_funcs(struct lines *l, size_t *n);
+/* All functions that were defined, in order of that: *n, valid until the next lines_add. */
+const struct lines_func *lines_funcs(const struct lines *l, size_t *n);
+
+/* Sets pos and npos of one of lines_funcs(); valid as long as these. 0 or -ENOMEM. */
+int lines_positions(struct lines *l, const struct lines_func *f);
 
 const struct lines_stats *lines_stats(const struct lines *l);
 

@@ -156,7 +156,7 @@ static int is_stackless(const struct pick *k, uint32_t node, unsigned int state)
 /* Adds a mark to those of its row. */
 static int chain(struct pick *k, uint32_t mark)
 {
-	uint32_t row = k->nodes[k->marks[mark].node].row, old = k->first_cap;
+	uint32_t row = k->marks[mark].row, old = k->first_cap;
 	uint32_t *first;
 
 	if (row == NO_FRAME)
@@ -193,11 +193,13 @@ static int mark_of(struct pick *k, const struct ev_sample *s, uint32_t *out)
 	if (n == k->nmarks)
 		return 0;
 	marks[k->nmarks] = (struct mark){.node = k->p->ended,
-					 .line = line,
-					 .ctx = ctx,
+					 .row = k->nodes[k->p->ended].row,
+					 .trace = k->nodes[k->p->ended].trace,
+					 .line = line & LINE_MASK,
+					 .ctx = (uint16_t)ctx,
 					 .state = (uint8_t)state,
-					 .kernel = (uint8_t)kernel,
-					 .group = (uint8_t)pick_group(state),
+					 .kernel = kernel & 1,
+					 .group = pick_group(state),
 					 .stackless = is_stackless(k, k->p->ended, state)};
 	return chain(k, k->nmarks++);
 }
@@ -274,7 +276,7 @@ void pick_trend(const struct pick *k, uint32_t frame, uint64_t now, uint32_t out
 	memset(out, 0, PICK_TREND * sizeof(*out));
 	for (i = 0; i < k->count; i++) {
 		const struct ring_entry *e = ring_at(k, i);
-		const struct pick_node *at = &k->nodes[k->marks[e->mark].node];
+		const struct mark *at = &k->marks[e->mark];
 		uint64_t ago = (now - e->time) / TREND_STEP;
 
 		if (e->time <= now && ago < PICK_TREND && (at->row == frame || at->trace == frame))

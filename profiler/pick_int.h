@@ -20,12 +20,15 @@ struct pick_node {
 
 /* Samples that are the same in all that a query or a row may ask for. */
 struct mark {
-	uint32_t node, line, ctx;
-	uint32_t next; /* index + 1 of the next one of its row; 0: none */
-	uint8_t state, kernel, group, stackless;
-	uint32_t recent; /* no more than the ring holds */
 	uint64_t all;
-	uint64_t n; /* what the query chose of them */
+	uint64_t n;	 /* what the query chose of them */
+	uint32_t recent; /* no more than the ring holds */
+	uint32_t node;
+	uint32_t row, trace; /* copies of the node's: there are too many nodes to look each up */
+	uint32_t next;	     /* index + 1 of the next one of its row; 0: none */
+	uint32_t line : 24, group : 6, kernel : 1, stackless : 1;
+	uint16_t ctx;
+	uint8_t state;
 };
 
 struct ring_entry {

@@ -30,12 +30,11 @@ static struct pick_row *function_rows(struct pick *k, size_t *n)
 	}
 	for (i = 0; i < k->nmarks; i++) {
 		const struct mark *m = &k->marks[i];
-		const struct pick_node *at = &k->nodes[m->node];
 
-		if (m->n && at->row != NO_FRAME)
-			add_mark(&rows[at->row], m);
-		if (m->n && at->trace != NO_FRAME)
-			add_mark(&rows[at->trace], m);
+		if (m->n && m->row != NO_FRAME)
+			add_mark(&rows[m->row], m);
+		if (m->n && m->trace != NO_FRAME)
+			add_mark(&rows[m->trace], m);
 	}
 	for (i = 1; i < k->chosen; i++) /* others are newer than the selection */
 		if (k->nodes[i].first)
@@ -63,7 +62,7 @@ static struct pick_row *line_rows(struct pick *k, size_t *n)
 	*n = 0;
 	for (i = 0; rows && i < k->nmarks; i++) {
 		const struct mark *m = &k->marks[i];
-		uint32_t frame = k->nodes[m->node].row, slot;
+		uint32_t frame = m->row, slot;
 		uint64_t id;
 
 		if (!m->n || frame == NO_FRAME)

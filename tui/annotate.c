@@ -265,8 +265,6 @@ int annotate_build(const struct annotate_input *in, const struct annotate_choice
 
 	annotate_release(out);
 	all = lines_funcs(in->lines, &n);
-	if (!all)
-		return -ENOMEM;
 	if (c->function < n)
 		f = &all[c->function];
 	err = view_fill(&v, all, n);

@@ -157,8 +157,6 @@ int annotate_choose(const struct annotate_input *in, const char *location,
 
 	memset(out, 0, sizeof(*out));
 	all = lines_funcs(in->lines, &n);
-	if (!all)
-		return -ENOMEM;
 	if (!strncmp(location, "func:", 5))
 		return by_name(in, all, n, location + 5, out);
 	err = parse(location, &at);

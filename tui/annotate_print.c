@@ -176,7 +176,7 @@ static void none_found(const struct options *o, const struct annotate_input *in,
 	f = lines_funcs(in->lines, &n);
 	why_set(why, WHY_EMPTY, -ENOENT, "no function of the samples matches '%s'",
 		printable(o->arg[0]));
-	for (i = 0; f && i < n && shown < FILES_SHOWN; i++) {
+	for (i = 0; i < n && shown < FILES_SHOWN; i++) {
 		const char *file = prof_frame(in->prof, f[i].frame)->file;
 
 		for (k = 0; k < i && (!f[k].total || strcmp(f[k].chunk, f[i].chunk) != 0); k++)

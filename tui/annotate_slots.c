@@ -169,8 +169,11 @@ static int make_slots(struct view *v, const struct lines_func *all, size_t n)
 		if (belongs(v->c, &all[i]))
 			v->func[v->nfuncs++] = &all[i];
 	qsort(v->func, v->nfuncs, sizeof(*v->func), by_range);
-	for (i = 0; i < v->nfuncs && !err; i++)
-		err = add_func(v, (uint32_t)i);
+	for (i = 0; i < v->nfuncs && !err; i++) {
+		err = lines_positions(v->in->lines, v->func[i]);
+		if (!err)
+			err = add_func(v, (uint32_t)i);
+	}
 	if (!err)
 		err = add_places(v);
 	sort_slots(v);

@@ -89,8 +89,6 @@ static int load(struct ui *u)
 		return -ENOMEM;
 	forget(r);
 	f = lines_funcs(m->lines, &n);
-	if (!f)
-		return -ENOMEM;
 	i = find_function(u, f, n);
 	if (i == n)
 		return 0;

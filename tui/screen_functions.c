@@ -2,6 +2,7 @@
 /* Screen 1: hot functions, flat, by line, or as a tree of callees or callers. */
 #include "tui/functions.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,49 +71,116 @@ void functions_row(struct ui *u, size_t i, struct function_row *out)
 	out->join = out->f.kind == PROF_LUA ? join_find(u->join, out->f.file, out->f.line) : NULL;
 }
 
-static double weight(const struct ui *u, const struct pick_row *p)
+static uint64_t weight(const struct ui *u, const struct pick_row *p)
 {
 	int by = u->sort[0];
 	const struct join_func *j = NULL;
 	const struct prof_frame *f;
 
 	if (by == BY_SELF)
-		return (double)p->self;
+		return p->self;
 	if (by == BY_TOTAL)
-		return (double)p->total;
+		return p->total;
 	if (by >= BY_N && by <= BY_J)
-		return (double)p->by[by - BY_N];
+		return p->by[by - BY_N];
 	f = prof_frame(u->m->prof, p->frame);
 	if (by == BY_ABORTS && f->kind == PROF_LUA)
 		j = join_find(u->join, f->file, f->line);
 	return j ? j->recent : 0;
 }
 
-/* What a row is sorted by, the largest first. */
+/* What a row is sorted by: one after the other, the largest first. */
+enum { KEY_WEIGHT, KEY_SELF, KEY_TOTAL, KEYS };
+
 struct sort_key {
-	double weight;
-	uint64_t self, total;
+	uint64_t by[KEYS];
 	uint32_t at, frame;
 };
 
-static int compare(const void *a, const void *b, void *ctx)
+/*
+ * Sorts by one of the numbers, byte by byte; what is equal stays in order. As counts differ in few
+ * of their bytes this takes a tenth of the time of comparisons. Returns where the result is.
+ */
+static struct sort_key *sort_by(struct sort_key *key, struct sort_key *spare, size_t n, int by)
+{
+	uint64_t differ = 0;
+	size_t at[256], i;
+	int shift;
+
+	for (i = 1; i < n; i++)
+		differ |= key[i].by[by] ^ key[0].by[by];
+	for (shift = 0; shift < 64; shift += 8) {
+		size_t sum = 0, count[256] = {0};
+		struct sort_key *to = spare;
+
+		if (!(differ >> shift & 0xff))
+			continue;
+		for (i = 0; i < n; i++)
+			count[key[i].by[by] >> shift & 0xff]++;
+		for (i = 256; i--; sum += count[i])
+			at[i] = sum;
+		for (i = 0; i < n; i++)
+			to[at[key[i].by[by] >> shift & 0xff]++] = key[i];
+		spare = key;
+		key = to;
+	}
+	return key;
+}
+
+/* The beginning of a name as numbers: the first name is the largest. */
+static void name_key(const struct ui *u, struct sort_key *key)
+{
+	char start[sizeof(key->by)] = {0};
+	const char *label = prof_frame(u->m->prof, key->frame)->label;
+	int i;
+
+	memcpy(start, label, strnlen(label, sizeof(start)));
+	for (i = 0; i < KEYS; i++) {
+		memcpy(&key->by[i], start + (size_t)i * sizeof(key->by[i]), sizeof(key->by[i]));
+		key->by[i] = ~htobe64(key->by[i]);
+	}
+}
+
+static int by_name(const void *a, const void *b, void *prof)
 {
 	const struct sort_key *x = a, *y = b;
-	const struct ui *u = ctx;
-	int order = 0;
+	int order = strcmp(prof_frame(prof, x->frame)->label, prof_frame(prof, y->frame)->label);
 
+	return order ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+/* Sorts those whose names begin alike. */
+static void sort_alike(const struct ui *u, struct sort_key *key, size_t n)
+{
+	size_t from, to;
+
+	for (from = 0; from < n; from = to) {
+		for (to = from + 1; to < n; to++)
+			if (memcmp(key[to].by, key[from].by, sizeof(key->by)) != 0)
+				break;
+		if (to - from > 1)
+			qsort_r(key + from, to - from, sizeof(*key), by_name, u->m->prof);
+	}
+}
+
+/* Returns where the result is. */
+static struct sort_key *sort(const struct ui *u, struct sort_key *key, struct sort_key *spare,
+			     size_t n)
+{
+	size_t i;
+	int by;
+
+	for (i = 0; u->sort[0] == BY_NAME && i < n; i++)
+		name_key(u, &key[i]);
+	for (by = KEYS; by--;) {
+		struct sort_key *sorted = sort_by(key, spare, n, by);
+
+		spare = sorted == key ? spare : key;
+		key = sorted;
+	}
 	if (u->sort[0] == BY_NAME)
-		order = strcmp(prof_frame(u->m->prof, x->frame)->label,
-			       prof_frame(u->m->prof, y->frame)->label);
-	else if (x->weight < y->weight || x->weight > y->weight)
-		order = x->weight < y->weight ? 1 : -1;
-	else if (x->self != y->self)
-		order = x->self < y->self ? 1 : -1;
-	else if (x->total != y->total)
-		order = x->total < y->total ? 1 : -1;
-	if (!order)
-		order = (x->at > y->at) - (x->at < y->at);
-	return u->invert[0] ? -order : order;
+		sort_alike(u, key, n);
+	return key;
 }
 
 /* Is the row to be shown? The one that the cursor follows always is. */
@@ -129,10 +197,11 @@ static int wanted(const struct ui *u, const struct pick_row *p, const struct fil
 	return !u->threshold || percent_of(weigh, base) >= thresholds[u->threshold];
 }
 
-/* Chooses rows, and sorts them unless they are a tree. */
+/* Chooses rows, and sorts them unless they are a tree. key: room for twice as many. */
 static void choose_rows(struct ui *u, struct function_rows *r, struct sort_key *key,
 			const struct filter *f)
 {
+	int invert = u->tree == TREE_FLAT && u->invert[0];
 	size_t i;
 
 	r->n = 0;
@@ -140,14 +209,17 @@ static void choose_rows(struct ui *u, struct function_rows *r, struct sort_key *
 		const struct pick_row *p = &r->all[i];
 
 		if (wanted(u, p, f, r->base))
-			key[r->n++] = (struct sort_key){weight(u, p), p->self, p->total,
-							(uint32_t)i, p->frame};
+			key[r->n++] = (struct sort_key){
+			    {weight(u, p), p->self, p->total}, (uint32_t)i, p->frame};
 	}
 	r->hidden = r->nall - r->n;
 	if (u->tree == TREE_FLAT)
-		qsort_r(key, r->n, sizeof(*key), compare, u);
-	for (i = 0; i < r->n; i++)
-		r->row[i] = (struct function_order){r->all[key[i].at].id, key[i].at};
+		key = sort(u, key, key + r->nall, r->n);
+	for (i = 0; i < r->n; i++) {
+		uint32_t at = key[invert ? r->n - 1 - i : i].at;
+
+		r->row[i] = (struct function_order){r->all[at].id, at};
+	}
 }
 
 static int arrange(struct ui *u)
@@ -155,7 +227,7 @@ static int arrange(struct ui *u)
 	struct list *l = &u->list[0];
 	struct function_rows *r = rows_of(u);
 	struct filter *f = *u->filter[0] ? filter_new(u->filter[0]) : NULL;
-	struct sort_key *key = malloc((r->nall + 1) * sizeof(*key));
+	struct sort_key *key = malloc((r->nall * 2 + 1) * sizeof(*key));
 	size_t i;
 	int err = 0;
 
@@ -214,25 +286,22 @@ static int place(struct ui *u, struct place *out)
 static void go(struct ui *u, const struct place *to)
 {
 	struct list *l = &u->list[0];
-	size_t n, i;
-	struct pick_row *rows;
+	size_t i;
 
 	u->tree = TREE_FLAT;
 	u->lines = 0;
-	rows = pick_rows(u->m->pick, 0, &n);
-	for (i = 0; rows && i < n; i++) {
-		const struct prof_frame *f = prof_frame(u->m->prof, rows[i].frame);
+	for (i = 0; u->flat && i < u->nflat; i++) {
+		const struct prof_frame *f = prof_frame(u->m->prof, u->flat[i].frame);
 
-		if (rows[i].frame == to->frame ||
+		if (u->flat[i].frame == to->frame ||
 		    (to->frame == PICK_ALL && f->kind == PROF_LUA && *to->file &&
 		     !strcmp(f->file, to->file) && f->line == to->firstline)) {
-			l->selected = rows[i].id;
+			l->selected = u->flat[i].id;
 			l->has_selected = 1;
 			l->cursor = 0;
 			break;
 		}
 	}
-	free(rows);
 }
 
 static unsigned int flip(struct ui *u, int open)

@@ -137,9 +137,9 @@ static void check_lines(struct lines *l, uint64_t samples, int whole)
 	if (!whole)
 		return;
 	f = lines_funcs(l, &n);
-	if (!f)
-		abort();
 	for (i = 0; i < n; i++) {
+		if (lines_positions(l, &f[i]))
+			abort();
 		self = 0;
 		for (k = 0; k < f[i].npos; k++) {
 			self += f[i].pos[k].self;

@@ -165,7 +165,7 @@ static double most(double a, double b)
 
 static double worst_key(struct ui *u, struct grid *g, char *which)
 {
-	static const char keys[] = "jjjkk>>><I%%%%%sssssoLLttt*t2gg3r1yx456e";
+	static const char keys[] = "jjjkk>>>>>>>>>>><I%%%%%sssssoLLttt*t2gg3r1yx456e";
 	double worst = 0;
 	size_t i;
 

@@ -93,11 +93,12 @@ static const struct lines_pos *at(const struct lines_func *f, uint32_t pos)
 static const struct lines_func *rows(struct fold *f)
 {
 	const struct lines_func *r;
-	size_t n;
+	size_t n, i;
 
 	r = lines_funcs(f->l, &n);
-	assert_non_null(r);
 	assert_int_equal(n, 2);
+	for (i = 0; i < n; i++)
+		assert_int_equal(lines_positions(f->l, &r[i]), 0);
 	return r;
 }
 
