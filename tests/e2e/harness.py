@@ -138,6 +138,11 @@ class Process:
         return self.events(name)[0]
 
 
+def seccomp(call):
+    """What to put before a command that may not make this system call: see seccomp.py."""
+    return ["/usr/bin/python3", f"{ROOT}/tests/e2e/seccomp.py", call]
+
+
 def luajit(*args, **kwargs):
     return Process("luajit", *args, **kwargs)
 

@@ -9,7 +9,8 @@ import subprocess
 import pytest
 
 from frames import count, total
-from harness import (LJX, OK, PERMISSION, Ljx, Process, ljx, luajit, read_folded, wait_until)
+from harness import (LJX, OK, PERMISSION, Ljx, Process, ljx, luajit, read_folded, seccomp,
+                     wait_until)
 
 pytestmark = pytest.mark.privileged
 
@@ -90,20 +91,9 @@ def test_user_namespace():
     assert re.search("FAIL BPF sampler .*EPERM", p.out) and "user namespace" in p.out, p.out
 
 
-def test_seccomp(place):
+def test_seccomp():
     """A filter that forbids bpf() is named, for all capabilities are there."""
-    script = place / "filtered.py"
-    # BPF: load the call's number; 321 (bpf) gets EPERM, all others pass.
-    script.write_text("""import ctypes, os, struct, sys
-code = [(0x20, 0, 0, 0), (0x15, 0, 1, 321), (0x6, 0, 0, 0x50001), (0x6, 0, 0, 0x7fff0000)]
-raw = b"".join(struct.pack("HBBI", *c) for c in code)
-buf = ctypes.create_string_buffer(raw)
-prog = struct.pack("HxxxxxxQ", len(code), ctypes.addressof(buf))
-libc = ctypes.CDLL(None)
-assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, prog) == 0
-os.execv(sys.argv[1], sys.argv[1:])
-""")
-    with Process("/usr/bin/python3", script, LJX, "doctor") as p:
+    with Process(*seccomp("321"), LJX, "doctor") as p:
         p.finish()
     assert re.search("FAIL BPF sampler .*EPERM", p.out) and "seccomp filter" in p.out, p.out
 

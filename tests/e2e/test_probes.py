@@ -10,14 +10,14 @@ import struct
 import pytest
 
 from harness import KERNEL, LJX, OK, PERMISSION, PROGRAMS, UNSUPPORTED, Ljx, Process, host, ljx, luajit, \
-    wait_until
+    seccomp, wait_until
 
 pytestmark = pytest.mark.privileged
 
 STORM = "while true do for i = 1, 300 do local f = function() return i end end jit.flush() end"
 TAKEN = "a thread's debug registers are taken"
-# What perf's uprobes need more than the rest of ljx is the right to administrate.
-NO_UPROBES = ["setpriv", "--bounding-set=-all,+bpf,+perfmon,+sys_ptrace,+dac_override"]
+# BPF_LINK_CREATE, which uprobe_multi takes, is refused; perf's uprobes need the right to administrate.
+NO_UPROBES = [*seccomp("321:28"), "setpriv", "--bounding-set=-all,+bpf,+perfmon,+sys_ptrace,+dac_override"]
 
 
 @contextlib.contextmanager
