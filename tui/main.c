@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tui/ljx.h"
+#include "tui/options.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 static const struct verb {
 	const char *name;
 	verb_fn *run;
-	const char *accepts; /* option letters, see options.c */
+	const char *accepts; /* names of options */
 	const char *usage, *summary, *options, *examples;
 } verbs[];
 
@@ -25,6 +25,13 @@ static void usage(FILE *f)
 	    f, "\nTARGET: -p PID[,PID]  -g PID (and all its children)  -n GLOB  -- CMD ARGS\n"
 	       "ljx VERB --help tells more.  ljx --json-schema [NAME] prints a schema.  man ljx\n");
 }
+
+#define TARGET_OPTIONS "pid group name container cgroup layout " OPTIONS_COMMAND " "
+#define SAMPLE_OPTIONS "rate duration per-thread no-drop-root "
+#define JIT_OPTIONS "duration probe limit quiet no-drop-root "
+#define SHAPE_OPTIONS "lines per-process icicle reverse split "
+#define COST_OPTIONS "aborts color-by "
+#define BUILD_OPTIONS "pid file vmdef gen json "
 
 #define TARGET_HELP                                                                  \
 	"Target:\n"                                                                  \
@@ -50,12 +57,13 @@ static void usage(FILE *f)
 #define SHAPE_HELP                                                                                \
 	"  --lines          a frame for the current line above each Lua function\n"               \
 	"  --per-process    keep processes apart: a root frame comm:pid\n"                        \
-	"  --aborts[=cost]  the stacks of failed recordings of traces in the place of samples,\n" \
-	"                   by their number or by the CPU that they cost\n"                       \
 	"  --icicle         pictures: the root at the top\n"                                      \
 	"  --reverse        pictures: leaves first\n"                                             \
-	"  --color-by WHAT  pictures: by state, file or cost (of aborts)\n"                       \
 	"  --split LIST     keep apart by process,thread,vm,coroutine,state,trace\n"
+#define COST_HELP                                                                                 \
+	"  --aborts[=cost]  the stacks of failed recordings of traces in the place of samples,\n" \
+	"                   by their number or by the CPU that they cost\n"                       \
+	"  --color-by WHAT  pictures: by state, file or cost (of aborts)\n"
 
 #define BUILD_HELP                                                                    \
 	"Build:\n"                                                                    \
@@ -67,7 +75,9 @@ static void usage(FILE *f)
 	"  --json           the same as JSON\n"
 
 static const struct verb verbs[] = {
-    {"top", verb_top, "pgncrdTbNRsEwqjofLPQYX123!()",
+    {"top", verb_top, TARGET_OPTIONS SAMPLE_OPTIONS SHAPE_OPTIONS
+     "batch frames count output format no-mouse ascii color probe limit refresh sort filter rows "
+     "quiet json",
      "ljx top [TARGET] [-b] [-o FILE]... [--refresh TIME] [-s COLUMN] [--filter RE]\n"
      "       ljx top FILE.ljx",
      "the hot Lua functions, and what keeps them from being compiled, live",
@@ -85,7 +95,9 @@ static const struct verb verbs[] = {
 		 "  --rows N         -b: rows per table (20)\n" SAMPLE_HELP SHAPE_HELP
 		 "In the view F1 or ? shows the keys.\n",
      "  ljx top -p 4242\n  ljx top run.ljx\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
-    {"record", verb_record, "pgncrdTofLPSivuaqjQYX!()", "ljx record [TARGET] [-d TIME] [-o FILE]...",
+    {"record", verb_record, TARGET_OPTIONS SAMPLE_OPTIONS SHAPE_OPTIONS COST_OPTIONS
+     "output format probe limit quiet json",
+     "ljx record [TARGET] [-d TIME] [-o FILE]...",
      "sample, and write a recording, folded stacks or a flame graph",
      TARGET_HELP
      "Options:\n"
@@ -93,10 +105,11 @@ static const struct verb verbs[] = {
      "  -f FORMAT        format of files whose name does not tell\n"
      "  --probe KIND     of the trace recorder, for .ljx: auto, uprobe, watch, off (auto)\n"
      "  --limit N        recordings of traces told a second and place (1000; 0: all)\n"
-     "  -q               no progress\n" SAMPLE_HELP SHAPE_HELP,
+     "  -q               no progress\n" SAMPLE_HELP SHAPE_HELP COST_HELP,
      "  ljx record -g $(cat /run/nginx.pid) -d 30 -o nginx.svg -o nginx.ljx\n"
      "  ljx record -r 499 -o run.svg -- luajit script.lua\n"},
-    {"report", verb_report, "pjofLPSivuaAtwq", "ljx report FILE.ljx [-o FILE]... [--json]",
+    {"report", verb_report, SHAPE_OPTIONS COST_OPTIONS "output format json pid time state rows quiet",
+     "ljx report FILE.ljx [-o FILE]... [--json]",
      "read a recording: print it, or convert it",
      "Options:\n"
      "  -o FILE          convert; repeatable; without it the hot functions are printed\n"
@@ -105,9 +118,10 @@ static const struct verb verbs[] = {
      "  --pid PID        only this process\n"
      "  --time FROM-TO   only this part of the recording: 10s-20s, 5m-, -500ms\n"
      "  --state LETTERS  only in these states: N compiled, I interpreted, C, G, J, O other\n"
-     "  --rows N         rows printed (20)\n" SHAPE_HELP,
+     "  --rows N         rows printed (20)\n" SHAPE_HELP COST_HELP,
      "  ljx report run.ljx\n  ljx report run.ljx -o run.svg --lines\n"},
-    {"diff", verb_diff, "pjofLPSAivwq", "ljx diff BEFORE AFTER [-o FILE]... [--json]",
+    {"diff", verb_diff, SHAPE_OPTIONS "output format json pid state rows quiet",
+     "ljx diff BEFORE AFTER [-o FILE]... [--json]",
      "compare two recordings or files of folded stacks",
      "Prints the functions, those that grew first, what shrank or vanished last.\n\nOptions:\n"
      "  -o FILE          .folded (two counts a line), .svg or .html: red grew, blue shrank\n"
@@ -117,7 +131,7 @@ static const struct verb verbs[] = {
      "  --state LETTERS  only in these states: N compiled, I interpreted, C, G, J, O other\n"
      "  --rows N         rows printed (20)\n" SHAPE_HELP,
      "  ljx diff before.ljx after.ljx\n  ljx diff before.folded after.ljx -o diff.html\n"},
-    {"trace", verb_trace, "pgncdNoqjJOQYX!()",
+    {"trace", verb_trace, TARGET_OPTIONS JIT_OPTIONS "jv only frames count output json",
      "ljx trace [TARGET] [--jv[=name|number]] [--only TYPES] [-N COUNT] [-d TIME]\n"
      "       ljx trace FILE.ljx [...]",
      "log what the JIT compiler starts, compiles, gives up and throws away",
@@ -129,7 +143,8 @@ static const struct verb verbs[] = {
 		 "  --json           an object per line\n" JIT_HELP,
      "  ljx trace -p 4242\n  ljx trace --jv -- luajit script.lua\n"
      "  ljx trace run.ljx --only abort\n"},
-    {"nyi", verb_nyi, "pgncdrTsoqjwQKCMWRYX!()",
+    {"nyi", verb_nyi, TARGET_OPTIONS JIT_OPTIONS
+     "sort stacks min-cost check watch refresh rate per-thread rows output json",
      "ljx nyi [LOCATION] [TARGET] [-d TIME]\n       ljx nyi [LOCATION] FILE.ljx",
      "where recordings abort and traces end, and why",
      TARGET_HELP "LOCATION: FILE, FILE:LINE, FILE:A-B or func:NAME, of the abort or the start\n"
@@ -145,7 +160,7 @@ static const struct verb verbs[] = {
 		 "  -o FILE.ljx      record, too\n"
 		 "  --json           all of it as JSON\n" JIT_HELP,
      "  ljx nyi -p 4242 -d 30\n  ljx nyi json.lua:40-96 run.ljx --stacks\n"},
-    {"traces", verb_traces, "pgncdrToqjwQY!()",
+    {"traces", verb_traces, TARGET_OPTIONS JIT_OPTIONS "rate per-thread rows output json",
      "ljx traces [NUMBER] [TARGET] [-d TIME]\n       ljx traces [NUMBER] FILE.ljx",
      "the traces that were compiled and live",
      TARGET_HELP "Options:\n"
@@ -155,7 +170,8 @@ static const struct verb verbs[] = {
 		 "  -o FILE.ljx      record, too\n"
 		 "  --json           all of it as JSON\n" JIT_HELP,
      "  ljx traces -p 4242 -d 10\n  ljx traces 17 run.ljx\n"},
-    {"annotate", verb_annotate, "pgncrdToqjBUQY!()",
+    {"annotate", verb_annotate, TARGET_OPTIONS SAMPLE_OPTIONS
+     "bytecode no-source output json probe quiet",
      "ljx annotate LOCATION [TARGET] [-d TIME]\n       ljx annotate LOCATION FILE.ljx",
      "source and bytecode with shares, aborts and traces",
      TARGET_HELP "LOCATION: FILE, FILE:LINE (the function there), FILE:A-B or func:NAME\n"
@@ -168,7 +184,7 @@ static const struct verb verbs[] = {
 		 "  -q               no messages\n" SAMPLE_HELP,
      "  ljx annotate func:decode -p 4242 -d 10\n"
      "  ljx annotate json.lua:61 run.ljx --bytecode\n"},
-    {"perfmap", verb_perfmap, "pgncdkqQRY!()",
+    {"perfmap", verb_perfmap, TARGET_OPTIONS JIT_OPTIONS "keep refresh",
      "ljx perfmap [TARGET] [-d TIME] [--keep]\n       ljx perfmap FILE.ljx [--pid PID]",
      "name the machine code of traces for perf, in /tmp/perf-PID.map",
      TARGET_HELP
@@ -179,15 +195,16 @@ static const struct verb verbs[] = {
      "  --refresh TIME   how often to look for changes (1s)\n" JIT_HELP,
      "  ljx perfmap -p 4242 & perf record -p 4242 sleep 10; perf report\n"
      "  ljx perfmap run.ljx > /tmp/perf-4242.map\n"},
-    {"bt", verb_bt, "pgnjY()", "ljx bt [TARGET]", "print every VM's and coroutine's Lua stack once",
+    {"bt", verb_bt, "pid group name container cgroup layout json", "ljx bt [TARGET]",
+     "print every VM's and coroutine's Lua stack once",
      TARGET_HELP, "  ljx bt -p 4242\n"},
-    {"ps", verb_ps, "j", "ljx ps [--json]", "list the LuaJIT processes", "", "  ljx ps\n"},
-    {"doctor", verb_doctor, "pjY", "ljx doctor [-p PID] [--json]",
+    {"ps", verb_ps, "json", "ljx ps [--json]", "list the LuaJIT processes", "", "  ljx ps\n"},
+    {"doctor", verb_doctor, "pid json layout", "ljx doctor [-p PID] [--json]",
      "tell what works here, and why not",
      "  -p PID           for this process, too\n"
      "  --layout FILE    its structures are as FILE says, see ljx layout --help\n",
      "  ljx doctor -p 4242\n"},
-    {"bc", verb_bc, "pFGVjlq",
+    {"bc", verb_bc, BUILD_OPTIONS "list quiet",
      "ljx bc [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]\n"
      "       ljx bc -l [LOCATION] -p PID [--json]",
      "bytecodes by number and name; -l: the bytecode of a live process",
@@ -196,20 +213,20 @@ static const struct verb verbs[] = {
      "                   JIT compiler made of them; without LOCATION those on its stacks\n"
      "LOCATION: FILE, FILE:LINE, FILE:A-B (all with code there) or func:NAME\n",
      "  ljx bc 51 -p 4242\n  ljx bc FNEW\n  ljx bc -l json.lua:61 -p 4242\n"},
-    {"ff", verb_ff, "pFGVj", "ljx ff [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
+    {"ff", verb_ff, BUILD_OPTIONS, "ljx ff [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
      "fast functions (builtin#N) by number and name", BUILD_HELP,
      "  ljx ff 85 -p 4242\n  ljx ff string.match -f /usr/bin/luajit\n"},
-    {"err", verb_err, "pFGVj", "ljx err [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
+    {"err", verb_err, BUILD_OPTIONS, "ljx err [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
      "reasons of trace aborts by number and name", BUILD_HELP,
      "  ljx err 7 -p 4242\n  ljx err LLEAVE\n"},
-    {"ir", verb_ir, "pFGVj", "ljx ir [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
+    {"ir", verb_ir, BUILD_OPTIONS, "ljx ir [N|NAME]... [-p PID | -f FILE | --gen NAME] [--json]",
      "IR instructions by number and name", BUILD_HELP, "  ljx ir 51 -p 4242\n"},
-    {"explain", verb_explain, "pFGVj",
+    {"explain", verb_explain, BUILD_OPTIONS,
      "ljx explain [REASON] [-p PID | -f FILE | --gen NAME] [--json]",
      "what the reason of an abort means, and what helps", BUILD_HELP,
      "  ljx explain FNEW\n  ljx explain 'NYI: bytecode 51'\n  ljx explain string.gsub\n"
      "  ljx explain leaving loop\n"},
-    {"layout", verb_layout, "pFj", "ljx layout -p PID | -f FILE [--json]",
+    {"layout", verb_layout, "pid file json", "ljx layout -p PID | -f FILE [--json]",
      "where the fields of LuaJIT's structures lie in a build, and how that is known",
      "Build:\n"
      "  -p PID           that of a process, verified in its memory\n"
@@ -217,7 +234,7 @@ static const struct verb verbs[] = {
      "  --json           what --layout FILE of the verbs that attach reads\n",
      "  ljx layout -p 4242\n  ljx layout -f libluajit.so --json >mine.json\n"
      "  ljx record -p 4242 --layout mine.json\n"},
-    {"version", verb_version, "j", "ljx version [--json]", "print the version", "", ""},
+    {"version", verb_version, "json", "ljx version [--json]", "print the version", "", ""},
     {NULL, NULL, NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -226,7 +243,7 @@ static int help(const struct verb *v)
 	printf("Usage: %s\n%s.\n", v->usage, v->summary);
 	if (v->options[0])
 		printf("\n%s", v->options);
-	if (strchr(v->accepts, 'o') && strchr(v->accepts, 'f'))
+	if (options_accept(v->accepts, "output") && options_accept(v->accepts, "format"))
 		output_help(stdout);
 	if (v->examples[0])
 		printf("\nExamples:\n%s", v->examples);

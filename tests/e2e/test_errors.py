@@ -9,8 +9,8 @@ import tempfile
 
 import pytest
 
-from harness import (EMPTY, INTERNAL, LJX, PERMISSION, PROGRAMS, TARGET, UNSUPPORTED, Ljx, Process,
-                     alive, ljx, luajit, read_folded, wait_until)
+from harness import (EMPTY, INTERNAL, LJX, PERMISSION, PROGRAMS, TARGET, UNSUPPORTED, USAGE, Ljx,
+                     Process, alive, ljx, luajit, read_folded, wait_until)
 
 pytestmark = pytest.mark.privileged
 
@@ -190,3 +190,21 @@ def test_layout_is_verified(tmp_path):
         target.expect("ok ready")
         p = ljx("record", "-p", target.pid, "-d", 1, "-o", tmp_path / "x.folded", status=None)
         assert p.child.returncode in (EMPTY, UNSUPPORTED), p.err
+
+
+def verbs():
+    if not os.path.exists(LJX):
+        return []
+    usage = subprocess.run([LJX, "--help"], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"^  (\w+) +\S", usage, re.M)
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_help_and_options(verb):
+    """Each option that a verb's help has is one that it takes."""
+    text = ljx(verb, "--help").out
+    options = re.findall(r"^  (--?[\w-]+)", text, re.M) + re.findall(r"\[(--[\w-]+)", text)
+    for option in set(options) - {"--"}:
+        p = ljx(verb, option, "x", "--no-such-option", status=USAGE)
+        assert f"unknown option {option}" not in p.err, p.err
+        assert "unknown option" in p.err or "bad value" in p.err, p.err
