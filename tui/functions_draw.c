@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FLAG_WORDS 5
+#define FLAG_WORDS 6
 
 static struct function_rows *rows_of(struct ui *u)
 {
@@ -68,11 +68,8 @@ static void flags_text(const struct function_row *r, char buf[24])
 	static const struct {
 		unsigned int flag;
 		const char *text;
-	} words[FLAG_WORDS] = {{JOIN_BLACK, "B"},
-			       {JOIN_OFF, "off"},
-			       {JOIN_NYI, "NYI"},
-			       {JOIN_STITCH, "S"},
-			       {JOIN_LEAVE, "L"}};
+	} words[FLAG_WORDS] = {{JOIN_BLACK, "B"},  {JOIN_OFF, "off"}, {JOIN_NYI, "NYI"},
+			       {JOIN_STITCH, "S"}, {JOIN_LEAVE, "L"}, {JOIN_EXIT, "E"}};
 	unsigned int flags = r->join && r->f.kind == PROF_LUA ? r->join->flags : 0;
 	size_t i, n = 0;
 

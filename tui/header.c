@@ -51,9 +51,9 @@ static struct rates rates(const struct ui *u)
 }
 
 struct mcode {
-	uint64_t used, room, most; /* bytes: of live traces, of areas, the limit */
-	uint32_t live, flushes;
-	int off; /* VMs with the JIT off */
+	uint64_t used, room, most;	 /* bytes: of live traces, of areas, the limit */
+	uint32_t live, flushes, retried; /* retried: exits where side traces are attempted */
+	int off;			 /* VMs with the JIT off */
 };
 
 static struct mcode mcode(const struct ui *u)
@@ -76,6 +76,9 @@ static struct mcode mcode(const struct ui *u)
 		if (v->nparams)
 			c.most += (uint64_t)v->param[v->nparams - 1] * 1024; /* maxmcode */
 	}
+	for (i = 0; i < pic->ntraces; i++)
+		if (u->query.pid == PICK_ALL || pic->traces[i].pid == u->query.pid)
+			c.retried += pic->traces[i].nretrying;
 	return c;
 }
 
@@ -108,8 +111,8 @@ static void draw_fact(struct ui *u, struct grid *g, int x, int y, int i)
 
 	switch (i) {
 	case 0:
-		grid_printf(g, x, y, w, ROLE_NORMAL, "Traces    %u live  +%s/s  %u flushes", c.live,
-			    number(r.stops, a), c.flushes);
+		grid_printf(g, x, y, w, ROLE_NORMAL, "Traces    %u live  +%s/s  %u flush%s", c.live,
+			    number(r.stops, a), c.flushes, c.flushes == 1 ? "" : "es");
 		break;
 	case 1:
 		x = grid_printf(g, x, y, w, ROLE_NORMAL, "Aborts    %s/s   NYI %s/s",
@@ -121,17 +124,19 @@ static void draw_fact(struct ui *u, struct grid *g, int x, int y, int i)
 	case 2:
 		grid_printf(g, x, y, w,
 			    u->join->black_loops + u->join->black_funcs ? ROLE_WARN : ROLE_NORMAL,
-			    w >= 42 ? "Blacklist %u loops, %u funcs   Stitch %s/s"
-				    : "Blacklist %u loops, %u funcs",
-			    u->join->black_loops, u->join->black_funcs, number(r.stitches, a));
+			    w >= 42 ? "Blacklist %u loop%s, %u func%s   Stitch %s/s"
+				    : "Blacklist %u loop%s, %u func%s",
+			    u->join->black_loops, u->join->black_loops == 1 ? "" : "s",
+			    u->join->black_funcs, u->join->black_funcs == 1 ? "" : "s",
+			    number(r.stitches, a));
 		break;
 	case 3:
 		if (c.off)
 			grid_printf(g, x, y, w, ROLE_ALERT, "JIT       off in %d of %zu VMs", c.off,
 				    pic->nvms);
 		else
-			grid_printf(g, x, y, w, ROLE_NORMAL, "Compiler  %.1f%% of the CPU",
-				    percent_of(pic->sum.by[PROF_GROUP_J], pic->sum.samples));
+			grid_printf(g, x, y, w, u->join->exits ? ROLE_WARN : ROLE_NORMAL,
+				    "Exits     %u retried, %u given up", c.retried, u->join->exits);
 		break;
 	default:
 		x = grid_printf(g, x, y, w, ROLE_NORMAL, "Mcode     %s of %s", size_text(c.used, a),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tui/join.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,12 +64,25 @@ static struct join_func *enter(struct join *j, const struct jt_loc *loc)
 	return &j->func[j->slot[i] - 1];
 }
 
+/* A loop or function that is never recorded again; what goes on from a trace is neither. */
+static int is_black(const struct jt_site *s)
+{
+	return s->state == JT_STATE_BLACKLISTED && s->trace_kind == EV_TRACE_ROOT;
+}
+
+static int is_given_up(const struct jt_site *s)
+{
+	return s->state == JT_STATE_BLACKLISTED || s->state == JT_STATE_INTERP;
+}
+
 static unsigned int flags_of(const struct jt_site *s, int starts)
 {
 	unsigned int flags = 0;
 
-	if (starts && (s->state == JT_STATE_BLACKLISTED || s->state == JT_STATE_INTERP))
+	if (starts && is_black(s))
 		flags |= JOIN_BLACK;
+	else if (starts && is_given_up(s))
+		flags |= JOIN_EXIT;
 	if (join_is_nyi(s))
 		flags |= JOIN_NYI;
 	if (s->kind == JT_SITE_STITCH)
@@ -103,6 +117,48 @@ static void tell(struct join_func *f, const struct jt_site *s, int starts, int r
 		f->top = s;
 }
 
+static int by_start(const void *a, const void *b)
+{
+	const struct jt_site *s = *(const struct jt_site *const *)a,
+			     *t = *(const struct jt_site *const *)b;
+	const struct jt_loc *x = &s->start, *y = &t->start;
+	int order = strcmp(x->file, y->file);
+
+	if (!order)
+		order = (x->firstline > y->firstline) - (x->firstline < y->firstline);
+	if (!order)
+		order = (x->content > y->content) - (x->content < y->content);
+	if (!order)
+		order = (x->pos > y->pos) - (x->pos < y->pos);
+	return order ? order : is_black(s) - is_black(t);
+}
+
+/* A start that failed for several reasons is one. */
+static int count_given_up(struct join *j, const struct model_picture *pic)
+{
+	const struct jt_site **site = calloc(pic->nsites + 1, sizeof(const struct jt_site *));
+	size_t n = 0, i;
+
+	if (!site)
+		return -ENOMEM;
+	for (i = 0; i < pic->nsites; i++)
+		if (is_given_up(&pic->sites[i]))
+			site[n++] = &pic->sites[i];
+	qsort(site, n, sizeof(const struct jt_site *), by_start);
+	for (i = 0; i < n; i++) {
+		if (i && !by_start(&site[i - 1], &site[i]))
+			continue;
+		if (!is_black(site[i]))
+			j->exits++;
+		else if (site[i]->start.pos)
+			j->black_loops++;
+		else
+			j->black_funcs++;
+	}
+	free(site);
+	return 0;
+}
+
 struct join *join_new(const struct model_picture *pic)
 {
 	struct join *j = calloc(1, sizeof(*j));
@@ -129,12 +185,10 @@ struct join *join_new(const struct model_picture *pic)
 			tell(start, s, 1, j->recent);
 		if (at && at != start)
 			tell(at, s, 0, j->recent);
-		if (s->state != JT_STATE_BLACKLISTED)
-			continue;
-		if (s->start.pos)
-			j->black_loops++;
-		else
-			j->black_funcs++;
+	}
+	if (count_given_up(j, pic)) {
+		join_free(j);
+		return NULL;
 	}
 	return j;
 }

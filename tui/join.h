@@ -14,6 +14,7 @@
 #define JOIN_STITCH 4u /* traces end there before a call */
 #define JOIN_LEAVE 8u  /* loops are left while they are recorded */
 #define JOIN_OFF 16u   /* the JIT is off for it */
+#define JOIN_EXIT 32u  /* a side exit of a trace of it was given up: interpreted from there */
 
 struct join_func {
 	uint64_t hash;
@@ -31,7 +32,7 @@ struct join {
 	struct join_func *func;
 	uint32_t *slot; /* index + 1 */
 	uint32_t n, mask;
-	uint32_t black_loops, black_funcs;
+	uint32_t black_loops, black_funcs, exits; /* given up, however many reasons each has */
 	int recent; /* costs are those of the last seconds */
 };
 

@@ -38,7 +38,8 @@ void draw_box(struct grid *g, int *x, int *y, int *w, int *h, const char *title)
 
 static const char *const legend[] = {
     "N compiled   I interpreted   C in C functions   G garbage collector   J JIT compiler",
-    "B blacklisted   NYI not yet implemented   S stitched   L leaving loop   off: JIT off",
+    "B a loop of it or it itself is blacklisted   E a side exit was given up, nothing else",
+    "NYI not yet implemented   S stitched   L leaving loop   off: JIT off",
     "SELF% the function itself, TOTAL% with what it called; percent of the target's samples",
     "COST% share of the CPU that runs uncompiled because of that row",
 };
