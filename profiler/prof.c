@@ -30,6 +30,7 @@ struct cursor {
 	unsigned int why;   /* of s, in range */
 	int real;	    /* functions of s->f were pushed */
 	int undefined;	    /* one of them is [undefined] */
+	int counted;	    /* count_names() will count the names on the stack */
 };
 
 static int push(struct cursor *c, uint32_t frame, uint32_t leaf)
@@ -156,7 +157,7 @@ static int push_function(struct cursor *c, uint32_t i)
 	uint32_t frame, line;
 	int err = resolve(c, f, &frame);
 
-	if (!err)
+	if (!err && !c->counted)
 		err = vote(c, i, frame, 1);
 	if (!err)
 		err = push(c, frame, 0);
@@ -232,11 +233,13 @@ static int fold_stack(struct cursor *c)
 		c->undefined = e->undefined;
 		return 0;
 	}
+	c->counted = !!e;
 	err = push_head(c);
 	if (!err)
 		err = push_stack(c);
 	if (e && !err)
 		*e = (struct memo_entry){.known = 1,
+					 .hits = 1,
 					 .node = c->node,
 					 .top = c->top,
 					 .why = c->why,

@@ -110,20 +110,32 @@ void pool_release(struct pool *p)
 	memset(p, 0, sizeof(*p));
 }
 
-/* Eight bytes at a time: whole stacks are hashed too. */
+static uint64_t hash_word(uint64_t h, const unsigned char *s)
+{
+	uint64_t word;
+
+	memcpy(&word, s, 8);
+	h = (h ^ word) * UINT64_C(0x9fb21c651e98df25);
+	return h ^ h >> 29;
+}
+
+/* Whole stacks are hashed too: two words at a time that do not wait for each other. */
 static uint64_t hash_bytes(const void *data, size_t len)
 {
 	const unsigned char *s = data;
-	uint64_t h = len, word;
+	uint64_t h = len, k = 0, word = 0;
 
-	for (; len >= 8; s += 8, len -= 8) {
-		memcpy(&word, s, 8);
-		h = (h ^ word) * UINT64_C(0x9fb21c651e98df25);
-		h ^= h >> 29;
+	for (; len >= 16; s += 16, len -= 16) {
+		h = hash_word(h, s);
+		k = hash_word(k, s + 8);
 	}
-	word = 0;
+	if (len >= 8) {
+		h = hash_word(h, s);
+		s += 8;
+		len -= 8;
+	}
 	memcpy(&word, s, len);
-	return mix(h ^ word);
+	return mix(h ^ mix(k ^ word));
 }
 
 static uint32_t pool_search(const struct pool *p, uint64_t hash, const void *data, size_t len)
