@@ -31,7 +31,7 @@ test: deps-test
 	@$(PYTHON) tests/run
 
 # Parts of it, for those who have the packages: make unit, make e2e K=seed
-STAGES := check-layers unit asan fuzz e2e
+STAGES := check-layers unit asan fuzz counts e2e
 $(STAGES):
 	@$(PYTHON) tests/run $(if $(K),-k '$(K)') $@
 
@@ -61,7 +61,8 @@ HOST_PROGS := $(B)/tests/c/host $(B)/tests/c/host-static $(B)/tests/c/vms $(B)/t
 unit-programs: $(UNIT_PROGS)
 fuzz-programs: $(FUZZ_PROGS)
 programs: $(HOST_PROGS)
-perf-programs: $(B)/tests/perf/view
+PERF_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/perf/*.c)))
+perf-programs: $(PERF_PROGS)
 
 $(B)/libljx.a: $(LIB_OBJ)
 	@rm -f $@
