@@ -20,10 +20,13 @@
 #define SNAP_FRAME 0x010000u
 #define SNAP_CONT 0x020000u
 
+#define FRAME_TYPE 3u /* lj_frame.h, of a frame's link */
+#define FRAME_IS_CONT 2u
+
 /*
  * SnapShot: 8 bytes up to 2.1.0-beta3; then the map's offset grew; since 2021-03 an offset into the
  * machine code. Which one a build has is told by the snapshots themselves: each one's entries and
- * its pc (two words) end where those of the next begin.
+ * links end where those of the next begin.
  */
 enum snap_layout { SNAP_UNKNOWN, SNAP_SHORT, SNAP_LONG, SNAP_MCOFS };
 static const struct {
@@ -83,30 +86,74 @@ static struct snap get_snap(const struct jscan *s, const struct jtrace *t, uint3
 	return sn;
 }
 
-/* Do the snapshots of a trace follow each other in this layout? */
-static int snaps_fit(struct jscan *s, const struct jtrace *t)
+/*
+ * Words behind the entries of a snapshot: pc and base with LJ_FR2, else pc and a link for each
+ * frame slot and each continuation but the trace's own frame (lj_snap.c:snapshot_framelinks).
+ */
+static uint32_t links_of(const struct jscan *s, const uint32_t *entries, uint32_t n)
 {
-	struct snap a, b;
-	uint32_t i;
+	uint32_t i, links = 1;
 
-	for (i = 0, a = get_snap(s, t, 0); i + 1 < t->nsnap; i++, a = b) {
-		b = get_snap(s, t, i + 1);
-		if (a.mapofs + a.nent + 2 != b.mapofs)
+	if (s->l->fr2)
+		return 2;
+	for (i = 0; i < n; i++)
+		links += (entries[i] & (SNAP_FRAME | SNAP_CONT)) && entries[i] >> 24;
+	return links;
+}
+
+/* Do the snapshots of a trace follow each other in this layout, and all lie in its map? */
+static int snaps_fit(const struct jscan *s, const struct jtrace *t)
+{
+	struct snap sn;
+	uint32_t i;
+	uint64_t end;
+
+	for (i = 0; i < t->nsnap; i++) {
+		sn = get_snap(s, t, i);
+		end = (uint64_t)sn.mapofs + sn.nent;
+		if (end > t->nmap)
+			return 0;
+		end += links_of(s, t->mapcopy + sn.mapofs, sn.nent);
+		if (end > t->nmap || (i + 1 < t->nsnap && end != get_snap(s, t, i + 1).mapofs))
 			return 0;
 	}
 	return 1;
 }
 
+/* Copies the map of a trace's snapshots. 1: it fits in this layout; else it is dropped. */
+static int read_map(struct jscan *s, struct jtrace *t)
+{
+	struct snap last;
+	uint64_t words;
+	long got;
+
+	if (t->map - t->snap != (uint64_t)t->nsnap * snap_layouts[s->snaps].size)
+		return 0;
+	last = get_snap(s, t, t->nsnap - 1);
+	words = (uint64_t)last.mapofs + last.nent + (s->l->fr2 ? 2u : 1u + last.nent);
+	if (words > TRACE_BYTES / 4)
+		return 0;
+	t->mapcopy = malloc(4 * words);
+	got = t->mapcopy ? mem_read_some(s->pid, t->map, t->mapcopy, 4 * words) : 0;
+	t->nmap = got > 0 ? (uint32_t)got / 4 : 0;
+	if (snaps_fit(s, t))
+		return 1;
+	free(t->mapcopy);
+	t->mapcopy = NULL;
+	return 0;
+}
+
 /* Finds out which layout this VM's snapshots have: the one that fits, if only one does. */
-static void learn_snaps(struct jscan *s, const struct jtrace *t)
+static void learn_snaps(struct jscan *s, struct jtrace *t)
 {
 	int i, fits = SNAP_UNKNOWN, n = 0;
 
 	for (i = SNAP_SHORT; i <= SNAP_MCOFS && t->nsnap >= 2; i++) {
 		s->snaps = i;
-		if (t->map - t->snap != (uint64_t)t->nsnap * snap_layouts[i].size ||
-		    !snaps_fit(s, t))
+		if (!read_map(s, t))
 			continue;
+		free(t->mapcopy);
+		t->mapcopy = NULL;
 		fits = i;
 		n++;
 	}
@@ -121,21 +168,15 @@ static void body_drop(struct jtrace *t)
 	t->mapcopy = NULL;
 }
 
-/*
- * IR and snapshots. What does not hold together is dropped: the trace may be new in this place.
- * With 32-bit references both are of another form (lj_ir.h, lj_snap.c:snapshot_framelinks), left
- * unread.
- */
+/* IR and snapshots. What does not hold together is dropped: the trace may be new in this place. */
 static void read_body(struct traces *x, struct jtrace *t)
 {
 	uint64_t len = t->map - t->ir;
 	struct jscan *s = x->s;
-	struct snap last;
 
-	if (!s->l->gc64 || t->ir <= t->T || t->ir - t->T > 512 || t->snap < t->ir ||
-	    t->map < t->snap || len > TRACE_BYTES || !t->nsnap || t->nk > t->nins ||
-	    t->nk > REF_BASE || t->snap - t->ir != 8ull * (t->nins - t->nk) ||
-	    x->bytes + len > ALL_BYTES)
+	if (t->ir <= t->T || t->ir - t->T > 512 || t->snap < t->ir || t->map < t->snap ||
+	    len > TRACE_BYTES || !t->nsnap || t->nk > t->nins || t->nk > REF_BASE ||
+	    t->snap - t->ir != 8ull * (t->nins - t->nk) || x->bytes + len > ALL_BYTES)
 		return;
 	t->body = malloc(len);
 	if (!t->body || mem_read(s->pid, t->ir, t->body, len)) {
@@ -146,15 +187,7 @@ static void read_body(struct traces *x, struct jtrace *t)
 	x->bytes += len;
 	if (!s->snaps)
 		learn_snaps(s, t);
-	if (!s->snaps || t->map - t->snap != (uint64_t)t->nsnap * snap_layouts[s->snaps].size ||
-	    !snaps_fit(s, t)) {
-		body_drop(t);
-		return;
-	}
-	last = get_snap(s, t, t->nsnap - 1);
-	t->nmap = last.mapofs + last.nent + 2;
-	t->mapcopy = t->nmap <= TRACE_BYTES / 4 ? malloc(4ull * t->nmap) : NULL;
-	if (!t->mapcopy || mem_read(s->pid, t->map, t->mapcopy, 4ull * t->nmap))
+	if (!s->snaps || !read_map(s, t))
 		body_drop(t);
 	else
 		x->bytes += 4ull * t->nmap;
@@ -194,18 +227,24 @@ static int read_trace(struct traces *x, uint32_t no, uint64_t T, struct jtrace *
 static uint64_t snap_pc(const struct jscan *s, const struct jtrace *t, uint32_t i)
 {
 	struct snap sn = get_snap(s, t, i);
+	const uint32_t *link = t->mapcopy + sn.mapofs + sn.nent;
 
-	return mem_get64(t->mapcopy, 4ull * (sn.mapofs + sn.nent)) >> 8;
+	return s->l->fr2 ? mem_get64(link, 0) >> 8 : *link;
 }
 
-/* The 64-bit constant that a snapshot's entry refers to; 0: it is none. */
-static uint64_t constant(const struct jtrace *t, uint32_t entry)
+/*
+ * The constant that a snapshot's entry refers to; 0: it is none. One of 64 bits is in the slot
+ * after its instruction, an object or pointer of 32 in the instruction (lj_ir.h:ir_kgc).
+ */
+static uint64_t constant(const struct jscan *s, const struct jtrace *t, uint32_t entry)
 {
-	uint32_t ref = entry & 0xffff;
+	uint32_t ref = entry & 0xffff, wide = s->l->gc64;
 
-	if (ref < t->nk || ref + 2 > REF_BASE || 8ull * (ref + 2 - t->nk) > t->bodylen)
+	if (ref < t->nk || ref + 1 + wide > REF_BASE ||
+	    8ull * (ref + 1 + wide - t->nk) > t->bodylen)
 		return 0;
-	return mem_get64(t->body, 8ull * (ref + 1 - t->nk));
+	return wide ? mem_get64(t->body, 8ull * (ref + 1 - t->nk))
+		    : mem_get32(t->body, 8ull * (ref - t->nk));
 }
 
 /* A prototype among the constants, of a frame that was returned to (IR_RETF), or of a function. */
@@ -221,7 +260,7 @@ static struct jproto *proto_in_consts(struct jscan *s, const struct jtrace *t, u
 
 		if (!name || strcmp(name, "KGC"))
 			continue;
-		k = constant(t, ref);
+		k = constant(s, t, ref);
 		p = jscan_function(s, k);
 		if (!p)
 			p = jscan_proto(s, k, NULL);
@@ -264,38 +303,56 @@ static int is_call(const struct jscan *s, uint64_t pc)
 }
 
 /*
- * The function that a trace ends in because it cannot be compiled, from the last snapshot: its
- * frame is on top, the function a slot below the frame's link. lj_ffrecord.c:recff_stitch puts a
- * continuation and the pc after the call under it; in a trace that returns the link itself is that
- * pc. f: room for the function and its call. Returns how many of them are known: both, the
- * function, or of a stitch only the call, because what it calls is not constant.
+ * The frame on top of a trace's last snapshot: its function, and the pc after the call that the
+ * trace ends in; 0: not known. lj_ffrecord.c:recff_stitch puts a continuation and that pc under it;
+ * in a trace that returns the frame's link is the pc. Without LJ_FR2 links are not among the
+ * entries, but behind them and the snapshot's own pc, the topmost frame's first.
  */
-static unsigned int end_of(struct jscan *s, const struct jtrace *t, struct ev_frame *f)
+static uint64_t top_frame(const struct jscan *s, const struct jtrace *t, uint64_t *pc)
 {
 	struct snap sn = get_snap(s, t, t->nsnap - 1);
-	const uint32_t *e = t->mapcopy + sn.mapofs;
-	uint64_t fn = 0, pc = 0;
-	uint32_t i, top = UINT32_MAX;
-	unsigned int known;
+	const uint32_t *e = t->mapcopy + sn.mapofs, *link = e + sn.nent + 1;
+	uint32_t i, top = UINT32_MAX, links = links_of(s, e, sn.nent) - 1;
 
+	*pc = 0;
 	for (i = 0; i < sn.nent; i++)
 		if (e[i] & SNAP_FRAME)
 			top = i;
-	if (top == UINT32_MAX || !top || e[top] >> 24 != (e[top - 1] >> 24) + 1)
+	if (top == UINT32_MAX)
 		return 0;
-	fn = constant(t, e[top - 1]);
-	if (t->linktype == LINK_RETURN) {
-		pc = constant(t, e[top]);
-		pc = pc & 3 ? 0 : pc;
+	if (!s->l->fr2) {
+		if (t->linktype == LINK_RETURN && links)
+			*pc = link[0];
+		else if (t->linktype == LINK_STITCH && links > 1 &&
+			 (link[0] & FRAME_TYPE) == FRAME_IS_CONT)
+			*pc = link[1];
+		return e[top] >> 24 ? constant(s, t, e[top]) : 0;
 	}
+	if (!top || e[top] >> 24 != (e[top - 1] >> 24) + 1)
+		return 0;
+	if (t->linktype == LINK_RETURN)
+		*pc = constant(s, t, e[top]);
 	for (i = 0; t->linktype == LINK_STITCH && i < top; i++)
 		if (e[i] & SNAP_CONT)
-			pc = constant(t, e[i]);
-	userwalk_function(s->u, fn & ADDR_MASK, 0, &f[0]);
+			*pc = constant(s, t, e[i]);
+	return constant(s, t, e[top - 1]) & ADDR_MASK;
+}
+
+/*
+ * The function that a trace ends in because it cannot be compiled, and its call. f: room for both.
+ * Returns how many of them are known: both, the function, or of a stitch only the call, because
+ * what it calls is not constant.
+ */
+static unsigned int end_of(struct jscan *s, const struct jtrace *t, struct ev_frame *f)
+{
+	uint64_t pc, fn = top_frame(s, t, &pc);
+	unsigned int known;
+
+	userwalk_function(s->u, fn, 0, &f[0]);
 	known = f[0].kind == EV_FRAME_FF || f[0].kind == EV_FRAME_C;
 	if (!known)
 		memset(&f[0], 0, sizeof(f[0]));
-	if ((!known && t->linktype != LINK_STITCH) || !pc || !is_call(s, pc - 4))
+	if ((!known && t->linktype != LINK_STITCH) || !pc || pc & 3 || !is_call(s, pc - 4))
 		return known;
 	place(s, t, pc - 4, &f[known]);
 	return known + (f[known].kind == EV_FRAME_LUA);
