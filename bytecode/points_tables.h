@@ -28,4 +28,5 @@ static const struct tables_point points[] = {
 	{"upstream 2.0.0", 93, 28, 29, 6, 0},
 	{"upstream 2.0.3", 93, 0, 1, 7, 0},
 	{"tarantool 2022-11-21", 97, 12, 13, 2, 2},
+	{"texlive 2025", 97, 10, 30, 3, 4},
 };
