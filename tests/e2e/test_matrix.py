@@ -1,25 +1,29 @@
 # SPDX-License-Identifier: MIT
-"""The LuaJIT builds that Debian ships, each by what it says of itself: stacks by debug.traceback's
-data, trace events by its jit.v, bytecodes and fast functions by its vmdef.lua. The results are
-printed as a table."""
+"""LuaJIT builds, those that Debian ships and others, each by what it says of itself: stacks by
+debug.getinfo, trace events by its jit.v, bytecodes and fast functions by its vmdef.lua. The results
+are printed as a table."""
 import glob
 import json
 import os
+import re
 import subprocess
 
 import pytest
 
 from frames import Truth
 from harness import OK, PROGRAMS, ROOT, Ljx, Process, folded, ljx, record
+from test_scan import TREES, check_trees
 from test_tables import rows, vmdef
 
 pytestmark = pytest.mark.privileged
 
-# LJX_BUILDS: other builds of tests/builds, or "built" for all that are made of source packages.
-BUILDS = os.environ.get("LJX_BUILDS", "beta3 git20220320 luajit2 trixie sid").split()
-if BUILDS == ["built"]:
+# LJX_BUILDS: other builds of tests/builds, or "all".
+BUILDS = os.environ.get("LJX_BUILDS", "beta3 git20220320 luajit2 trixie sid texlive2022").split()
+if BUILDS == ["all"]:
     BUILDS = subprocess.run(["tests/builds", "--list"], cwd=ROOT, stdout=subprocess.PIPE, text=True,
                             check=True).stdout.split()
+LIBRARY_ONLY = {"texlive2022", "texlive-sid"}  # no interpreter, no vmdef.lua
+OLD_SNAPSHOTS = {"beta3"}  # with no offset into the machine code: not every exit can be told
 # Every kind of frame and call; all scenarios run against one build in test_semantics.py.
 SCENARIOS = ["recursion", "tailcall", "varargs_pcall", "pcall", "methods", "metamethods", "sort",
              "gsub", "coroutine_nested", "coroutine_resume", "coroutine_wrap", "iterator",
@@ -29,18 +33,18 @@ RUNS = [(s, "off") for s in SCENARIOS] + [(s, "on") for s in COMPILED]
 PROBES = {"uprobe": "uprobes", "watch": "watchpoints"}
 
 # What is printed at the end (conftest.py): build -> column -> [right, all].
-COLUMNS = ["VM", "stacks", "stacks, library", "jit.v uprobe", "jit.v watch", "vmdef"]
+COLUMNS = ["VM", "stacks", "library", "jit.v, uprobes", "jit.v, watchpoints", "late", "ff", "vmdef"]
 RESULTS = {}
-WHAT = {}
+FACTS = {}  # build -> bits of a GCRef, where the layout is from
 
 
 def table():
     """What was right of what was tried, a row for each build, as the README has it."""
-    yield "| " + " | ".join(["build", *COLUMNS]) + " |"
-    yield "|---" * (1 + len(COLUMNS)) + "|"
+    yield "| " + " | ".join(["build", "GCRef", "layout", *COLUMNS]) + " |"
+    yield "|---" * (3 + len(COLUMNS)) + "|"
     for name, got in RESULTS.items():
-        cells = [f"{got[c][0]}/{got[c][1]}" if c in got else "" for c in COLUMNS]
-        yield "| " + " | ".join([WHAT[name], *cells]) + " |"
+        cells = [f"{got[c][0]}/{got[c][1]}" if c in got else "-" for c in COLUMNS]
+        yield "| " + " | ".join([_builds[name].what, *FACTS.get(name, "??"), *cells]) + " |"
 
 
 class Build:
@@ -51,7 +55,6 @@ class Build:
                               stderr=subprocess.PIPE, text=True)
         assert done.returncode == 0, done.stderr
         self.__dict__.update(json.loads(done.stdout))
-        WHAT[name] = self.what
 
     def env(self):
         path = f"{self.lua}/?.lua;;" if self.lua else ";;"
@@ -78,21 +81,20 @@ class Build:
 _builds = {}
 
 
-@pytest.fixture(params=BUILDS)
+def get(name):
+    if name not in _builds:
+        _builds[name] = Build(name)
+    return _builds[name]
+
+
+@pytest.fixture(params=[b for b in BUILDS if b not in LIBRARY_ONLY])
 def build(request):
-    name = request.param
-    if name not in _builds:
-        _builds[name] = Build(name)
-    return _builds[name]
+    return get(request.param)
 
 
-@pytest.fixture(params=[*BUILDS, "beta3"])
-def tabled(request):
-    """Also one whose processes are not looked at: its numbers are known all the same."""
-    name = request.param
-    if name not in _builds:
-        _builds[name] = Build(name)
-    return _builds[name]
+@pytest.fixture(params=BUILDS)
+def library(request):
+    return get(request.param)
 
 
 def note(build, column, ok, of=1):
@@ -113,17 +115,19 @@ def stack(build, column, target, tmp_path):
     note(build, column, 1, 0)
 
 
-def test_vm(build, tmp_path):
+def test_vm(library, tmp_path):
     """Found, by a layout that its code and its memory confirm."""
-    note(build, "VM", 0)
-    with build.embed(tmp_path, "tests/lua/spin.lua") as target:
+    note(library, "VM", 0)
+    with library.embed(tmp_path, "tests/lua/spin.lua") as target:
         target.event("stack")
         mine, = [p for p in json.loads(ljx("ps", "--json", status=None).out)["processes"]
                  if p["pid"] == target.pid]
         assert mine["vms"] == 1 and mine["layout"]
-        assert os.path.samefile(mine["file"], build.library)
+        how = {"code": "derived", "dwarf": "DWARF"}.get(mine["layout"].partition("+")[2], "table")
+        FACTS[library.name] = ["64" if mine["gc64"] else "32", how]
+        assert os.path.samefile(mine["file"], library.library)
         ljx("bt", "-p", target.pid)
-    note(build, "VM", 1, 0)
+    note(library, "VM", 1, 0)
 
 
 @pytest.mark.parametrize("name,jit", RUNS)
@@ -133,16 +137,16 @@ def test_stack(build, tmp_path, name, jit):
 
 
 @pytest.mark.parametrize("name", COMPILED)
-def test_library(build, tmp_path, name):
+def test_library(library, tmp_path, name):
     """The same of the shared library in a program of ours."""
-    target = build.embed(tmp_path, "tests/lua/semantics.lua", name, "on")
-    stack(build, "stacks, library", target, tmp_path)
+    target = library.embed(tmp_path, "tests/lua/semantics.lua", name, "on")
+    stack(library, "library", target, tmp_path)
 
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_jv(build, tmp_path, probe):
     """What ljx prints is what the build's own jit.v printed, byte for byte."""
-    column = f"jit.v {probe}"
+    column = f"jit.v, {PROBES[probe]}"
     note(build, column, 0)
     theirs = tmp_path / "jit.v"
     with build.run(f"-jv={theirs}", "tests/lua/recorder.lua", "1") as target:
@@ -162,9 +166,31 @@ def test_jv(build, tmp_path, probe):
     note(build, column, 1, 0)
 
 
-def test_vmdef(tabled):
+def test_late(build, tmp_path):
+    """What a late attach reads in memory of live traces, exits and calls is what jit.v logged."""
+    note(build, "late", 0)
+    script, log = tmp_path / "late.lua", tmp_path / "jit.v"
+    script.write_text(TREES)
+    check_trees(build.run(f"-jv={log}", script), log, build.name not in OLD_SNAPSHOTS)
+    note(build, "late", 1, 0)
+
+
+def test_fast_functions(library, tmp_path):
+    """Those that Lua can get hold of have the numbers that the build itself tells."""
+    note(library, "ff", 0)
+    with library.embed(tmp_path, "tests/lua/ffids.lua") as target:
+        target.expect("^done$")
+        told = {}  # some have two names: unpack and table.unpack
+        for number, name in re.findall(r"^ff\t(\d+)\t(\S+)$", target.out, re.M):
+            told.setdefault(int(number), set()).add(name)
+    names = [r["name"] for r in rows("ff", "-f", library.library)[0]]
+    assert not {number: name for number, name in told.items() if names[number] not in name}
+    assert len(told) > 150
+    note(library, "ff", 1, 0)
+
+
+def test_vmdef(build):
     """Its bytecodes, fast functions, errors and IR instructions, by evidence in its file."""
-    build = tabled
     note(build, "vmdef", 0)
     want = vmdef(os.path.join(build.lua, "jit/vmdef.lua"))
     for verb, key in (("bc", "name"), ("ff", "name"), ("err", "text"), ("ir", "name")):
@@ -194,15 +220,15 @@ for i = 1, #arg do list(loadfile(arg[i])) end
 """
 
 
-def test_listing(tabled, tmp_path):
+def test_listing(build, tmp_path):
     """Every opcode of thousands of instructions is called what the build itself calls it."""
     script = tmp_path / "list.lua"
     script.write_text(LISTING)
     chunks = sorted(glob.glob("tests/lua/*.lua") + glob.glob("examples/**/*.lua", recursive=True))
-    with tabled.run(script, *chunks) as p:
+    with build.run(script, *chunks) as p:
         assert p.finish() == 0, p.err
         pairs = [line.split() for line in p.out.splitlines()]
-    names = [r["name"] for r in rows("bc", "-f", tabled.luajit)[0]]
+    names = [r["name"] for r in rows("bc", "-f", build.luajit)[0]]
     wrong = {(number, name) for number, name in pairs if names[int(number)] != name}
     assert not wrong
     assert len(pairs) > 5000 and len({name for _, name in pairs}) > 60
