@@ -156,6 +156,9 @@ struct jt_costs {
 	uint64_t dropped;      /* starts without a region: limit reached */
 };
 
+/* Forgets the samples so far; traces, sites and counts of events stay. */
+void jt_forget_samples(struct jt *jt);
+
 /* now: for what is recent; 0: the time of the last sample. Valid until the next jt_costs. */
 const struct jt_costs *jt_costs(struct jt *jt, uint64_t now);
 
@@ -184,7 +187,8 @@ struct jt_trace {
 	uint8_t kind;	   /* enum ev_trace_kind; SIDE without parent: it is not known */
 	uint8_t linktype;  /* enum trace_link */
 	uint8_t at_return; /* a root trace that starts at a return: down-recursion */
-	uint64_t mcode, time;
+	uint8_t scanned;   /* it was there when the VM's memory was read, at time */
+	uint64_t g, mcode, time;
 	struct jt_share samples;
 	/* ROOT: the bytecode it was made from: positions of its loop, or of all the function. Of
 	 * others that of their root; last < first: not known. */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SECOND UINT64_C(1000000000)
 
@@ -262,6 +263,24 @@ int jt_cost_sample(struct jt *jt, const struct ev_sample *ev, uint32_t nframes)
 			return charge(jt, r, EV_FRAME_PC(ev->f[i].addr), ev->h.time);
 	}
 	return 0;
+}
+
+void jt_forget_samples(struct jt *jt)
+{
+	struct jt_region *r;
+	struct jt_charge *c;
+	struct jt_live *t;
+	struct jt_vm *vm;
+
+	jt->samples = jt->charged = (struct jt_sum){.all = 0};
+	memset(jt->by_state, 0, sizeof(jt->by_state));
+	jt->costs.other_traces = 0;
+	for (r = jt->regions; r; r = r->hh.next)
+		for (c = r->charges; c; c = c->hh.next)
+			c->sum = (struct jt_sum){.all = 0};
+	for (vm = jt->vms; vm; vm = vm->hh.next)
+		for (t = vm->traces; t; t = t->hh.next)
+			t->sum = (struct jt_sum){.all = 0};
 }
 
 /* ---- rows ---- */

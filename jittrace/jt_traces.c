@@ -81,6 +81,8 @@ int jt_traces_stop(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 				   .kind = ev->kind,
 				   .linktype = ev->linktype,
 				   .at_return = vm->at_return != 0,
+				   .scanned = ev->type == EV_TRACE_LIVE,
+				   .g = ev->g,
 				   .mcode = ev->mcode,
 				   .time = ev->h.time};
 	t->seen = ev->h.time;

@@ -2,6 +2,7 @@
 #include "profiler/lines.h"
 
 #include "profiler/fold.h"
+#include "profiler/ticks.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@ struct func {
 	int32_t *line;
 	uint32_t last; /* index + 1 of its newest entry; 0: none */
 	struct lines_pos *pos;
+	uint64_t chosen; /* with which choice it got tick; others mean that it has none */
+	uint32_t tick;	 /* index + 1 of its newest tick of the choice */
 };
 
 struct entry {
@@ -36,6 +39,10 @@ struct lines {
 	uint64_t serial; /* of the sample under way */
 	size_t code_bytes;
 	struct lines_stats stats;
+	struct ticks ticks; /* a: function, b: position */
+	int recent;
+	uint64_t choice; /* number of the last lines_choose() */
+	uint32_t *next;	 /* of each tick: index + 1 of the one before of the same function */
 };
 
 struct lines *lines_new(struct prof *p)
@@ -64,7 +71,14 @@ void lines_free(struct lines *l)
 	free(l->funcs);
 	free(l->entries);
 	free(l->pub);
+	free(l->next);
+	ticks_release(&l->ticks);
 	free(l);
+}
+
+void lines_window(struct lines *l, uint64_t window)
+{
+	l->ticks.window = window;
 }
 
 void lines_reset(struct lines *l)
@@ -83,6 +97,8 @@ void lines_reset(struct lines *l)
 	memset(&l->entries_at, 0, sizeof(l->entries_at));
 	l->nentries = 0;
 	l->stats.no_lua = 0;
+	l->choice++;
+	ticks_release(&l->ticks);
 }
 
 /* ---- definitions ---- */
@@ -219,8 +235,14 @@ static int count_total(struct lines *l, uint32_t func, const struct ev_frame *f)
 	return 0;
 }
 
-static int count_self(struct lines *l, uint32_t func, const struct ev_frame *f, unsigned int state)
+static int count_self(struct lines *l, uint32_t func, const struct ev_frame *f,
+		      const struct ev_sample *s, unsigned int state)
 {
+	const struct tick tick = {.time = s->h.time,
+				  .a = func,
+				  .b = EV_FRAME_PC(f->addr),
+				  .pid = s->h.pid,
+				  .state = state};
 	struct entry *e;
 	int err = entry_of(l, func, f, &e);
 
@@ -230,7 +252,8 @@ static int count_self(struct lines *l, uint32_t func, const struct ev_frame *f, 
 	l->pub[func].by_state[state]++;
 	e->pub.self++;
 	e->pub.by_state[state]++;
-	return 0;
+	l->choice++; /* ticks are about to move */
+	return ticks_add(&l->ticks, &tick);
 }
 
 static int add_sample(struct lines *l, const struct ev_sample *s)
@@ -259,7 +282,7 @@ static int add_sample(struct lines *l, const struct ev_sample *s)
 			continue;
 		traced = trace ? func : 0;
 		if (!self)
-			err = count_self(l, func - 1, f, state);
+			err = count_self(l, func - 1, f, s, state);
 		self = self ? self : 2;
 		if (!err)
 			err = count_total(l, func - 1, f);
@@ -291,6 +314,53 @@ static int by_position(const void *a, const void *b)
 	return (x->pos > y->pos) - (x->pos < y->pos);
 }
 
+int lines_choose(struct lines *l, const struct lines_query *q)
+{
+	uint32_t *next, i;
+
+	l->recent = q->recent;
+	l->choice++;
+	if (!q->recent)
+		return 0;
+	ticks_drop(&l->ticks, q->now);
+	next = realloc(l->next, (l->ticks.n + (size_t)1) * sizeof(*next));
+	if (!next)
+		return -ENOMEM;
+	l->next = next;
+	for (i = 0; i < l->ticks.n; i++) {
+		const struct tick *t = ticks_at(&l->ticks, i);
+		struct func *f = &l->funcs[t->a];
+
+		if (t->time > q->now || (q->pid && t->pid != q->pid))
+			continue;
+		next[i] = f->chosen == l->choice ? f->tick : 0;
+		f->chosen = l->choice;
+		f->tick = i + 1;
+	}
+	return 0;
+}
+
+/* In place of all samples those that were chosen. */
+static void count_chosen(const struct lines *l, const struct func *own, struct lines_pos *pos,
+			 size_t n)
+{
+	uint32_t i;
+	size_t k;
+
+	for (k = 0; k < n; k++) {
+		pos[k].self = pos[k].total = 0;
+		memset(pos[k].by_state, 0, sizeof(pos[k].by_state));
+	}
+	for (i = own->chosen == l->choice ? own->tick : 0; i; i = l->next[i - 1]) {
+		const struct tick *t = ticks_at(&l->ticks, i - 1);
+		const struct lines_pos key = {.pos = t->b};
+		struct lines_pos *at = bsearch(&key, pos, n, sizeof(*pos), by_position);
+
+		at->self++;
+		at->by_state[t->state]++;
+	}
+}
+
 int lines_positions(struct lines *l, const struct lines_func *func)
 {
 	struct lines_func *f = &l->pub[func - l->pub];
@@ -308,6 +378,8 @@ int lines_positions(struct lines *l, const struct lines_func *func)
 	for (i = own->last; i; i = l->entries[i - 1].next)
 		pos[--n] = l->entries[i - 1].pub;
 	qsort(pos, f->npos, sizeof(*pos), by_position);
+	if (l->recent)
+		count_chosen(l, own, pos, f->npos);
 	return 0;
 }
 

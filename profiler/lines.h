@@ -51,6 +51,21 @@ void lines_free(struct lines *l);
 /* Takes a record, after prof_add took it. 0 or -ENOMEM. */
 int lines_add(struct lines *l, const struct ev_hdr *h);
 
+/*
+ * Keeps the newest samples so long, in ns of the stream's clock; for lines_choose(). Without it
+ * none are kept.
+ */
+void lines_window(struct lines *l, uint64_t window);
+
+/* What lines_positions() counts as self until the next lines_add; it knows no total then. */
+struct lines_query {
+	int recent;   /* those of the window; else all, and no more of this counts */
+	uint64_t now; /* end of the window */
+	uint32_t pid; /* 0: any */
+};
+/* 0 or -ENOMEM. */
+int lines_choose(struct lines *l, const struct lines_query *q);
+
 /* Forgets the samples, keeps functions and listings; goes with prof_reset. */
 void lines_reset(struct lines *l);
 

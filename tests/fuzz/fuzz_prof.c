@@ -4,6 +4,7 @@
  * and whose content is anything. Most numbers are small, so that records refer to each other.
  */
 #include "bpf/rec.h"
+#include "profiler/ips.h"
 #include "profiler/lines.h"
 #include "profiler/prof.h"
 #include "profiler/write.h"
@@ -126,6 +127,31 @@ static struct ev_hdr *code(struct input *in)
 	return &e->h;
 }
 
+/* Those of a window are some of all. */
+static void check_window(struct lines *l, uint64_t all)
+{
+	const struct lines_query recent = {.recent = 1, .now = UINT64_MAX >> 1}, since = {.recent = 0};
+	const struct lines_func *f;
+	uint64_t sum = 0, self;
+	size_t n, i, k;
+
+	if (lines_choose(l, &recent))
+		abort();
+	f = lines_funcs(l, &n);
+	for (i = 0; i < n; i++) {
+		if (lines_positions(l, &f[i]))
+			abort();
+		self = 0;
+		for (k = 0; k < f[i].npos; k++)
+			self += f[i].pos[k].self;
+		if (self > f[i].self)
+			abort();
+		sum += self;
+	}
+	if (sum > all || lines_choose(l, &since))
+		abort();
+}
+
 /* No function has more than all samples, or less at its positions than they. */
 static void check_lines(struct lines *l, uint64_t samples, int whole)
 {
@@ -157,6 +183,7 @@ static void check_lines(struct lines *l, uint64_t samples, int whole)
 	}
 	if (all + lines_stats(l)->no_lua != samples)
 		abort();
+	check_window(l, all);
 }
 
 static void output(struct prof *p, FILE *null, uint8_t how)
@@ -249,12 +276,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				 .pid = how >> 2 & 1};
 	struct prof *p = prof_new(&opts);
 	struct lines *l = p ? lines_new(p) : NULL;
+	struct ips *ips = ips_new(5);
 	FILE *null = fopen("/dev/null", "w");
 
 	int whole = !opts.aborts && !opts.states && !opts.from && !opts.to;
 
-	if (!l || !null)
+	if (!l || !null || !ips)
 		abort();
+	lines_window(l, opts.from + 1);
 	while (in.left) {
 		unsigned int kind = take(&in) % 22, deep = kind == EV_SAMPLE ? take(&in) % 48 : 0;
 		struct ev_hdr *h;
@@ -272,7 +301,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!h)
 			continue;
 		h->pid = take(&in) & 3;
-		if (rec_check(h, h->size) && (prof_add(p, h) || lines_add(l, h) ||
+		if (rec_check(h, h->size) && (prof_add(p, h) || lines_add(l, h) || ips_add(ips, h) ||
 					      (h->kind == EV_TRACE && event(p, &in, h))))
 			abort();
 		free(h);
@@ -296,6 +325,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		compare(p, null, how, data, size);
 	fclose(null);
 	lines_free(l);
+	ips_free(ips);
 	prof_free(p);
 	return 0;
 }

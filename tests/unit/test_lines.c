@@ -62,6 +62,8 @@ static void stop(struct fold *f)
 		.kind = EV_FRAME_C, .addr = 0x5000 \
 	}
 
+static ev_u64 now;
+
 static void sample(struct fold *f, unsigned int state, const struct ev_frame *frames, size_t n)
 {
 	size_t size = sizeof(struct ev_sample) + n * sizeof(*frames);
@@ -70,6 +72,7 @@ static void sample(struct fold *f, unsigned int state, const struct ev_frame *fr
 	s->h.kind = EV_SAMPLE;
 	s->h.size = (ev_u32)size;
 	s->h.pid = PID;
+	s->h.time = now;
 	s->state = (ev_u8)state;
 	s->nframes = (ev_u16)n;
 	memcpy(s->f, frames, n * sizeof(*frames));
@@ -100,6 +103,66 @@ static const struct lines_func *rows(struct fold *f)
 	for (i = 0; i < n; i++)
 		assert_int_equal(lines_positions(f->l, &r[i]), 0);
 	return r;
+}
+
+static uint64_t own(const struct lines_func *f)
+{
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < f->npos; i++)
+		sum += f->pos[i].self;
+	return sum;
+}
+
+static void window(void **state)
+{
+	struct lines_query q = {.recent = 1, .now = 9};
+	struct fold f = begin(0);
+	const struct lines_func *r;
+	unsigned int i;
+
+	(void)state;
+	lines_window(f.l, 5);
+	for (i = 0; i < 5000; i++) { /* more than the ring begins with */
+		now = i / 500;
+		if (i & 1)
+			FOLD(&f, EV_STATE_INTERP, AT(2, 4, 22), AT(1, 3, 2));
+		else
+			FOLD(&f, EV_STATE_TRACE, AT(1, 3 + i % 4, 2));
+	}
+	assert_int_equal(lines_choose(f.l, &q), 0);
+	r = rows(&f); /* of seconds 4 to 9 */
+	assert_int_equal(own(&r[0]), 1500);
+	assert_int_equal(own(&r[1]), 1500);
+	assert_int_equal(at(&r[1], 4)->by_state[EV_STATE_INTERP], 1500);
+	assert_int_equal(at(&r[0], 3)->self, 750);
+	assert_int_equal(at(&r[0], 5)->by_state[EV_STATE_TRACE], 750);
+	q.now = 7; /* what came since is not meant; what was older then is gone */
+	assert_int_equal(lines_choose(f.l, &q), 0);
+	assert_int_equal(own(&rows(&f)[0]), 1000);
+	q.now = 9;
+	q.pid = PID + 1;
+	assert_int_equal(lines_choose(f.l, &q), 0);
+	assert_int_equal(own(&rows(&f)[0]), 0);
+	q = (struct lines_query){.recent = 1, .now = 12};
+	assert_int_equal(lines_choose(f.l, &q), 0);
+	assert_int_equal(own(&rows(&f)[0]), 750);
+	q.recent = 0;
+	assert_int_equal(lines_choose(f.l, &q), 0);
+	assert_int_equal(own(&rows(&f)[0]), 2500);
+	assert_int_equal(rows(&f)[0].total, 5000);
+	/* A sample after the choice was made: to be made again. */
+	q = (struct lines_query){.recent = 1, .now = 9};
+	assert_int_equal(lines_choose(f.l, &q), 0);
+	FOLD(&f, EV_STATE_INTERP, AT(2, 4, 22), AT(1, 3, 2));
+	assert_int_equal(own(&rows(&f)[0]), 0);
+	lines_reset(f.l);
+	q.recent = 1;
+	assert_int_equal(lines_choose(f.l, &q), 0);
+	assert_int_equal(own(&rows(&f)[0]), 0);
+	now = 0;
+	stop(&f);
 }
 
 static void self_and_total(void **state)
@@ -209,9 +272,8 @@ static void listings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(self_and_total),
-	    cmocka_unit_test(compiled_code),
-	    cmocka_unit_test(undefined_and_other_processes),
+	    cmocka_unit_test(self_and_total), cmocka_unit_test(window),
+	    cmocka_unit_test(compiled_code),  cmocka_unit_test(undefined_and_other_processes),
 	    cmocka_unit_test(listings),
 	};
 
