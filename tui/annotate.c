@@ -64,6 +64,8 @@ static void set_trace(struct annotate_item *item, const struct slot *s)
 	if (!t || item->root || (item->trace && !s->root && !s->side))
 		return;
 	item->trace = t->trace;
+	item->pid = t->pid;
+	item->vm = t->vm;
 	item->root = s->root != NULL;
 }
 
@@ -227,9 +229,12 @@ static void sum_up(struct view *v, struct annotate *a, const struct lines_func *
 	for (i = 0; i < v->nfuncs; i++) {
 		if (f && v->func[i] != f)
 			continue;
-		self += v->func[i]->self;
-		for (k = 0; k < v->func[i]->npos; k++)
-			known += v->func[i]->pos[k].line ? v->func[i]->pos[k].self : 0;
+		for (k = 0; k < v->func[i]->npos; k++) {
+			const struct lines_pos *pos = &v->func[i]->pos[k];
+
+			self += pos->self;
+			known += pos->line ? pos->self : 0;
+		}
 	}
 	a->total = -1;
 	if (!a->samples)
@@ -249,7 +254,7 @@ static int set_title(const struct annotate_input *in, const struct annotate_choi
 
 	a->from = c->from;
 	a->to = c->to;
-	a->samples = prof_stats(in->prof)->samples;
+	a->samples = in->samples ? in->samples : prof_stats(in->prof)->samples;
 	a->name = strdup(f && strcmp(fr->name, fr->label) ? fr->name : "");
 	a->file = strdup(fr ? fr->file : "");
 	return a->name && a->file ? 0 : -ENOMEM;

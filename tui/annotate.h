@@ -29,6 +29,7 @@ struct annotate_item {
 	double compiled, interpreted; /* percent of samples; -1: there are none */
 	uint64_t aborts;	      /* recordings that stopped here */
 	uint32_t trace;		      /* that covers it; 0: none */
+	uint32_t pid, vm;	      /* of that trace */
 	int root;		      /* '*': a root trace starts here */
 	int stopped;		      /* '!': the recorder stopped here, CODE only */
 	int black;		      /* traces that start here are blacklisted */
@@ -65,6 +66,7 @@ struct annotate_input {
 	struct lines *lines;
 	struct jt *jt;
 	uint64_t now;
+	uint64_t samples; /* 100 %, if lines counts only some; 0: all of prof */
 };
 
 /*

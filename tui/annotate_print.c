@@ -235,7 +235,7 @@ static int run(const struct options *o, const char *file)
 		err = -ENOMEM;
 	else
 		code = jit_run(&t);
-	in = (struct annotate_input){f.prof, f.lines, t.jt, t.now};
+	in = (struct annotate_input){f.prof, f.lines, t.jt, t.now, 0};
 	if (!err && (!code || o->cmd))
 		err = show(o, &in, !file, &why);
 	if (err)

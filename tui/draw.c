@@ -116,9 +116,7 @@ void draw_tabs(struct ui *u, struct grid *g, int y)
 				narrow ? brief[i] : ui_screen(i)->name);
 		hot(u, y, from, x, '1' + i, -1);
 	}
-	/* Annotated source is of all samples. */
-	snprintf(span, sizeof(span),
-		 u->query.recent && u->screen != 3 ? "last %u s" : "since start", MODEL_WINDOW);
+	snprintf(span, sizeof(span), u->query.recent ? "last %u s" : "since start", MODEL_WINDOW);
 	if (*filter)
 		snprintf(text, sizeof(text), "filter: %.60s   %s", filter, span);
 	else
@@ -243,7 +241,7 @@ static void first_word(const char *shown, char buf[16])
 static void draw_keys(struct ui *u, struct grid *g)
 {
 	unsigned int on = u->over ? u->over : ui_screen(u->screen)->on;
-	int y = g->h - 1, x = 1, from;
+	int y = g->h - 1, x = 1, from, last;
 	const struct key *k;
 	size_t n, i;
 	char key[16];
@@ -253,7 +251,9 @@ static void draw_keys(struct ui *u, struct grid *g)
 		if (!(k[i].on & on) || !k[i].label)
 			continue;
 		first_word(k[i].shown, key);
-		if (x + (int)strlen(key) + (int)strlen(k[i].label) + 1 >= g->w)
+		/* The way out always has room. */
+		last = k[i].action == ACT_QUIT || k[i].action == ACT_BACK;
+		if (x + (int)strlen(key) + (int)strlen(k[i].label) + 1 + (last ? 0 : 7) >= g->w)
 			continue;
 		from = x;
 		x = grid_text(g, x, y, 16, ROLE_KEY, key);

@@ -39,6 +39,9 @@ void functions_row(struct ui *u, size_t i, struct function_row *out);
 /* The row under the cursor. 0: none. */
 int functions_selected(struct ui *u, struct function_row *out);
 
+/* Opens the tree of the callers of one function. */
+unsigned int functions_callers(struct ui *u, uint32_t frame);
+
 void functions_draw(struct ui *u, struct grid *g);
 
 #endif

@@ -50,16 +50,16 @@ static struct rates rates(const struct ui *u)
 			      r.stitches / (double)n};
 }
 
-struct mcode {
+struct mcode_use {
 	uint64_t used, room, most;	 /* bytes: of live traces, of areas, the limit */
 	uint32_t live, flushes, retried; /* retried: exits where side traces are attempted */
 	int off;			 /* VMs with the JIT off */
 };
 
-static struct mcode mcode(const struct ui *u)
+static struct mcode_use mcode(const struct ui *u)
 {
 	const struct model_picture *pic = &u->m->pic;
-	struct mcode c = {.used = 0};
+	struct mcode_use c = {.used = 0};
 	size_t i;
 
 	for (i = 0; i < pic->nvms; i++) {
@@ -104,7 +104,7 @@ static void draw_bar(struct grid *g, int x, int y, int width, enum grid_role rol
 static void draw_fact(struct ui *u, struct grid *g, int x, int y, int i)
 {
 	struct rates r = rates(u);
-	struct mcode c = mcode(u);
+	struct mcode_use c = mcode(u);
 	const struct model_picture *pic = &u->m->pic;
 	int w = g->w - x - 1;
 	char a[16], b[16], d[16];

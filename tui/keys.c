@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tui/keys.h"
 
-#define ON_TEXT (ON_HELP | ON_EXPLAIN)
+#define ON_TEXT (ON_HELP | ON_EXPLAIN | ON_MACHINE)
 #define ON_SCROLL (ON_SCREENS | ON_TEXT)
 
 static const struct key keys[] = {
@@ -44,6 +44,8 @@ static const struct key keys[] = {
     {{TK_ENTER}, "Enter", ACT_ENTER, ON_NYI, "Stacks", "the Lua stack at the abort"},
     {{TK_ENTER}, "Enter", ACT_ENTER, ON_TRACES, "Source", "source and bytecode where it starts"},
     {{TK_ENTER}, "Enter", ACT_ENTER, ON_LOG, "Go", "the trace, or the abort"},
+    {{TK_ENTER}, "Enter", ACT_ENTER, ON_ANNOTATE, "Trace", "the trace that covers the line"},
+    {{'4'}, "4", ACT_CALLERS, ON_ANNOTATE, "Callers", "who calls this function, as a tree"},
     {{TK_F3, '/'}, "F3 /", ACT_FIND, ON_SCREENS, "Find", "find, while you type"},
     {{'n'}, "n", ACT_FIND_NEXT, ON_SCREENS, NULL, "find the next one"},
     {{'N'}, "N", ACT_FIND_BACK, ON_SCREENS, NULL, "find the one before"},
@@ -95,10 +97,22 @@ static const struct key keys[] = {
     {{'x'}, "x", ACT_EXPLAIN, ON_ROWS | ON_ANNOTATE, NULL, "explain the reason of the row"},
     {{'g'}, "g", ACT_SCOPE, ON_NYI, "Scope", "the function, its file, the process"},
     {{'r'}, "r", ACT_ROOT, ON_TRACES, "Root", "only the family of the trace, or all"},
-    {{'H'}, "H", ACT_HOTTEST, ON_ANNOTATE, "Hottest", "the hottest line"},
+    {{'H'}, "H", ACT_HOTTEST, ON_ANNOTATE | ON_MACHINE, "Hottest", "the hottest line"},
     {{']'}, "]", ACT_HOT_NEXT, ON_ANNOTATE, "Next", "next hot line"},
     {{'['}, "[", ACT_HOT_BACK, ON_ANNOTATE, NULL, "hot line before"},
     {{'!'}, "!", ACT_ABORT_NEXT, ON_ANNOTATE, "Abort", "next line where recording stopped"},
+    {{'m'},
+     "m",
+     ACT_MACHINE,
+     ON_TRACES | ON_ANNOTATE,
+     "Mcode",
+     "machine code of the trace, or of the one that covers the line, with its samples"},
+    {{'P'},
+     "P",
+     ACT_PERF_MAP,
+     ON_TRACES,
+     "Perf-map",
+     "keep /tmp/perf-PID.map, traces by name for perf, until you quit or say P again"},
     {{'b'}, "b", ACT_BYTECODE, ON_ANNOTATE, "Bytecode", "source, bytecode, or both"},
     {{'e'}, "e", ACT_EXPORT, ON_SCREENS, "Export", "write a file: format, span, name"},
     {{'c'}, "c", ACT_COPY, ON_SCREENS, NULL, "copy the row's location (OSC 52)"},

@@ -23,12 +23,15 @@ int model_init(struct model *m, const struct model_opts *o)
 	m->prof = prof_new(&po);
 	m->pick = m->prof ? pick_new(m->prof, MODEL_WINDOW * MODEL_SECOND) : NULL;
 	m->lines = m->prof ? lines_new(m->prof) : NULL;
+	m->ips = ips_new(MODEL_WINDOW * MODEL_SECOND);
 	m->jt = jt_new(&jo);
 	m->keep = keep_new(KEEP_EVENTS, KEEP_DEFS);
 	m->arena = arena_new();
 	m->timeline = calloc(MODEL_TIMELINE, sizeof(*m->timeline));
-	if (m->pick && m->lines && m->jt && m->keep && m->arena && m->timeline)
+	if (m->pick && m->lines && m->ips && m->jt && m->keep && m->arena && m->timeline) {
+		lines_window(m->lines, MODEL_WINDOW * MODEL_SECOND);
 		return 0;
+	}
 	model_release(m);
 	return -ENOMEM;
 }
@@ -43,6 +46,7 @@ void model_release(struct model *m)
 	arena_free(m->arena);
 	keep_free(m->keep);
 	jt_free(m->jt);
+	ips_free(m->ips);
 	lines_free(m->lines);
 	pick_free(m->pick);
 	prof_free(m->prof);
@@ -305,6 +309,8 @@ int model_record(void *ctx, const struct ev_hdr *h)
 	if (!err)
 		err = lines_add(m->lines, h);
 	if (!err)
+		err = ips_add(m->ips, h);
+	if (!err)
 		err = jt_add(m->jt, h);
 	if (!err)
 		err = keep_add(m->keep, h);
@@ -319,6 +325,8 @@ void model_reset(struct model *m)
 {
 	pick_reset(m->pick);
 	lines_reset(m->lines);
+	ips_reset(m->ips);
+	jt_forget_samples(m->jt);
 	m->since = m->now;
 }
 
@@ -477,6 +485,7 @@ int model_select(struct model *m, const struct pick_query *q)
 	pic->seconds = pic->time > from ? (double)(pic->time - from) / 1e9 : 0;
 	pic->query = *q;
 	pic->generation++;
+	ips_choose(m->ips, q->recent, pic->time);
 	return pick_select(m->pick, q, &pic->sum);
 }
 

@@ -9,6 +9,7 @@
 
 #include "bpf/capture.h"
 #include "jittrace/jt.h"
+#include "profiler/ips.h"
 #include "profiler/lines.h"
 #include "profiler/pick.h"
 #include "profiler/prof.h"
@@ -85,6 +86,7 @@ struct model {
 	struct prof *prof;
 	struct pick *pick;
 	struct lines *lines;
+	struct ips *ips;
 	struct jt *jt;
 	struct model_opts opts;
 	struct model_second *timeline; /* of MODEL_TIMELINE, at second % MODEL_TIMELINE */

@@ -119,6 +119,8 @@ void draw_over(struct ui *u, struct grid *g)
 {
 	if (u->over == ON_HELP)
 		draw_help(u, g);
+	else if (u->over == ON_MACHINE)
+		machine_draw(u, g);
 	else
 		draw_explain(u, g);
 }

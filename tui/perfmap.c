@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
-/*
- * The machine code of traces by name, for perf and others that read /tmp/perf-PID.map: in the
- * target's own /tmp and by the number that it has there. It is the only file that ljx leaves in a
- * target's sight, and it goes when ljx does.
- */
+#include "tui/perfmap.h"
+
 #include "tui/ljx.h"
 
 #include <errno.h>
@@ -25,12 +22,35 @@ struct map_file {
 	uint64_t sum; /* of what is in it */
 };
 
-struct maps {
-	struct jit_tap tap; /* first: the tap's callbacks find us by it */
+struct perfmap {
 	struct map_file *file;
 	size_t n;
-	int err;
+	void (*say)(void *ctx, const char *text);
+	void *ctx;
 };
+
+struct perfmap *perfmap_new(void (*say)(void *ctx, const char *text), void *ctx)
+{
+	struct perfmap *m = calloc(1, sizeof(*m));
+
+	if (m) {
+		m->say = say;
+		m->ctx = ctx;
+	}
+	return m;
+}
+
+__attribute__((format(printf, 2, 3))) static void tell(const struct perfmap *m, const char *fmt,
+						       ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	m->say(m->ctx, text);
+}
 
 /* A path seen from another process's root, which no link of it can lead out of. */
 static int open_inside(int root, const char *path)
@@ -60,8 +80,8 @@ static uint32_t inner_pid(uint32_t pid)
 	return (uint32_t)n;
 }
 
-/* The process's map, begun if it is new; NULL and m->err. */
-static struct map_file *find_map(struct maps *m, uint32_t pid)
+/* The process's map, begun if it is new; NULL: out of memory. */
+static struct map_file *find_map(struct perfmap *m, uint32_t pid)
 {
 	struct map_file *file;
 	char path[64];
@@ -71,10 +91,8 @@ static struct map_file *find_map(struct maps *m, uint32_t pid)
 		if (m->file[i].pid == pid)
 			return &m->file[i];
 	file = realloc(m->file, (m->n + 1) * sizeof(*file));
-	if (!file) {
-		m->err = -ENOMEM;
+	if (!file)
 		return NULL;
-	}
 	m->file = file;
 	file = &m->file[m->n++];
 	*file = (struct map_file){.pid = pid, .dir = -1};
@@ -86,8 +104,8 @@ static struct map_file *find_map(struct maps *m, uint32_t pid)
 		close(root);
 	}
 	if (file->dir < 0)
-		fprintf(stderr, "ljx: no map for process %" PRIu32 ": cannot open its /tmp: %s\n",
-			pid, strerror(errno));
+		tell(m, "no map for process %" PRIu32 ": cannot open its /tmp: %s", pid,
+		     strerror(errno));
 	return file;
 }
 
@@ -110,7 +128,8 @@ static uint64_t sum_up(const struct jt_trace *t, size_t n, uint32_t pid)
 }
 
 /* Writes the map beside itself, then puts it in place: a reader sees a whole one. */
-static int write_map(struct map_file *file, const struct jt_trace *t, size_t n)
+static int write_map(const struct perfmap *m, struct map_file *file, const struct jt_trace *t,
+		     size_t n)
 {
 	char temp[96];
 	struct stat st;
@@ -119,8 +138,8 @@ static int write_map(struct map_file *file, const struct jt_trace *t, size_t n)
 
 	snprintf(temp, sizeof(temp), ".%s.%d", file->name, (int)getpid());
 	if (!file->inode && !fstatat(file->dir, file->name, &st, AT_SYMLINK_NOFOLLOW))
-		fprintf(stderr, "ljx: /tmp/%s of process %" PRIu32 " was there: it is replaced\n",
-			file->name, file->pid);
+		tell(m, "/tmp/%s of process %" PRIu32 " was there: it is replaced", file->name,
+		     file->pid);
 	fd = openat(file->dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	f = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!f)
@@ -140,47 +159,73 @@ static int write_map(struct map_file *file, const struct jt_trace *t, size_t n)
 	return err;
 }
 
-static void refresh(struct jit_tap *tap)
+int perfmap_update(struct perfmap *m, const struct jt_trace *t, size_t n)
 {
-	struct maps *m = (struct maps *)tap;
-	size_t n;
-	const struct jt_trace *t = jt_traces(tap->jt, &n);
+	int err = 0;
 
-	for (size_t i = 0; t && i < n && !m->err; i++) {
+	for (size_t i = 0; i < n && !err; i++) {
 		struct map_file *file;
 		uint64_t sum;
 
-		/* They come by process. */
 		if (i && t[i].pid == t[i - 1].pid)
 			continue;
 		file = find_map(m, t[i].pid);
+		if (!file)
+			return -ENOMEM;
 		sum = sum_up(t, n, t[i].pid);
-		if (!file || file->dir < 0 || file->sum == sum)
+		if (file->dir < 0 || file->sum == sum)
 			continue;
 		file->sum = sum;
-		m->err = write_map(file, t, n);
-		if (!m->err && !tap->o->quiet)
-			fprintf(stderr, "ljx: wrote /tmp/%s of process %" PRIu32 "\n", file->name,
-				file->pid);
+		err = write_map(m, file, t, n);
+		if (!err)
+			tell(m, "wrote /tmp/%s of process %" PRIu32, file->name, file->pid);
 	}
-	tap->done |= m->err != 0;
+	return err;
 }
 
-/* Leaves nothing behind, unless it is to stay; what another wrote since is not ours. */
-static void remove_maps(struct maps *m)
+void perfmap_free(struct perfmap *m, int keep)
 {
-	for (size_t i = 0; i < m->n; i++) {
+	for (size_t i = 0; m && i < m->n; i++) {
 		struct map_file *file = &m->file[i];
 		struct stat st;
 
-		if (file->inode && !m->tap.o->keep &&
+		if (file->inode && !keep &&
 		    !fstatat(file->dir, file->name, &st, AT_SYMLINK_NOFOLLOW) &&
 		    st.st_ino == file->inode)
 			unlinkat(file->dir, file->name, 0);
 		if (file->dir >= 0)
 			close(file->dir);
 	}
-	free(m->file);
+	if (m)
+		free(m->file);
+	free(m);
+}
+
+/* ---- the verb ---- */
+
+struct run {
+	struct jit_tap tap; /* first: the tap's callbacks find us by it */
+	struct perfmap *maps;
+	int err;
+};
+
+static void say(void *ctx, const char *text)
+{
+	const struct options *o = ctx;
+
+	if (!o->quiet || strncmp(text, "wrote ", 6) != 0)
+		fprintf(stderr, "ljx: %s\n", text);
+}
+
+static void refresh(struct jit_tap *tap)
+{
+	struct run *r = (struct run *)tap;
+	size_t n;
+	const struct jt_trace *t = jt_traces(tap->jt, &n);
+
+	if (t && !r->err)
+		r->err = perfmap_update(r->maps, t, n);
+	tap->done |= r->err != 0;
 }
 
 /* Of a recording: to standard output. */
@@ -210,7 +255,7 @@ static int print_map(const struct options *o, struct jt *jt)
 int verb_perfmap(const struct options *o)
 {
 	const char *file = o->nargs ? o->arg[0] : NULL;
-	struct maps m = {.n = 0};
+	struct run r = {.err = 0};
 	struct why why = {.code = 0};
 	int code;
 
@@ -218,19 +263,21 @@ int verb_perfmap(const struct options *o)
 		why_set(&why, WHY_USAGE, -EINVAL, "perfmap takes a recording or a target");
 		return complain(o, &why);
 	}
-	code = jit_tap_init(&m.tap, o, file);
+	code = jit_tap_init(&r.tap, o, file);
 	if (code)
 		return code;
-	m.tap.tick = refresh;
-	m.tap.writes = 1;
-	code = jit_run(&m.tap);
+	r.maps = perfmap_new(say, (void *)(uintptr_t)o);
+	r.err = r.maps ? 0 : -ENOMEM;
+	r.tap.tick = refresh;
+	r.tap.writes = 1;
+	code = r.err ? 0 : jit_run(&r.tap);
 	if (!code && file)
-		code = print_map(o, m.tap.jt);
-	if (m.err && !code) {
-		why_set(&why, WHY_INTERNAL, m.err, "cannot write the map: %s", strerror(-m.err));
+		code = print_map(o, r.tap.jt);
+	if (r.err && !code) {
+		why_set(&why, WHY_INTERNAL, r.err, "cannot write the map: %s", strerror(-r.err));
 		code = complain(o, &why);
 	}
-	remove_maps(&m);
-	jit_tap_release(&m.tap);
+	perfmap_free(r.maps, o->keep);
+	jit_tap_release(&r.tap);
 	return code;
 }

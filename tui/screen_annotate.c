@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Screen 4: source and bytecode of a function with samples, aborts and traces on each line. */
 #include "tui/annotate.h"
-#include "tui/ui.h"
+#include "tui/functions.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +18,7 @@ struct rows {
 	size_t n;
 	enum show show;
 	int found;
+	uint32_t frame; /* what is found */
 };
 
 static struct rows *rows_of(struct ui *u)
@@ -74,10 +75,31 @@ static int read_source(struct ui *u, struct rows *r)
 	return r->src_chunk ? 0 : -ENOMEM;
 }
 
+/* Which samples count. Those since the start are not kept apart by process. */
+static int choose(struct ui *u)
+{
+	const struct pick_query *q = &u->m->pic.query;
+	struct lines_query l = {.recent = q->recent, .now = u->m->pic.time};
+
+	l.pid = q->pid == PICK_ALL ? 0 : q->pid;
+	return lines_choose(u->m->lines, &l);
+}
+
+/* The last seconds have no total by line; that of the function is known. */
+static void take_total(struct ui *u, struct rows *r, uint32_t frame)
+{
+	size_t i;
+
+	for (i = 0; u->m->pic.query.recent && i < u->nflat; i++)
+		if (u->flat[i].frame == frame)
+			r->a.total = percent_of(u->flat[i].total, u->m->pic.sum.samples);
+}
+
 static int load(struct ui *u)
 {
 	struct model *m = u->m;
-	struct annotate_input in = {m->prof, m->lines, m->jt, m->now};
+	struct annotate_input in = {m->prof, m->lines, m->jt, m->now,
+				    m->pic.query.recent ? m->pic.sum.samples : 0};
 	const struct lines_func *f;
 	struct rows *r = rows_of(u);
 	size_t n, i;
@@ -88,6 +110,8 @@ static int load(struct ui *u)
 	if (!r)
 		return -ENOMEM;
 	forget(r);
+	if (choose(u))
+		return -ENOMEM;
 	f = lines_funcs(m->lines, &n);
 	i = find_function(u, f, n);
 	if (i == n)
@@ -101,7 +125,10 @@ static int load(struct ui *u)
 	err = r->c.chunk ? read_source(u, r) : -ENOMEM;
 	if (!err)
 		err = annotate_build(&in, &r->c, &r->src, &r->a);
+	if (!err)
+		take_total(u, r, f[i].frame);
 	r->found = !err;
+	r->frame = f[i].frame;
 	return err;
 }
 
@@ -201,26 +228,46 @@ static void draw_row(struct ui *u, struct grid *g, int y, size_t row)
 		grid_printf(g, x + 2, y, g->w - x - 3, ROLE_WARN, code ? "; %s" : "-- %s", i->note);
 }
 
+/* The trace that covers the line under the cursor. */
+static const struct jt_trace *trace_here(struct ui *u)
+{
+	const struct annotate_item *i = selected(u);
+
+	return i ? join_trace(&u->m->pic, i->pid, i->vm, i->trace) : NULL;
+}
+
 static void draw_foot(struct ui *u, struct grid *g, int y)
 {
 	const struct annotate_item *i = selected(u);
 	struct rows *r = rows_of(u);
+	const struct jt_trace *t;
+	char link[48], from[48];
+	int x = 1;
 
 	draw_rule(g, y++,
 		  "* a root trace starts here   ! the recorder stopped here   TR covers it");
 	if (i)
-		grid_printf(g, 1, y, g->w - 2, ROLE_NORMAL,
-			    ":%u  %.1f%% self, %llu samples, %llu aborts here%s%s", i->line,
-			    i->self, (unsigned long long)i->samples, (unsigned long long)i->aborts,
-			    i->note ? "   " : "", i->note ? i->note : "");
+		x = grid_printf(g, 1, y, g->w - 2, ROLE_NORMAL,
+				":%u  %.1f%% self, %llu samples, %llu aborts here%s%s", i->line,
+				i->self, (unsigned long long)i->samples,
+				(unsigned long long)i->aborts, i->note ? "   " : "",
+				i->note ? i->note : "");
+	t = trace_here(u);
+	if (t) {
+		trace_link_text(t, link);
+		trace_from_text(t, from);
+		grid_printf(g, x + 2, y, g->w - x - 3, ROLE_N,
+			    " trace %u: %s %s, ends in %s  [Enter]", t->trace,
+			    short_place(&t->start, 40), from, link);
+	}
 	y++;
 	grid_text(g, 1, y, g->w - 2, r->src.n ? ROLE_DIM : ROLE_WARN, r->src.status);
 }
 
 static void draw(struct ui *u, struct grid *g)
 {
-	static const char *const shows[SHOWS] = {"source, bytecode of hot lines",
-						 "source and bytecode", "source", "bytecode"};
+	static const char *const shows[SHOWS] = {"SOURCE, BYTECODE OF HOT LINES",
+						 "SOURCE AND BYTECODE", "SOURCE", "BYTECODE"};
 	struct rows *r = rows_of(u);
 	const struct annotate *a = &r->a;
 	int y = 1, bottom = g->h - 1 - (*u->ended && g->h > 12), foot = g->h >= 16 ? 3 : 0;
@@ -230,19 +277,19 @@ static void draw(struct ui *u, struct grid *g)
 	if (r->found && r->c.to < INT32_MAX)
 		snprintf(lines, sizeof(lines), ":%u-%u", a->from, a->to);
 	if (r->found)
-		draw_title(u, g, "ljx annotate  %s%s%.200s%s  self %.1f%%  total %.1f%%  %s",
+		draw_title(u, g, "ljx annotate  %s%s%.200s%s  self %.1f%%  total %.1f%%%s",
 			   a->name, *a->name ? "  " : "", a->file, lines, a->self,
 			   a->total < 0 ? a->self : a->total,
-			   shows[r->src.n ? r->show : SHOW_CODE]);
+			   u->query.pid != PICK_ALL && !u->query.recent ? " of all processes" : "");
 	else
 		draw_title(u, g, "ljx annotate  %.200s", u->at.file);
 	draw_tabs(u, g, y++);
 	draw_quality_line(u, g, y++);
 	grid_fill(g, 0, y, g->w, ROLE_HEAD, ' ', ' ');
-	grid_text(g, 1, y, g->w - 2, ROLE_HEAD,
-		  wide ? " SELF%   N   I   ABRT     TR   LINE  SOURCE / BYTECODE"
-		       : " SELF%  LINE  SOURCE / BYTECODE");
-	y++;
+	grid_printf(g, 1, y++, g->w - 2, ROLE_HEAD, "%s  %s",
+		    wide ? " SELF%   N   I   ABRT     TR   LINE" : " SELF%  LINE",
+		    shows[r->src.n ? r->show : SHOW_CODE]);
+
 	if (!r->found)
 		grid_text(g, 1, y + 1, g->w - 2, ROLE_DIM,
 			  "no samples of it: choose a Lua function on screen 1");
@@ -266,9 +313,14 @@ static int place(struct ui *u, struct place *out)
 	const struct annotate_item *i = selected(u);
 
 	*out = u->at;
+	out->trace = 0;
 	if (i) {
 		out->line = i->line;
-		out->trace = 0;
+		out->trace = i->trace;
+		if (i->trace) {
+			out->pid = i->pid;
+			out->vm = i->vm;
+		}
 	}
 	return *u->at.file != '\0';
 }
@@ -339,7 +391,20 @@ static const struct jt_site *site_here(struct ui *u)
 
 static unsigned int act(struct ui *u, enum action a)
 {
+	struct place p = {.frame = PICK_ALL};
+
 	switch (a) {
+	case ACT_ENTER:
+		if (trace_here(u) && place(u, &p))
+			return ui_open(u, 2, &p);
+		ui_message(u, "no trace covers this line");
+		return UI_DRAW;
+	case ACT_CALLERS:
+		if (!rows_of(u)->found)
+			return 0;
+		return functions_callers(u, rows_of(u)->frame);
+	case ACT_MACHINE:
+		return machine_open(u, trace_here(u));
 	case ACT_HOTTEST:
 		return hottest(u);
 	case ACT_HOT_NEXT:

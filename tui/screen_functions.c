@@ -36,7 +36,7 @@ static int load(struct ui *u)
 	struct function_rows *r = rows_of(u);
 	const struct pick_sum *s = &u->m->pic.sum;
 	struct pick_tree_opts o = {.dir = u->tree == TREE_CALLERS ? PICK_CALLERS : PICK_CALLEES,
-				   .frame = PICK_ALL,
+				   .frame = u->callers_of,
 				   .flipped = flipped,
 				   .ctx = u,
 				   .max = TREE_ROWS,
@@ -47,8 +47,10 @@ static int load(struct ui *u)
 	if (!r)
 		return -ENOMEM;
 	r->base = u->query.only == PROF_GROUP_MAX ? s->samples : s->by[u->query.only];
-	/* In a tree of callers all roots would be open. */
-	o.open_from = u->expand_all ? 0 : u->tree == TREE_CALLERS ? UINT64_MAX : r->base / 20 + 1;
+	/* In a tree of all functions' callers all roots would be open. */
+	o.open_from = u->expand_all				       ? 0
+		      : u->tree == TREE_CALLERS && o.frame == PICK_ALL ? UINT64_MAX
+								       : r->base / 20 + 1;
 	o.least = (uint64_t)(thresholds[u->threshold] * (double)r->base / 100);
 	free(r->own);
 	r->own = NULL;
@@ -289,6 +291,7 @@ static void go(struct ui *u, const struct place *to)
 	size_t i;
 
 	u->tree = TREE_FLAT;
+	u->callers_of = PICK_ALL;
 	u->lines = 0;
 	for (i = 0; u->flat && i < u->nflat; i++) {
 		const struct prof_frame *f = prof_frame(u->m->prof, u->flat[i].frame);
@@ -302,6 +305,17 @@ static void go(struct ui *u, const struct place *to)
 			break;
 		}
 	}
+}
+
+unsigned int functions_callers(struct ui *u, uint32_t frame)
+{
+	ui_open(u, 0, NULL);
+	u->tree = TREE_CALLERS;
+	u->lines = 0;
+	u->callers_of = frame;
+	u->list[0].cursor = 0;
+	u->list[0].has_selected = 0;
+	return UI_SCREEN;
 }
 
 static unsigned int flip(struct ui *u, int open)
@@ -346,10 +360,12 @@ static unsigned int act(struct ui *u, enum action a)
 		return enter(u);
 	case ACT_TREE:
 		u->tree = (enum tree)((u->tree + 1) % 3);
+		u->callers_of = PICK_ALL;
 		return UI_SCREEN;
 	case ACT_LINES:
 		u->lines = !u->lines;
 		u->tree = TREE_FLAT;
+		u->callers_of = PICK_ALL;
 		return UI_SCREEN;
 	case ACT_EXPAND:
 	case ACT_COLLAPSE:

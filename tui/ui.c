@@ -32,7 +32,7 @@ int ui_init(struct ui *u, struct model *m, const struct ui_opts *o)
 	u->opts = *o;
 	u->w = 80;
 	u->h = 24;
-	u->at.frame = PICK_ALL;
+	u->at.frame = u->callers_of = PICK_ALL;
 	u->query = (struct pick_query){.recent = !o->file, .pid = PICK_ALL, .only = PROF_GROUP_MAX};
 	for (i = 0; i < SCREENS; i++) {
 		u->list[i].above = screens[i]->above ? -1 : 0;
@@ -58,6 +58,7 @@ void ui_release(struct ui *u)
 	}
 	join_free(u->join);
 	export_free(u->export);
+	machine_free(u->machine);
 	free(u->flat);
 	free(u->flipped);
 	u->flipped = NULL;
@@ -331,6 +332,8 @@ static unsigned int scroll_over(struct ui *u, enum action a)
 			u->over_top += moves[i].by;
 	if (u->over_top < 0)
 		u->over_top = 0;
+	if (a == ACT_HOTTEST)
+		machine_hottest(u);
 	if (a == ACT_BACK) {
 		u->over = 0;
 		u->over_top = 0;

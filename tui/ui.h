@@ -14,6 +14,7 @@
 #include "tui/list.h"
 #include "tui/model.h"
 
+#include "bpf/mcode.h"
 #include "bytecode/explain.h"
 #include "tui/ljx.h"
 
@@ -71,6 +72,7 @@ struct ui_opts {
 	const char *name;	 /* of the target */
 	int pid;
 	unsigned int rate;
+	mcode_read_fn *read; /* reads a target's memory; NULL: nobody is there */
 };
 
 /* What to fix now. */
@@ -92,7 +94,7 @@ struct ui {
 	uint64_t now; /* ns, of any steady clock */
 	int w, h;
 	int screen;
-	unsigned int over; /* ON_HELP, ON_EXPORT, ON_EXPLAIN; 0: nothing */
+	unsigned int over; /* ON_HELP, ON_EXPORT, ON_EXPLAIN, ON_MACHINE; 0: nothing */
 	long over_top;
 	struct list list[SCREENS];
 	void *rows[SCREENS];	      /* of the screens */
@@ -106,6 +108,7 @@ struct ui {
 	int nback;
 	struct pick_query query;
 	enum tree tree;
+	uint32_t callers_of; /* TREE_CALLERS: only of this function; PICK_ALL: of all */
 	int lines, threshold, expand_all, no_meters, tree_flat;
 	uint64_t *flipped; /* rows of the tree that were opened or closed by hand */
 	size_t nflipped;
@@ -125,7 +128,9 @@ struct ui {
 	unsigned int join_of; /* generation of these; and the advice is of it */
 	struct advice advice;
 	struct export *export;
-	int list_y; /* first row of the list on the screen */
+	struct machine *machine;
+	int perf_map; /* the caller is to keep maps for perf */
+	int list_y;   /* first row of the list on the screen */
 	struct {
 		int y, x0, x1, key;
 		int sort; /* column to sort by; < 0: the key */
@@ -196,6 +201,16 @@ void place_of_frame(const struct ui *u, struct place *p, uint32_t frame, uint32_
 
 /* advice.c */
 void advice_make(struct ui *u, struct advice *out);
+
+/* machine.c */
+struct machine;
+void machine_free(struct machine *m);
+/* Shows the machine code of a trace, or says why it cannot; NULL: there is no trace. */
+unsigned int machine_open(struct ui *u, const struct jt_trace *t);
+void machine_hottest(struct ui *u);
+void machine_draw(struct ui *u, struct grid *g);
+/* Percent of a looping trace's samples that are in its loop; < 0: not known. */
+double machine_loop_share(struct ui *u, const struct jt_trace *t);
 
 /* export.c */
 void export_free(struct export *e);

@@ -2,7 +2,9 @@
 /* The loop of the live view: records in, keys in, screens out. */
 #include "tui/view.h"
 
+#include "bpf/mem.h"
 #include "bpf/rec.h"
+#include "tui/perfmap.h"
 #include "tui/term.h"
 #include "tui/ui.h"
 
@@ -22,7 +24,8 @@ struct view {
 	struct live live;
 	struct term *term;
 	struct grid grid;
-	struct output out; /* -o FILE.ljx */
+	struct perfmap *maps; /* key P; NULL: none are kept */
+	struct output out;    /* -o FILE.ljx */
 	struct rec_writer *writer;
 	uint64_t next; /* refresh */
 	uint64_t cpu_at, flushed;
@@ -99,9 +102,39 @@ static void poll_target(struct view *v, uint64_t now)
 	v->next = 0;
 }
 
+static void say(void *ctx, const char *text)
+{
+	struct view *v = ctx;
+
+	ui_message(&v->ui, "%s", text);
+}
+
+/* The maps for perf, while they are wanted and somebody is there. */
+static int keep_maps(struct view *v)
+{
+	const struct model_picture *pic = &v->model.pic;
+	int err;
+
+	if (!v->ui.perf_map || !v->alive) {
+		perfmap_free(v->maps, 0);
+		v->maps = NULL;
+		return 0;
+	}
+	v->maps = v->maps ? v->maps : perfmap_new(say, v);
+	if (!v->maps)
+		return -ENOMEM;
+	err = perfmap_update(v->maps, pic->traces, pic->ntraces);
+	if (err) {
+		v->ui.perf_map = 0;
+		ui_message(&v->ui, "cannot write the map: %s", strerror(-err));
+	}
+	return 0;
+}
+
 static int refresh(struct view *v, uint64_t now)
 {
 	struct model_picture *pic = &v->model.pic;
+	int err;
 
 	v->next = now + (uint64_t)(v->o->refresh * 1e9);
 	if (v->alive && !v->ui.paused) {
@@ -109,7 +142,8 @@ static int refresh(struct view *v, uint64_t now)
 		snprintf(pic->said, sizeof(pic->said), "%s", v->live.said);
 		measure(v, now);
 	}
-	return ui_refresh(&v->ui, v->alive ? now : 0);
+	err = ui_refresh(&v->ui, v->alive ? now : 0);
+	return err ? err : keep_maps(v);
 }
 
 static int show(struct view *v)
@@ -147,6 +181,10 @@ static int take_keys(struct view *v, int ms, int *any)
 			term_copy(v->term, v->ui.copy);
 			*v->ui.copy = '\0';
 		}
+		if (!v->ui.perf_map != !v->maps)
+			flags = keep_maps(v);
+		if (flags < 0)
+			return flags;
 		if (v->ui.palette != before)
 			ui_message(&v->ui, "colours: %s",
 				   palette_name((enum palette)(v->ui.palette % PALETTES)));
@@ -291,7 +329,8 @@ static int start_ui(struct view *v)
 			     .file = v->file,
 			     .name = v->file ? v->model.comm : v->live.targets.name,
 			     .pid = v->file ? (int)v->model.first_pid : v->live.targets.main_pid,
-			     .rate = v->o->rate};
+			     .rate = v->o->rate,
+			     .read = v->file ? NULL : mem_read};
 	int err = ui_init(&v->ui, &v->model, &uo);
 
 	if (!err)
@@ -304,6 +343,7 @@ static int start_ui(struct view *v)
 static void end(struct view *v)
 {
 	term_close(v->term);
+	perfmap_free(v->maps, 0);
 	ui_release(&v->ui);
 	grid_release(&v->grid);
 	model_release(&v->model);

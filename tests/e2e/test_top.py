@@ -205,6 +205,71 @@ def test_live(tmp_path):
 
 
 @pytest.mark.privileged
+def test_machine_code(tmp_path):
+    """Of a live trace: its loop, its exits, the samples in it; and the share of the loop."""
+    with luajit("tests/lua/phases.lua") as target, Screen(tmp_path, "top", "-p", target.pid) as s:
+        s.wait(r"trace#\d+ loop")
+        s.keys("3")
+        row = s.wait(r"^ \d+ +1 +- +[\d.]+ +\d+%  loop ")
+        number, share = re.search(r"^ (\d+) +1 +- +[\d.]+ +(\d+)%  loop ", row, re.M).groups()
+        assert int(share) > 90
+        s.keys("Home", "m")
+        text = s.wait("Machine code of trace")
+        assert re.search(r"\d+ bytes at 0x[0-9a-f]+, \d+ instructions; \d+ samples, \d+% of them in "
+                         "its loop", text)
+        assert re.search(r"\+0000  mov", text)
+        assert re.search(r"-> exit \d+", text)
+        s.keys("H")
+        text = s.wait("-> loop")
+        hot = [float(p) for p in re.findall(r"^ .  +([\d.]+)  \+[0-9a-f]{4} ", text, re.M)]
+        assert hot and sum(hot) < 101
+        before, after = text.split("loop:")
+        assert sum(float(p) for p in re.findall(r" ([\d.]+)  \+[0-9a-f]{4} ", after)) > 90
+        s.keys("Escape")
+        target.kill()
+        target.finish()
+        s.wait("TARGET (KILLED|EXITED)")
+        s.keys("m")
+        s.wait("the process is gone")
+        assert number
+
+
+@pytest.mark.privileged
+def test_perf_map(tmp_path):
+    """P keeps a map for perf while ljx runs, or until P again."""
+    with luajit("tests/lua/phases.lua") as target, Screen(tmp_path, "top", "-p", target.pid) as s:
+        path = f"/tmp/perf-{target.pid}.map"
+        s.wait(r"trace#\d+ loop")
+        s.keys("3", "P")
+        s.wait(f"wrote {path}")
+        lines = open(path, encoding="utf-8").read().splitlines()
+        assert any(re.fullmatch(r"[0-9a-f]+ [0-9a-f]+ trace#\d+:phases.lua:\d+", x) for x in lines)
+        s.keys("P")
+        s.wait("no more maps")
+        assert not os.path.exists(path)
+        s.keys("P")
+        s.wait(f"wrote {path}")
+        s.keys("q")
+        s.wait("ended 0")
+        assert not os.path.exists(path)
+
+
+@pytest.mark.privileged
+def test_annotate_last_seconds(tmp_path):
+    """Lines count the last seconds or all since the start, as the other screens do."""
+    with luajit("tests/lua/phases.lua") as target, Screen(tmp_path, "top", "-p", target.pid) as s:
+        s.wait(r"first ")
+        s.keys("/", "first", "Enter", "4")
+        text = s.wait(r"^ ljx annotate  first .* self [1-9]\d")
+        assert "last 5 s" in text
+        target.say("next")
+        s.wait(r"^ ljx annotate  first .* self 0.0%")
+        s.keys("o")
+        text = s.wait(r"^ ljx annotate  first .* self [1-9]\d?\.")
+        assert "since start" in text
+
+
+@pytest.mark.privileged
 def test_pause_and_reset(tmp_path):
     with luajit("tests/lua/mixed.lua") as target, \
             Screen(tmp_path, "top", "-p", target.pid, "--refresh", "200ms") as s:

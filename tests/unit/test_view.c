@@ -24,6 +24,32 @@
 
 static const struct options quiet = {.quiet = 1};
 
+/* Traces that load, leave by exit 5, and end in a jump to their loop. */
+static int memory(int pid, uint64_t addr, void *buf, size_t len)
+{
+	static const unsigned char load[] = {0x48, 0x8b, 0x42, 0x08},
+				   leave[] = {0x0f, 0x84, 0x00, 0x10, 0x00, 0x00},
+				   stub[] = {0x6a, 0x05, 0xeb, 0x10}, end[] = {0x6a, 0x00};
+	unsigned char *p = buf;
+	int32_t back = 0x20 - (int32_t)len;
+	size_t i;
+
+	(void)pid;
+	if (len <= sizeof(stub)) {
+		memcpy(buf, len == sizeof(end) ? end : stub, len);
+		return 0;
+	}
+	assert_true(addr && len > 0x40);
+	memset(buf, 0x90, len);
+	for (i = 0; i + sizeof(load) <= len / 2; i += sizeof(load))
+		memcpy(p + i, load, sizeof(load));
+	memcpy(p + 0x10, leave, sizeof(leave));
+	p[0x16] = p[0x17] = 0x90;
+	p[len - 5] = 0xe9;
+	memcpy(p + len - 4, &back, 4);
+	return 0;
+}
+
 static const struct {
 	const char *name, *file;
 	int w, h, ascii, roles;
@@ -70,6 +96,17 @@ static const struct {
     {"traces-of-function", MIXED, 100, 30, 1, 0, "/=mandel Enter 3"},
     {"function-of-trace", MIXED, 100, 30, 1, 0, "3 1"},
     {"trace-of-row", MIXED, 100, 30, 1, 0, "/=trace# Enter Enter"},
+    {"traces-side", MIXED, 100, 30, 1, 0, "3 /=(4/ Enter"},
+    {"traces-wide", MIXED, 140, 30, 1, 0, "3"},
+    {"traces-live", MIXED, 100, 30, 1, 0, "3"},
+    {"traces-no-map", MIXED, 100, 30, 1, 0, "3 P"},
+    {"machine-live", MIXED, 100, 30, 1, 0, "3 m"},
+    {"machine-live-hottest", MIXED, 60, 16, 1, 1, "3 m H"},
+    {"machine-replay", MIXED, 100, 30, 1, 0, "3 m"},
+    {"machine-of-line-live", MIXED, 80, 24, 1, 0, "/=mandel Enter 4 H m"},
+    {"trace-of-line", MIXED, 100, 30, 1, 0, "/=mandel Enter 4 H Enter"},
+    {"callers-of-function", MIXED, 100, 30, 1, 0, "/=put Enter 4 4"},
+    {"annotate-recent", MIXED, 100, 30, 1, 0, "/=mandel Enter 4 o"},
     {"annotate", MIXED, 100, 40, 0, 0, "/=decode Enter 4"},
     {"annotate-abort", MIXED, 100, 30, 1, 0, "/=decode Enter 4 Home !"},
     {"annotate-hottest", MIXED, 100, 30, 1, 0, "/=price Enter 4 b H"},
@@ -115,6 +152,7 @@ static void test_screens(void **state)
 		FILE *f;
 
 		snprintf(path, sizeof(path), "tests/golden/%s.txt", goldens[i].name);
+		scene_memory = strstr(goldens[i].name, "live") ? memory : NULL;
 		scene_open(&s, goldens[i].file, goldens[i].w, goldens[i].h, goldens[i].ascii);
 		scene_keys(&s, goldens[i].keys);
 		if (s.u.over == ON_EXPORT) /* its name has the time */
@@ -135,6 +173,7 @@ static void test_screens(void **state)
 		free(got);
 		scene_close(&s);
 	}
+	scene_memory = NULL;
 	assert_int_equal(different, 0);
 }
 
@@ -175,7 +214,7 @@ static void test_keys_have_one_meaning(void **state)
 
 	(void)state;
 	k = keys_table(&n);
-	for (on = 1; on <= ON_EXPLAIN; on <<= 1)
+	for (on = 1; on <= ON_LAST; on <<= 1)
 		for (i = 0; i < n; i++)
 			for (j = i; j < n; j++)
 				for (a = 0; a < 4 && k[i].code[a]; a++)
@@ -212,6 +251,7 @@ static const struct {
     {ACT_HOT_NEXT, 0, "Home"},
     {ACT_HOT_BACK, 0, "End"},
     {ACT_ABORT_NEXT, 0, "Home"},
+    {ACT_HOTTEST, ON_MACHINE, "End"},
     {ACT_HOTTEST, 0, "Home"},
 };
 
@@ -238,6 +278,7 @@ static void go_to(struct scene *s, unsigned int on)
 	scene_keys(s, on == ON_HELP	 ? "?"
 		      : on == ON_EXPORT	 ? "e"
 		      : on == ON_EXPLAIN ? "/=decode Enter x"
+		      : on == ON_MACHINE ? "3 m"
 					 : "");
 	if (on == ON_LOG)
 		scene_keys(s, "/=FNEW Enter");
@@ -253,12 +294,13 @@ static void test_keys_work(void **state)
 	int dead = 0;
 
 	(void)state;
+	scene_memory = memory;
 	k = keys_table(&n);
-	for (on = 1; on <= ON_EXPLAIN; on <<= 1)
+	for (on = 1; on <= ON_LAST; on <<= 1)
 		for (i = 0; i < n; i++)
 			for (c = 0; c < 4 && k[i].code[c]; c++) {
 				/* Small, so that there is something to scroll. */
-				int small = (on & (ON_HELP | ON_EXPLAIN)) != 0;
+				int small = (on & (ON_HELP | ON_EXPLAIN | ON_MACHINE)) != 0;
 				char *before, *after;
 				struct scene s;
 
@@ -283,6 +325,7 @@ static void test_keys_work(void **state)
 				free(after);
 				scene_close(&s);
 			}
+	scene_memory = NULL;
 	assert_int_equal(dead, 0);
 }
 
@@ -373,6 +416,31 @@ static void test_pause(void **state)
 	scene_close(&s);
 }
 
+/* After a reset no table has samples of before, nor a share of more than all. */
+static void test_reset(void **state)
+{
+	struct scene s;
+	size_t i;
+
+	(void)state;
+	scene_open(&s, MIXED, 100, 30, 1);
+	assert_true(join_cost(&s.m.pic.sites[0], 0) >= 0);
+	scene_keys(&s, "R");
+	assert_int_equal(ui_refresh(&s.u, 0), 0);
+	assert_int_equal(s.m.pic.sum.samples, 0);
+	assert_true(s.m.pic.ntraces && s.m.pic.nsites);
+	for (i = 0; i < s.m.pic.ntraces; i++) {
+		const struct jt_trace *t = &s.m.pic.traces[i];
+
+		assert_int_equal(t->samples.samples, 0);
+		assert_int_equal(ips_samples(s.m.ips, t->pid, t->g, t->trace), 0);
+	}
+	for (i = 0; i < s.m.pic.nsites; i++)
+		assert_true(join_cost(&s.m.pic.sites[i], 0) <= 0);
+	assert_int_equal(jt_costs(s.m.jt, 0)->all.samples, 0);
+	scene_close(&s);
+}
+
 /* What is written while the view runs is what ljx report writes of the recording. */
 static void test_export(void **state)
 {
@@ -445,6 +513,7 @@ int main(void)
 	    cmocka_unit_test(test_cursor_stays),
 	    cmocka_unit_test(test_order_is_held),
 	    cmocka_unit_test(test_pause),
+	    cmocka_unit_test(test_reset),
 	    cmocka_unit_test(test_export),
 	};
 

@@ -20,6 +20,9 @@ struct scene {
 	int quit;
 };
 
+/* Memory of a process that is there although its recording is replayed; NULL: there is none. */
+static mcode_read_fn *scene_memory;
+
 static const struct {
 	const char *name;
 	int code;
@@ -67,7 +70,7 @@ static inline void scene_keys(struct scene *s, const char *script)
 static inline void scene_open(struct scene *s, const char *file, int w, int h, int ascii)
 {
 	struct model_opts mo = {.lines = 0};
-	struct ui_opts uo = {.file = file, .rate = 49};
+	struct ui_opts uo = {.file = file, .rate = 49, .read = scene_memory};
 	struct why why = {.code = 0};
 	int err;
 
