@@ -475,6 +475,11 @@ int guess_layouts(const struct elfobj *eo, struct guesses *out)
 			guess_by_code(f, out);
 		if (out->n > 1)
 			drop_others(eo, &f->vm, out);
+		if (!out->n && !f->jit)
+			snprintf(
+			    out->text, sizeof(out->text),
+			    "it was built without the JIT compiler (LUAJIT_DISABLE_JIT), which "
+			    "ljx does not support");
 		set_dualnum(f, out);
 	}
 	free(f);

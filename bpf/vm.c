@@ -28,9 +28,16 @@ static int try_guess(int pid, const struct proc_maps *maps, const struct module 
 	uint64_t gg = g - l->GG_g;
 	const struct proc_map *m;
 
-	if (vm_ref(pid, l, gg + l->L_glref) != g || vm_ref(pid, l, g + l->G_mainthref) != gg)
+	if (vm_ref(pid, l, gg + l->L_glref) != g)
 		return 0;
 	m = code_of(pid, maps, gg + l->GG_dispatch);
+	if (vm_ref(pid, l, g + l->G_mainthref) != gg) {
+		if (!m) /* a thread and a dispatch table do not lie so by chance */
+			return 0;
+		vm_contradict(ev, "mainthref at %u does not point back at the main thread",
+			      l->G_mainthref);
+		return 0;
+	}
 	if (!m) {
 		vm_contradict(ev, "no interpreter behind the dispatch table");
 		return 0;

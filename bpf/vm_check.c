@@ -156,6 +156,8 @@ static int check_global(struct check *c)
 	       expect(c, !jit_base || is_pointer(c, jit_base), "jit_base at %u is no pointer",
 		      l->G_jit_base) &&
 	       expect(c, sizetrace <= 65536, "J.sizetrace is %u", sizetrace) &&
+	       expect(c, j32(c, l->J_freetrace) <= sizetrace, "J.freetrace is %u of %u",
+		      j32(c, l->J_freetrace), sizetrace) &&
 	       expect(c, vmstate >= -10 && vmstate <= (int32_t)sizetrace, "vmstate is %d",
 		      vmstate) &&
 	       expect(c, !jl || is_pointer(c, jl), "J.L is no pointer") &&
@@ -174,7 +176,33 @@ static int check_params(struct check *c)
 		      first, last);
 }
 
-/* A prototype's header and chunkname. */
+/*
+ * The line table has for each instruction but the first how many lines it is after firstline: what
+ * the code ends with lies in the function (lj_debug.c:lj_debug_line).
+ */
+static int check_lines(struct check *c, uint64_t pt, const unsigned char *h, uint32_t sizept)
+{
+	const struct layout *l = c->l;
+	uint32_t sizebc = mem_get32(h, l->PT_sizebc), numline = mem_get32(h, l->PT_numline),
+		 first = mem_get32(h, l->PT_firstline), line = 0;
+	uint64_t lines = vm_get_ref(l, h, l->PT_lineinfo);
+	unsigned int width = numline < 256 ? 1 : numline < 65536 ? 2 : 4;
+
+	if (!lines || sizebc < 2 || first == ~0u) /* stripped; or LuaJIT's own */
+		return 1;
+	if (!expect(c,
+		    sizebc < sizept / 4 && lines > pt &&
+			lines + (uint64_t)width * (sizebc - 1) <= pt + sizept,
+		    "a prototype's line table is not in it"))
+		return 0;
+	if (mem_read(c->pid, lines + (uint64_t)width * (sizebc - 2), &line, width))
+		return 1;
+	return expect(c, line <= numline,
+		      "a prototype's lines contradict each other: %u of %u after line %u", line,
+		      numline, first);
+}
+
+/* A prototype's header, chunkname and lines. */
 static int check_proto(struct check *c, uint64_t pt)
 {
 	const struct layout *l = c->l;
@@ -191,7 +219,8 @@ static int check_proto(struct check *c, uint64_t pt)
 	       expect(c, sizept >= l->PT_size && k > pt && k <= pt + sizept,
 		      "a prototype's sizes contradict each other") &&
 	       expect(c, gct_at(c, vm_get_ref(l, h, l->PT_chunkname)) == GCT_STR,
-		      "a prototype's chunkname is no string");
+		      "a prototype's chunkname is no string") &&
+	       check_lines(c, pt, h, sizept);
 }
 
 static uint64_t trace_at(const struct check *c, uint64_t vec, uint32_t i)

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from frames import Truth
-from harness import OK, PROGRAMS, ROOT, Ljx, Process, folded, ljx, record
+from harness import OK, PROGRAMS, ROOT, UNSUPPORTED, Ljx, Process, folded, ljx, record
 from test_scan import TREES, check_trees
 from test_tables import rows, vmdef
 
@@ -19,9 +19,16 @@ pytestmark = pytest.mark.privileged
 
 # LJX_BUILDS: other builds of tests/builds, or "all".
 BUILDS = os.environ.get("LJX_BUILDS", "beta3 git20220320 luajit2 trixie sid texlive2022").split()
-if BUILDS == ["all"]:
-    BUILDS = subprocess.run(["tests/builds", "--list"], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-                            check=True).stdout.split()
+ALL = BUILDS == ["all"]
+
+
+def listed(kind):
+    return subprocess.run(["tests/builds", "--list", kind], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+                          check=True).stdout.split()
+
+
+if ALL:
+    BUILDS = listed("good")
 LIBRARY_ONLY = {"texlive2022", "texlive-sid"}  # no interpreter, no vmdef.lua
 OLD_SNAPSHOTS = {"beta3"}  # with no offset into the machine code: not every exit can be told
 # Every kind of frame and call; all scenarios run against one build in test_semantics.py.
@@ -173,6 +180,33 @@ def test_late(build, tmp_path):
     script.write_text(TREES)
     check_trees(build.run(f"-jv={log}", script), log, build.name not in OLD_SNAPSHOTS)
     note(build, "late", 1, 0)
+
+
+# What stands against each of the builds that must be refused.
+EVIDENCE = {"nojit": "built without the JIT compiler",
+            "order-global": "mainthref at 192 does not point back at the main thread",
+            "order-proto": "a prototype's lines contradict each other",
+            "order-trace": "trace 1 does not start in its prototype",
+            "order-jit": r"J.freetrace is \d+ of \d+"}
+
+if ALL:
+    @pytest.mark.parametrize("name", listed("refused"))
+    def test_refused(tmp_path, name):
+        """Structures in another order than any LuaJIT's: refused with evidence. What the build's debug
+        information says is the way out."""
+        build, out, layout = get(name), tmp_path / "x.folded", tmp_path / "layout.json"
+        with build.run("tests/lua/spin.lua") as target:
+            truth = Truth(target.event("stack"))
+            p = ljx("record", "-p", target.pid, "-d", 1, "-o", out, status=UNSUPPORTED)
+            assert "no known layout fits it" in p.err and re.search(EVIDENCE[name], p.err), p.err
+            assert not out.exists()
+            assert re.search(EVIDENCE[name], ljx("doctor", "-p", target.pid, status=None).out)
+            if name == "nojit":
+                return
+            layout.write_text(ljx("layout", "-f", build.debug, "--json").out)
+            path = record(tmp_path, "-p", target.pid, "--layout", layout, seconds=0.5, rate=999)
+        share, total, errors = truth.share(folded(path, "--lines"))
+        assert total > 30 and share >= 0.995, errors
 
 
 def test_fast_functions(library, tmp_path):
