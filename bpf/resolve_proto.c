@@ -347,11 +347,19 @@ static int emit_name(struct resolve *r, const struct ev_hdr *h, uint64_t site)
 
 int resolve_call(struct resolve *r, const struct ev_hdr *h, uint64_t site)
 {
+	ev_u32 proto = EV_FRAME_PROTO(site);
+	struct rproto *p;
 	struct rname *n;
 
 	HASH_FIND(hh, r->names, &site, sizeof(site), n);
 	if (n)
 		return 0;
+	/* On a busy machine a definition may be late: then the next one to come here asks again. */
+	HASH_FIND(hh, r->protos, &proto, sizeof(proto), p);
+	if (!p) {
+		r->stats.names_gone++;
+		return 0;
+	}
 	if (HASH_COUNT(r->names) >= NAMES_MAX)
 		names_drop(r);
 	n = calloc(1, sizeof(*n));
