@@ -133,7 +133,12 @@ void advice_make(struct ui *u, struct advice *out)
 	} else if (percent_of(s->by[PROF_GROUP_G], s->samples) > 25) {
 		say_class(u, PROF_GROUP_G, "garbage collection", out);
 		out->screen = 3;
-	} else if (hottest(u, -1, &row)) {
+	} else if (!hottest(u, -1, &row)) {
+		snprintf(out->text, sizeof(out->text), "nothing aborts that costs much%s",
+			 u->query.only == PROF_GROUP_MAX ? ""
+							 : "; no Lua function in this state (s)");
+		out->screen = 5;
+	} else {
 		snprintf(out->text, sizeof(out->text),
 			 "nothing aborts that costs much; hottest is %.120s with %.0f%%",
 			 prof_frame(u->m->prof, row.frame)->label,

@@ -25,10 +25,21 @@ void place_of_loc(struct place *p, const struct jt_loc *loc)
 void place_of_frame(const struct ui *u, struct place *p, uint32_t frame, uint32_t line)
 {
 	const struct prof_frame *f = prof_frame(u->m->prof, frame);
+	const struct jt_trace *t;
 	const struct join_func *j = NULL;
 
 	p->frame = frame;
 	p->line = line;
+	t = f->kind == PROF_TRACE
+		? join_frame(&u->m->pic, f, u->query.pid == PICK_ALL ? 0 : u->query.pid)
+		: NULL;
+	if (t) {
+		place_of_loc(p, &t->start);
+		p->trace = t->trace;
+		p->pid = t->pid;
+		p->vm = t->vm;
+		return;
+	}
 	if (f->kind == PROF_TRACE)
 		p->trace = (uint32_t)strtoul(f->label + strcspn(f->label, "#") + 1, NULL, 10);
 	if (f->kind != PROF_LUA && f->kind != PROF_TRACE)
@@ -103,16 +114,17 @@ static void hot(struct ui *u, int y, int x0, int x1, int key, int sort)
 
 void draw_tabs(struct ui *u, struct grid *g, int y)
 {
-	static const char *const brief[SCREENS] = {"Func", "NYI", "Traces", "Src", "Log", "Qual"};
+	static const char *const brief[SCREENS] = {"Func", "NYI", "Trac", "Src", "Log", "Q"};
 	const char *filter = u->filter[u->screen];
 	char text[UI_TEXT + 64], span[64];
+	const char *blank = g->w < 48 ? "" : " ";
 	int i, x = 1, narrow = g->w < 72, room;
 
 	for (i = 0; i < SCREENS; i++) {
 		int from = x;
 
 		x = grid_printf(g, x, y, 32, i == u->screen ? ROLE_TAB_ON : ROLE_TAB,
-				i == u->screen ? "[%d %s]" : " %d %s ", i + 1,
+				i == u->screen ? "[%d%s%s]" : " %d%s%s ", i + 1, blank,
 				narrow ? brief[i] : ui_screen(i)->name);
 		hot(u, y, from, x, '1' + i, -1);
 	}

@@ -108,14 +108,13 @@ static void names(struct ui *u, const struct function_row *r, char name[UI_TEXT]
 		*line = r->p.line ? (long)r->p.line : f->line;
 		break;
 	case PROF_TRACE:
-		t = join_trace(&u->m->pic, 0, 0,
-			       (uint32_t)strtoul(f->label + strcspn(f->label, "#") + 1, NULL, 10));
+		t = join_frame(&u->m->pic, f, u->query.pid == PICK_ALL ? 0 : u->query.pid);
 		snprintf(name, UI_TEXT, "%.*s%s", (int)strcspn(f->label, ":"), f->label,
 			 t && t->kind == EV_TRACE_ROOT ? t->start.pos ? " loop" : " func" : "");
 		if (t && t->parent)
 			snprintf(name, UI_TEXT, "%.*s <- %u/%u", (int)strcspn(f->label, ":"),
 				 f->label, t->parent, t->exitno);
-		*file = *f->file ? f->file : "-";
+		*file = t ? t->start.file : *f->file ? f->file : "-";
 		*line = f->line;
 		break;
 	case PROF_C:

@@ -188,6 +188,7 @@ void draw_quality_line(struct ui *u, struct grid *g, int y)
 {
 	const struct model_picture *pic = &u->m->pic;
 	const struct pick_sum *s = &pic->sum;
+	size_t vms = 0, i;
 	double cpus = pic->prof.rate && pic->seconds > 0.1
 			  ? (double)s->samples / pic->prof.rate / pic->seconds
 			  : 0,
@@ -196,11 +197,14 @@ void draw_quality_line(struct ui *u, struct grid *g, int y)
 	int x = 1, brief = g->w < 76;
 	char own[32] = "";
 
+	for (i = 0; i < pic->nvms; i++)
+		vms += u->query.pid == PICK_ALL || (pic->vms[i].pid == u->query.pid &&
+						    (!u->query.g || pic->vms[i].g == u->query.g));
 	if (pic->own_cpu >= 0)
 		snprintf(own, sizeof(own), "  ljx cpu %.1f%%", pic->own_cpu);
 	if (!brief)
-		x = grid_printf(g, x, y, 40, ROLE_DIM, "CPU %.2f of %zu   samples %llu", cpus,
-				pic->nvms ? pic->nvms : 1, (unsigned long long)s->samples) +
+		x = grid_printf(g, x, y, 44, ROLE_DIM, "CPU %.2f of %zu VM%s   samples %llu", cpus,
+				vms, vms == 1 ? "" : "s", (unsigned long long)s->samples) +
 		    2;
 	x = grid_printf(g, x, y, 24, lost ? ROLE_WARN : ROLE_DIM, "lost %llu",
 			(unsigned long long)lost) +

@@ -222,3 +222,23 @@ const struct jt_trace *join_trace(const struct model_picture *pic, uint32_t pid,
 	}
 	return NULL;
 }
+
+/* The frame has the number, and the start as -jv prints it: the file without its folders. */
+const struct jt_trace *join_frame(const struct model_picture *pic, const struct prof_frame *f,
+				  uint32_t pid)
+{
+	uint32_t number = (uint32_t)strtoul(f->label + strcspn(f->label, "#") + 1, NULL, 10);
+	size_t i;
+
+	for (i = 0; number && i < pic->ntraces; i++) {
+		const struct jt_trace *t = &pic->traces[i];
+		const char *slash = strrchr(t->start.file, '/');
+
+		if (t->trace != number || (pid && t->pid != pid) ||
+		    t->start.line != (uint32_t)f->line)
+			continue;
+		if (*t->start.file == '[' || !strcmp(slash ? slash + 1 : t->start.file, f->file))
+			return t;
+	}
+	return NULL;
+}

@@ -33,7 +33,7 @@ struct join {
 	uint32_t *slot; /* index + 1 */
 	uint32_t n, mask;
 	uint32_t black_loops, black_funcs, exits; /* given up, however many reasons each has */
-	int recent; /* costs are those of the last seconds */
+	int recent;				  /* costs are those of the last seconds */
 };
 
 /* Of the picture, whose strings it uses; NULL if out of memory. */
@@ -51,6 +51,10 @@ int join_is_harmless(const struct jt_site *s);
 
 /* Percent of samples that were interpreted because of the site; < 0: not known. */
 double join_cost(const struct jt_site *s, int recent);
+
+/* The live trace that a pseudo-frame of a profile is about, of that process or of any (0). */
+const struct jt_trace *join_frame(const struct model_picture *pic, const struct prof_frame *f,
+				  uint32_t pid);
 
 /* The live trace of that number; NULL: none. pid 0: of any process. */
 const struct jt_trace *join_trace(const struct model_picture *pic, uint32_t pid, uint32_t vm,

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHEET 100 /* lines of an explanation */
+#define SHEET 100      /* lines of an explanation */
+#define HELP_SHEET 400 /* of the help, where it is narrow */
 
 void draw_box(struct grid *g, int *x, int *y, int *w, int *h, const char *title)
 {
@@ -44,30 +45,52 @@ static const char *const legend[] = {
     "COST% share of the CPU that runs uncompiled because of that row",
 };
 
+/* Lines of a sheet that is drawn apart, as many as the box has, from u->over_top on. */
+static void copy_sheet(struct ui *u, struct grid *g, int x, int y, int w, int h,
+		       const struct grid *sheet, int lines)
+{
+	int i, k;
+
+	/* No further than to the last line. */
+	if (u->over_top > lines - h)
+		u->over_top = lines > h ? lines - h : 0;
+	for (i = 0; i < h && u->over_top + i < lines; i++)
+		for (k = 0; k < w && k < sheet->w; k++)
+			g->cell[(size_t)(y + i) * (size_t)g->w + (size_t)(x + k)] =
+			    sheet->cell[(size_t)(u->over_top + i) * (size_t)sheet->w + (size_t)k];
+}
+
+static int help_sheet(unsigned int on, struct grid *sheet)
+{
+	const struct key *k;
+	int y = 0, next;
+	size_t n, i;
+
+	k = keys_table(&n);
+	for (i = 0; i < n; i++) {
+		if (!(k[i].on & on))
+			continue;
+		grid_text(sheet, 0, y, 10, ROLE_KEY, k[i].shown);
+		next = draw_wrapped(sheet, 11, y, sheet->w - 11, 9, ROLE_NORMAL, k[i].help);
+		y = next > y ? next : y + 1;
+	}
+	for (i = 0; i < sizeof(legend) / sizeof(legend[0]); i++)
+		y = draw_wrapped(sheet, 0, y, sheet->w, 9, ROLE_DIM, legend[i]);
+	return y;
+}
+
 static void draw_help(struct ui *u, struct grid *g)
 {
-	unsigned int on = ui_screen(u->screen)->on;
-	int x, y, w = 86, h = g->h, last;
-	const struct key *k;
+	struct grid sheet = {.ascii = g->ascii};
+	int x, y, w = 86, h = g->h;
 	char title[96];
-	size_t n, i, line = 0;
 
 	snprintf(title, sizeof(title), "Keys of %s", ui_screen(u->screen)->name);
 	draw_box(g, &x, &y, &w, &h, title);
-	last = y + h;
-	k = keys_table(&n);
-	for (i = 0; i < n; i++) {
-		if (!(k[i].on & on) || (long)line++ < u->over_top || y >= last)
-			continue;
-		grid_text(g, x, y, 10, ROLE_KEY, k[i].shown);
-		grid_text(g, x + 11, y++, w - 11, ROLE_NORMAL, k[i].help);
-	}
-	for (i = 0; i < sizeof(legend) / sizeof(legend[0]); i++)
-		if ((long)line++ >= u->over_top && y < last)
-			grid_text(g, x, y++, w, ROLE_DIM, legend[i]);
-	/* No further than to the last line. */
-	if (u->over_top > (long)line - h)
-		u->over_top = (long)line > h ? (long)line - h : 0;
+	if (grid_resize(&sheet, w, HELP_SHEET))
+		return;
+	copy_sheet(u, g, x, y, w, h, &sheet, help_sheet(ui_screen(u->screen)->on, &sheet));
+	grid_release(&sheet);
 }
 
 static void part(struct grid *g, int *y, const char *head, const char *text)
@@ -95,7 +118,7 @@ static void draw_explain(struct ui *u, struct grid *g)
 {
 	const struct explain *e = u->explain;
 	struct grid sheet = {.ascii = g->ascii};
-	int x, y, w = 84, h = 6, lines, i, k;
+	int x, y, w = 84, h = 6, lines;
 
 	w = w > g->w - 2 ? g->w - 2 : w;
 	if (e && grid_resize(&sheet, w - 4, SHEET))
@@ -103,15 +126,11 @@ static void draw_explain(struct ui *u, struct grid *g)
 	lines = e ? explain_sheet(e, &sheet) : 4;
 	h = lines + 2;
 	draw_box(g, &x, &y, &w, &h, u->explain_text);
-	if (!e)
+	if (e)
+		copy_sheet(u, g, x, y, w, h, &sheet, lines);
+	else
 		draw_wrapped(g, x, y, w, h, ROLE_NORMAL,
 			     "Nothing here to explain: choose a row with an abort or a stitch.");
-	if (u->over_top > lines - h)
-		u->over_top = lines > h ? lines - h : 0;
-	for (i = 0; e && i < h && u->over_top + i < lines; i++)
-		for (k = 0; k < w && k < sheet.w; k++)
-			g->cell[(size_t)(y + i) * (size_t)g->w + (size_t)(x + k)] =
-			    sheet.cell[(size_t)(u->over_top + i) * (size_t)sheet.w + (size_t)k];
 	grid_release(&sheet);
 }
 

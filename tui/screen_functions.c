@@ -280,7 +280,8 @@ static int place(struct ui *u, struct place *out)
 		return u->advice.place.frame != PICK_ALL || *u->advice.place.file;
 	}
 	place_of_frame(u, out, r.p.frame, r.p.line);
-	out->pid = u->query.pid == PICK_ALL ? 0 : u->query.pid;
+	if (!out->pid)
+		out->pid = u->query.pid == PICK_ALL ? 0 : u->query.pid;
 	return 1;
 }
 

@@ -366,7 +366,7 @@ static void draw_detail(struct ui *u, struct grid *g, int y, int last)
 		grid_printf(g, 1, y++, g->w - 2, ROLE_WARN,
 			    "> %s   given up before ljx came: read from the VM's memory",
 			    s->reason);
-	if (rows_of(u)->stacks)
+	if (rows_of(u)->stacks && (s->nstack || s->kind == JT_SITE_ABORT))
 		y = draw_stack(g, y, last, s);
 	draw_because(g, &y, last, s);
 	e = explain_site(s);
@@ -376,7 +376,7 @@ static void draw_detail(struct ui *u, struct grid *g, int y, int last)
 		draw_part(g, &y, last, "Usual fix", e->fix);
 	}
 	draw_seen(u, g, &y, last, s);
-	if (!rows_of(u)->stacks && y + 1 < last)
+	if (!rows_of(u)->stacks && y + 1 < last && (s->nstack || s->kind == JT_SITE_ABORT))
 		draw_stack(g, y, last, s);
 }
 
@@ -470,6 +470,8 @@ static unsigned int act(struct ui *u, enum action a)
 		u->scope = (enum scope)((u->scope + 1) % 3);
 		return UI_ARRANGE;
 	case ACT_ENTER:
+		if (r && r->s->kind != JT_SITE_ABORT)
+			ui_message(u, "only aborts tell their Lua stack");
 		rows_of(u)->stacks = !rows_of(u)->stacks;
 		return UI_DRAW;
 	case ACT_EXPLAIN:

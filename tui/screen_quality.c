@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LINE 62 /* columns of wrapped text */
+
 struct line {
 	char text[UI_TEXT];
 	enum grid_role role;
@@ -76,6 +78,23 @@ static void say_samples(struct rows *r, const struct model_picture *pic)
 			    why[i]);
 }
 
+/* What is long in lines that fit. */
+static void say_wrapped(struct rows *r, const char *text)
+{
+	while (*text) {
+		size_t len = strlen(text), cut = len;
+
+		if (len > LINE) {
+			for (cut = LINE; cut && text[cut] != ' '; cut--)
+				;
+			cut = cut ? cut : LINE;
+		}
+		say(r, ROLE_NORMAL, "              %.*s", (int)cut, text);
+		text += cut;
+		text += strspn(text, " ");
+	}
+}
+
 static void say_events(struct rows *r, const struct model_picture *pic)
 {
 	const struct jt_stats *s = &pic->jit;
@@ -96,8 +115,7 @@ static void say_events(struct rows *r, const struct model_picture *pic)
 	if (pic->live)
 		say_bad(r, pic->capture.vms_unwatched, "VMs without probes on their recorder",
 			"their aborts are not seen");
-	if (*pic->said)
-		say(r, ROLE_NORMAL, "              %s", pic->said);
+	say_wrapped(r, pic->said);
 }
 
 static void say_capture(struct rows *r, const struct model_picture *pic)

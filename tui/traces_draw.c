@@ -22,7 +22,7 @@ const struct traces_row *traces_selected(struct ui *u)
 }
 
 struct widths {
-	int trace, gen, root, self, loop, link, ir, mcode, snap, aborts, start, function;
+	int trace, gen, root, pid, self, loop, link, ir, mcode, snap, aborts, start, function;
 };
 
 static struct widths widths(const struct ui *u, const struct grid *g)
@@ -41,6 +41,12 @@ static struct widths widths(const struct ui *u, const struct grid *g)
 
 	if (g->w < 110)
 		w.aborts = 0;
+	if (u->m->pic.nvms > 1 && u->query.pid == PICK_ALL) {
+		w.root = 0; /* the families are enough */
+		w.pid = 8;
+	}
+	if (g->w < 84)
+		w.pid = 0;
 	if (g->w < 96)
 		w.snap = w.gen = w.root = 0;
 	if (g->w < 84)
@@ -51,8 +57,8 @@ static struct widths widths(const struct ui *u, const struct grid *g)
 		w.mcode = 0;
 	if (g->w < 54)
 		w.link = 0;
-	rest = g->w - 2 - w.trace - w.gen - w.root - w.self - w.loop - w.link - w.ir - w.mcode -
-	       w.snap - w.aborts;
+	rest = g->w - 2 - w.trace - w.gen - w.root - w.pid - w.self - w.loop - w.link - w.ir -
+	       w.mcode - w.snap - w.aborts;
 	w.function = rest > 34 ? rest * 2 / 5 : 0;
 	w.start = rest - w.function;
 	return w;
@@ -72,6 +78,9 @@ static void draw_heads(struct ui *u, struct grid *g, int y)
 	if (w.root)
 		grid_right(g, x - 1, y, w.root, ROLE_HEAD, "ROOT");
 	x += w.root;
+	if (w.pid)
+		grid_right(g, x - 1, y, w.pid, ROLE_HEAD, "PID");
+	x += w.pid;
 	draw_head(u, g, y, x, w.self, 1, BY_SELF, "SELF%");
 	x += w.self + 1;
 	if (w.loop)
@@ -142,6 +151,9 @@ static void draw_row(struct ui *u, struct grid *g, int y, size_t i)
 	else if (w.root)
 		grid_right(g, x - 1, y, w.root, ROLE_DIM, "-");
 	x += w.root;
+	if (w.pid)
+		grid_printf(g, x - 1, y, w.pid, ROLE_DIM, "%*u", w.pid, t->pid);
+	x += w.pid;
 	grid_printf(g, x, y, w.self, p >= 1 ? ROLE_N : ROLE_DIM, "%*.1f", w.self, p);
 	x += w.self + 1;
 	if (w.loop)
@@ -181,6 +193,7 @@ static void draw_path(struct ui *u, struct grid *g, int y, const struct jt_trace
 {
 	const struct model_picture *pic = &u->m->pic;
 	const struct jt_trace *way[PATH_MAX_TRACES];
+	const char *file = NULL;
 	int x = 13, n = 0;
 
 	for (; t && n < PATH_MAX_TRACES; t = join_trace(pic, t->pid, t->vm, trace_parent(t))) {
@@ -197,8 +210,14 @@ static void draw_path(struct ui *u, struct grid *g, int y, const struct jt_trace
 		else if (t->kind != EV_TRACE_ROOT)
 			x = grid_printf(g, x, y, g->w - x - 1, ROLE_DIM, "%s > ",
 					t->kind == EV_TRACE_STITCHED ? "stitch" : "? exit");
-		x = grid_printf(g, x, y, g->w - x - 1, ROLE_NORMAL, "%u %s ", t->trace,
-				short_place(&t->start, 30));
+		/* Of a place in the file before it the line will do. */
+		if (file && t->start.kind == JT_LOC_LUA && !strcmp(file, t->start.file))
+			x = grid_printf(g, x, y, g->w - x - 1, ROLE_NORMAL, "%u :%u ", t->trace,
+					t->start.line);
+		else
+			x = grid_printf(g, x, y, g->w - x - 1, ROLE_NORMAL, "%u %s ", t->trace,
+					short_place(&t->start, 30));
+		file = t->start.file;
 	}
 }
 
@@ -273,7 +292,7 @@ static int draw_selected(struct ui *u, struct grid *g, int y, int last)
 {
 	const struct traces_row *r = traces_selected(u);
 	const struct jt_trace *t = r ? r->t : NULL;
-	char at[JT_TEXT], link[48], from[48];
+	char at[JT_TEXT], link[48], from[48], in[80] = "";
 	uint64_t age;
 
 	if (!t) {
@@ -284,11 +303,12 @@ static int draw_selected(struct ui *u, struct grid *g, int y, int last)
 	trace_link_text(t, link);
 	trace_from_text(t, from);
 	jt_loc_format(&t->start, at, sizeof(at));
+	if (u->m->pic.nvms > 1)
+		snprintf(in, sizeof(in), "  in %.32s %u, VM %u", t->comm, t->pid, t->vm);
 	age = u->m->pic.time > t->time ? (u->m->pic.time - t->time) / MODEL_SECOND : 0;
 	grid_printf(g, 1, y++, g->w - 2, ROLE_NORMAL,
-		    "Selected %u  %s  %s %s  compiled %s%llu s ago%s%s", t->trace, t->start.name,
-		    at, from, t->scanned ? "more than " : "", (unsigned long long)age,
-		    u->m->pic.nvms > 1 ? "  in " : "", u->m->pic.nvms > 1 ? t->comm : "");
+		    "Selected %u  %s  %s %s  compiled %s%llu s ago%s", t->trace, t->start.name, at,
+		    from, t->scanned ? "more than " : "", (unsigned long long)age, in);
 	if (y <= last) {
 		jt_loc_format(&t->end, at, sizeof(at));
 		grid_text(g, 3, y, 9, ROLE_HEAD, "Ends");
