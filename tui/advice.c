@@ -46,9 +46,13 @@ static const struct jt_site *most_expensive(const struct ui *u, double *cost)
 
 static void say_site(const struct jt_site *s, double cost, struct advice *out)
 {
-	char who[160], at[48] = "";
+	char who[160], at[48] = "", why[128];
 
 	name_of(&s->start, who);
+	if (!strncmp(s->reason, "NYI: bytecode ", 14))
+		snprintf(why, sizeof(why), "NYI %.90s", s->reason + 14);
+	else
+		snprintf(why, sizeof(why), "%.90s", s->reason);
 	if (s->at.kind == JT_LOC_LUA && s->at.line)
 		snprintf(at, sizeof(at), " at :%u", s->at.line);
 	if (s->kind == JT_SITE_STITCH)
@@ -58,12 +62,12 @@ static void say_site(const struct jt_site *s, double cost, struct advice *out)
 		    cost, s->subject, who, at);
 	else if (s->state == JT_STATE_BLACKLISTED || s->state == JT_STATE_INTERP)
 		snprintf(out->text, sizeof(out->text),
-			 "%.0f%% of CPU is not compiled because %s was given up: %.90s%s", cost,
-			 who, s->reason, at);
+			 "%.0f%% of CPU is not compiled because %s was given up: %s%s", cost, who,
+			 why, at);
 	else
 		snprintf(out->text, sizeof(out->text),
-			 "%.0f%% of CPU is not compiled because %s keeps aborting: %.90s%s", cost,
-			 who, s->reason, at);
+			 "%.0f%% of CPU is not compiled because %s keeps aborting: %s%s", cost, who,
+			 why, at);
 	out->warn = 1;
 	out->screen = 1;
 	place_of_loc(&out->place, &s->start);
@@ -119,9 +123,10 @@ void advice_make(struct ui *u, struct advice *out)
 	site = most_expensive(u, &cost);
 	if (!s->samples) {
 		snprintf(out->text, sizeof(out->text), "%s",
-			 u->m->pic.live && !*u->ended
-			     ? "no samples: the target uses no CPU. Send it load"
-			     : "no samples");
+			 !u->m->pic.live || *u->ended ? "no samples"
+			 : u->m->pic.seconds < 2
+			     ? "no samples so far"
+			     : "no samples: the target uses no CPU. Send it load");
 		out->screen = 5;
 		return;
 	}

@@ -21,11 +21,10 @@ struct columns {
 
 static struct columns layout(const struct grid *g)
 {
-	struct columns l = {.total = 7, .states = 5, .aborts = 8, .flags = 6};
+	struct columns l = {.total = 7, .states = 5, .aborts = 8};
 	int rest;
 
-	if (g->w < 96)
-		l.flags = 0;
+	l.flags = g->w < 96 ? 0 : g->w < 110 ? 8 : 10;
 	l.states = g->w < 80 ? 2 : g->w < 84 ? 3 : g->w < 90 ? 4 : 5;
 	if (g->w < 76)
 		l.total = 0;

@@ -127,7 +127,8 @@ static void say_capture(struct rows *r, const struct model_picture *pic)
 	    c->exited);
 	say(r, ROLE_NORMAL, "%12llu  VMs", (unsigned long long)c->vms);
 	say_bad(r, c->vms_refused, "VMs refused", "their layout did not verify: ljx doctor -p PID");
-	say_bad(r, c->faults, "memory reads that failed", "pages were not there");
+	say(r, ROLE_NORMAL, "%12llu  reads of memory that was not there; some only ask whether it is",
+	    (unsigned long long)c->faults);
 	say_bad(r, c->resolve.protos_gone, "prototypes gone before they were read",
 		"shown without names");
 	say_bad(r, c->lost_protos, "definitions lost", "their frames are [undefined]");
