@@ -171,7 +171,7 @@ def ljx(*args, status=OK, seconds=90, **kwargs):
         return p
 
 
-def record(tmp_path, *args, seconds=2, rate=499, **kwargs):
+def record(tmp_path, *args, seconds=1, rate=999, **kwargs):
     """Records; returns the path of the recording."""
     path = str(tmp_path / "record.ljx")
     ljx("record", "-d", seconds, "-r", rate, "-o", path, *args, **kwargs)
@@ -190,6 +190,17 @@ def folded(path, *args):
     out = path + ".folded"
     ljx("report", path, "-o", out, *args)
     return read_folded(out)
+
+
+def sampled(tmp_path, *args, least, seconds, rate, options=()):
+    """Folded stacks of at least so many samples: a busy machine takes several recordings for them."""
+    stacks = []
+    for _ in range(30):
+        path = record(tmp_path, *args, seconds=seconds, rate=rate)
+        stacks += folded(path, "--lines", *options)
+        if sum(n for _, n in stacks) >= least:
+            return stacks
+    raise AssertionError(f"less than {least} samples in 30 recordings")
 
 
 def read_folded(path):

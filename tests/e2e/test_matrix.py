@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from frames import Truth
-from harness import OK, PROGRAMS, ROOT, UNSUPPORTED, Ljx, Process, folded, ljx, record
+from harness import OK, PROGRAMS, ROOT, UNSUPPORTED, Ljx, Process, ljx, sampled
 from test_scan import TREES, check_trees
 from test_tables import rows, vmdef
 
@@ -115,9 +115,8 @@ def stack(build, column, target, tmp_path):
     note(build, column, 0)
     with target:
         truth = Truth(target.event("stack"))
-        path = record(tmp_path, "-p", target.pid, seconds=0.5, rate=999)
-    share, total, errors = truth.share(folded(path, "--lines"))
-    assert total > 30
+        stacks = sampled(tmp_path, "-p", target.pid, least=100, seconds=0.4, rate=1999)
+    share, _, errors = truth.share(stacks)
     assert share >= 0.995, errors
     note(build, column, 1, 0)
 
@@ -204,9 +203,10 @@ if ALL:
             if name == "nojit":
                 return
             layout.write_text(ljx("layout", "-f", build.debug, "--json").out)
-            path = record(tmp_path, "-p", target.pid, "--layout", layout, seconds=0.5, rate=999)
-        share, total, errors = truth.share(folded(path, "--lines"))
-        assert total > 30 and share >= 0.995, errors
+            stacks = sampled(tmp_path, "-p", target.pid, "--layout", layout, least=100, seconds=0.4,
+                             rate=1999)
+        share, _, errors = truth.share(stacks)
+        assert share >= 0.995, errors
 
 
 def test_fast_functions(library, tmp_path):

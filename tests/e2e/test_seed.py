@@ -27,7 +27,7 @@ def check_split(stacks, entry, file, leaf, loop_line=7):
 
 def luajit_stacks(tmp_path, *args, seconds):
     with luajit(*args) as target:
-        path = record(tmp_path, "-p", target.pid, seconds=seconds)
+        path = record(tmp_path, "-p", target.pid, seconds=seconds, rate=999)
     return path, folded(path)
 
 
@@ -36,7 +36,7 @@ MAIN = ["main chunk examples/heavy.lua", "main examples/heavy.lua:*"]
 
 
 def test_luajit(tmp_path):
-    path, stacks = luajit_stacks(tmp_path, FILE, seconds=13)
+    path, stacks = luajit_stacks(tmp_path, FILE, seconds=7)
     assert report(path)["samples"] == total(stacks) >= 5000
     check_split(stacks, MAIN, FILE, "trace")
     # The same recording by lines: foo calls at 14 and 15 alike, bar at 20, main at 26 and 27.
@@ -54,7 +54,7 @@ def test_luajit(tmp_path):
 
 
 def test_luajit_interpreted(tmp_path):
-    _, stacks = luajit_stacks(tmp_path, FILE, "off", seconds=6)
+    _, stacks = luajit_stacks(tmp_path, FILE, "off", seconds=4)
     check_split(stacks, MAIN, FILE, "lj_BC_*")
     leaves = {s[-1] for s, _ in stacks}
     assert {"lj_BC_ADDVV", "lj_BC_IFORL"} <= leaves
@@ -63,7 +63,7 @@ def test_luajit_interpreted(tmp_path):
 
 def test_luajit_ffi(tmp_path):
     file = "examples/heavy_ffi.lua"
-    _, stacks = luajit_stacks(tmp_path, file, seconds=6)
+    _, stacks = luajit_stacks(tmp_path, file, seconds=4)
     everything = total(stacks)
     sqrt = {who: count(stacks, f"{who} {file}:*", f"heavy {file}:*", "trace#*", "C:sqrt")
             for who in ("foo", "bar")}
@@ -77,14 +77,14 @@ def test_luajit_ffi(tmp_path):
 def nginx_stacks(tmp_path, path, seconds, jit=True):
     with Nginx(tmp_path, jit=jit) as nginx, load(nginx, path, seconds + 3) as wrk:
         # Recorded by the master: workers come and go.
-        out = record(tmp_path, "-g", nginx.pid, seconds=seconds)
+        out = record(tmp_path, "-g", nginx.pid, seconds=seconds, rate=999)
         handler = nginx.handler(path)
         assert wrk.child.poll() is None
     return handler, out, folded(out)
 
 
 def test_nginx(tmp_path):
-    handler, path, stacks = nginx_stacks(tmp_path, "/t", 14)
+    handler, path, stacks = nginx_stacks(tmp_path, "/t", 8)
     assert report(path)["samples"] >= 5000
     check_split(stacks, [handler, f"main {FILE}:*"], FILE, "trace")
     # The entry point is the root of its stacks.
@@ -93,13 +93,13 @@ def test_nginx(tmp_path):
 
 
 def test_nginx_interpreted(tmp_path):
-    handler, _, stacks = nginx_stacks(tmp_path, "/t", 6, jit=False)
+    handler, _, stacks = nginx_stacks(tmp_path, "/t", 4, jit=False)
     check_split(stacks, [handler, f"main {FILE}:*"], FILE, "lj_BC_*")
 
 
 def test_nginx_ffi(tmp_path):
     file = "examples/heavy_ffi.lua"
-    handler, _, stacks = nginx_stacks(tmp_path, "/ffi", 6)
+    handler, _, stacks = nginx_stacks(tmp_path, "/ffi", 4)
     sqrt = {who: count(stacks, handler, f"main {file}:*", f"{who} {file}:*", f"heavy {file}:*",
                        "trace#*", "C:sqrt") for who in ("foo", "bar")}
     assert sqrt["foo"] and sqrt["bar"], sqrt

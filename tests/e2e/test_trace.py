@@ -268,7 +268,7 @@ def test_survives_ljx(tmp_path, probe):
         target.say("new stays")
         target.expect("ok new stays")
         driver = Driver(target, script)
-        for rounds in range(51):
+        for rounds in range(21):
             with Ljx("nyi", "-p", target.pid, f"--probe={probe}") as p:
                 if rounds % 2:  # at some moment of the attachment, or when it is done
                     wait_until(lambda: program_ids(p.pid) or p.child.poll() is not None, "programs")
@@ -281,8 +281,8 @@ def test_survives_ljx(tmp_path, probe):
         vms = driver.finish()
         target.child.stdin.close()
         assert target.finish() == 0
-    assert vms > 20, "too few VMs came and went to tell"
-    assert len(ours) > 100
+    assert vms > 8, "too few VMs came and went to tell"
+    assert len(ours) > 40
     wait_until(lambda: not ours & loaded(), "the end of the programs")
 
 
