@@ -6,9 +6,12 @@ BUILD_PKGS := gcc libc6-dev clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g
 	libdebuginfod-dev libncurses-dev libjansson-dev libprotobuf-c-dev protobuf-c-compiler \
 	uthash-dev libzydis-dev pkg-config
 DEMO_PKGS := luajit2
+# Programs that embed LuaJIT: tests/e2e/test_programs.py.
+PROGRAM_PKGS := neovim dnsdist knot-resolver love python3-lupa uwsgi-core uwsgi-plugin-luajit sysbench \
+	tarantool texlive-binaries
 TEST_PKGS := luajit2 libcap2-bin libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk tmux libcmocka-dev \
 	libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
-	valgrind linux-perf python3-jsonschema
+	valgrind linux-perf python3-jsonschema $(PROGRAM_PKGS)
 
 # Debian's own interpreter: the one that python3-pytest belongs to.
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
