@@ -62,6 +62,8 @@ int capture_new(const struct capture_opts *opts, resolve_sink_fn *sink, void *ct
 		resolve_fetch(c->resolve, opts->say, opts->say_ctx);
 	resolve_want_code(c->resolve, opts->code);
 	err = capture_load(c);
+	if (!err && opts->need_traces)
+		err = capture_load_tracer(c);
 	if (err) {
 		capture_free(c);
 		return capture_why_load(why, err);
@@ -79,6 +81,7 @@ void capture_free(struct capture *c)
 	capture_close_events(c);
 	capture_tallies_free(c);
 	ring_buffer__free(c->ring);
+	sampler_bpf__destroy(c->tracer);
 	sampler_bpf__destroy(c->skel);
 	HASH_ITER(hh, c->procs, f, tmp)
 	{
@@ -303,6 +306,28 @@ static int emit_clock(struct capture *c)
 	return c->sink(c->ctx, &e.h);
 }
 
+/* Puts probes on the recorders of all processes, if that was not done when they were added. */
+static int start_tracing(struct capture *c, struct why *why)
+{
+	const struct vm_list *vms;
+	struct follow *f, *tmp;
+	int err;
+
+	if (c->opts.traces == CAPTURE_TRACES_OFF || c->tracer)
+		return 0;
+	err = capture_load_tracer(c);
+	if (err)
+		return capture_why_load(why, err);
+	HASH_ITER(hh, c->procs, f, tmp)
+	{
+		vms = f->sampled ? resolve_vms(c->resolve, f->pid) : NULL;
+		err = vms ? capture_install_probes(c, f, vms) : 0;
+		if (err)
+			return err;
+	}
+	return c->err;
+}
+
 int capture_start(struct capture *c, struct why *why)
 {
 	int err;
@@ -318,7 +343,8 @@ int capture_start(struct capture *c, struct why *why)
 	if (err)
 		return capture_why_event(why, err);
 	c->running = 1;
-	return emit_clock(c);
+	err = emit_clock(c);
+	return err ? err : start_tracing(c, why);
 }
 
 /* Passes losses on as a record. */

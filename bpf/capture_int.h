@@ -41,9 +41,11 @@ struct follow {
 struct capture {
 	struct capture_opts opts;
 	struct sampler_bpf *skel;
-	int btf;     /* the kernel tells its structures */
-	int multi;   /* uprobes go by links of many, which need no CAP_SYS_ADMIN */
-	int cookies; /* map of the probes' cookies; -1: the kernel has cookies */
+	struct sampler_bpf *tracer; /* with the same maps; NULL: not loaded yet */
+	int btf;		    /* the kernel tells its structures */
+	int old;		    /* the programs are those for older kernels */
+	int multi;		    /* uprobes go by links of many, which need no CAP_SYS_ADMIN */
+	int cookies;		    /* map of the probes' cookies; -1: the kernel has cookies */
 	struct ring_buffer *ring;
 	struct resolve *resolve;
 	resolve_sink_fn *sink;
@@ -75,6 +77,11 @@ void capture_consume(struct capture *c);
 
 /* capture_load.c: sets c->skel and what depends on the kernel. 0 or -errno. */
 int capture_load(struct capture *c);
+/*
+ * The same for the programs of the trace recorder's probes, c->tracer. By itself because the kernel
+ * takes twice as long to verify them as the rest: samples need not wait for that.
+ */
+int capture_load_tracer(struct capture *c);
 
 /* capture_events.c */
 int capture_open_events(struct capture *c);
@@ -84,6 +91,8 @@ void capture_close_events(struct capture *c);
  */
 int capture_install(struct capture *c, struct follow *f, const struct vm_list *vms);
 void capture_drop_vms(struct capture *c, const struct follow *f);
+/* The part of capture_install that is about the trace recorder, once c->tracer is there. */
+int capture_install_probes(struct capture *c, struct follow *f, const struct vm_list *vms);
 
 /* A VM that an event shows is looked at, if it is not known. */
 void capture_meet_vm(struct capture *c, struct follow *f, uint64_t g);

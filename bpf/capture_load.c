@@ -69,13 +69,23 @@ static int has_good_multi(void)
 	return major > 6 || (major == 6 && minor >= 10);
 }
 
-static void configure(struct capture *c, int old)
+/* The programs of the trace recorder's probes, in one of the two objects. */
+static void choose(struct sampler_bpf *skel, int traces)
+{
+	struct bpf_program *prog, *const tracer[] = {skel->progs.probe_update,
+						     skel->progs.probe_err,
+						     skel->progs.probe_flushall, skel->progs.watch};
+	size_t i;
+
+	bpf_object__for_each_program(prog, skel->obj) bpf_program__set_autoload(prog, !traces);
+	for (i = 0; i < sizeof(tracer) / sizeof(tracer[0]); i++)
+		bpf_program__set_autoload(tracer[i], traces);
+}
+
+static void configure(struct capture *c)
 {
 	struct smp_config *config = &c->skel->rodata->config;
-	struct bpf_program *uprobe[] = {c->skel->progs.probe_update, c->skel->progs.probe_err,
-					c->skel->progs.probe_flushall};
 	struct stat ns;
-	size_t i;
 
 	if (!stat("/proc/self/ns/pid", &ns) && ns.st_ino != FIRST_PID_NS) {
 		config->ns_dev = ns.st_dev;
@@ -83,26 +93,21 @@ static void configure(struct capture *c, int old)
 	}
 	c->skel->rodata->limit = c->opts.limit;
 	config->btf = (uint32_t)c->btf;
-	config->blind = !c->btf || old;
+	config->blind = !c->btf || c->old;
 	config->ncpus = (uint32_t)libbpf_num_possible_cpus();
 	bpf_map__set_max_entries(c->skel->maps.ring, ring_size(&c->opts));
 	if (!config->blind)
 		bpf_map__set_max_entries(c->skel->maps.stacks, 1);
-	c->multi = !old && (caps_missing(CAPS_SYS_ADMIN) || has_good_multi());
-	for (i = 0; i < sizeof(uprobe) / sizeof(uprobe[0]) && c->multi; i++)
-		bpf_program__set_expected_attach_type(uprobe[i], PROBE_UPROBE_MULTI);
+	c->multi = !c->old && (caps_missing(CAPS_SYS_ADMIN) || has_good_multi());
+	choose(c->skel, 0);
 	/* A child's pid is in the kernel's structures: without them, children are polled. */
 	bpf_program__set_autoload(c->skel->progs.on_fork, c->btf);
 	if (c->opts.traces == CAPTURE_TRACES_OFF) {
-		bpf_program__set_autoload(c->skel->progs.probe_update, false);
-		bpf_program__set_autoload(c->skel->progs.probe_err, false);
-		bpf_program__set_autoload(c->skel->progs.probe_flushall, false);
-		bpf_program__set_autoload(c->skel->progs.watch, false);
 		bpf_map__set_max_entries(c->skel->maps.recorders, 1);
 		bpf_map__set_max_entries(c->skel->maps.starts, 1);
 		bpf_map__set_max_entries(c->skel->maps.tallies, 1);
 	}
-	if (!old)
+	if (!c->old)
 		return;
 	/* Before 6.1 programs of perf events may only use maps whose memory is there. */
 	bpf_map__set_map_flags(c->skel->maps.procs, 0);
@@ -145,7 +150,8 @@ static int load_form(struct capture *c, int old, const struct bpf_object_open_op
 	c->skel = open_form(old, opts);
 	if (!c->skel)
 		return -ENOMEM;
-	configure(c, old);
+	c->old = old;
+	configure(c);
 	err = sampler_bpf__load(c->skel);
 	if (err) {
 		sampler_bpf__destroy(c->skel);
@@ -156,25 +162,79 @@ static int load_form(struct capture *c, int old, const struct bpf_object_open_op
 	return 0;
 }
 
+/* The options to open an object with. Returns a file to be closed after, -1 for none, or -errno. */
+static int options(struct capture *c, struct bpf_object_open_opts *opts, char path[64])
+{
+	int fd;
+
+	c->btf = !access("/sys/kernel/btf/vmlinux", R_OK);
+	if (c->btf)
+		return -1;
+	fd = no_btf();
+	if (fd >= 0) {
+		snprintf(path, 64, "/proc/self/fd/%d", fd);
+		opts->btf_custom_path = path;
+	}
+	return fd;
+}
+
 int capture_load(struct capture *c)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts);
 	char path[64];
-	int err, fd = -1;
+	int err, fd;
 
 	libbpf_set_print(no_print);
-	c->btf = !access("/sys/kernel/btf/vmlinux", R_OK);
-	if (!c->btf) {
-		fd = no_btf();
-		if (fd < 0)
-			return fd;
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		opts.btf_custom_path = path;
-	}
+	fd = options(c, &opts, path);
+	if (fd < -1)
+		return fd;
 	err = c->opts.old_bpf ? -EINVAL : load_form(c, 0, &opts);
 	/* The second error is no better than the first one, where that tells of the user. */
 	if (err && err != -EPERM && err != -ENOMEM)
 		err = load_form(c, 1, &opts);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+/* The maps of the other object, variables included. */
+static int share_maps(struct sampler_bpf *skel, const struct sampler_bpf *from)
+{
+	struct bpf_map *map, *same;
+	int err;
+
+	bpf_object__for_each_map(map, skel->obj)
+	{
+		same = bpf_object__find_map_by_name(from->obj, bpf_map__name(map));
+		err = same ? bpf_map__reuse_fd(map, bpf_map__fd(same)) : -ENOENT;
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int capture_load_tracer(struct capture *c)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts);
+	struct bpf_program *uprobe[3];
+	char path[64];
+	int err, fd;
+	size_t i;
+
+	fd = options(c, &opts, path);
+	if (fd < -1)
+		return fd;
+	c->tracer = open_form(c->old, &opts);
+	err = c->tracer ? share_maps(c->tracer, c->skel) : -ENOMEM;
+	if (!err) {
+		choose(c->tracer, 1);
+		uprobe[0] = c->tracer->progs.probe_update;
+		uprobe[1] = c->tracer->progs.probe_err;
+		uprobe[2] = c->tracer->progs.probe_flushall;
+		for (i = 0; i < sizeof(uprobe) / sizeof(uprobe[0]) && c->multi; i++)
+			bpf_program__set_expected_attach_type(uprobe[i], PROBE_UPROBE_MULTI);
+		err = sampler_bpf__load(c->tracer);
+	}
 	if (fd >= 0)
 		close(fd);
 	return err;

@@ -82,10 +82,10 @@ void capture_ask_symbols(struct resolve *r, const struct vm_list *vms)
 
 static struct probe_programs programs(const struct capture *c)
 {
-	return (struct probe_programs){c->skel->progs.probe_update,
-				       c->skel->progs.probe_err,
-				       c->skel->progs.probe_flushall,
-				       c->skel->progs.watch,
+	return (struct probe_programs){c->tracer->progs.probe_update,
+				       c->tracer->progs.probe_err,
+				       c->tracer->progs.probe_flushall,
+				       c->tracer->progs.watch,
 				       bpf_map__fd(c->skel->maps.recorders),
 				       bpf_map__fd(c->skel->maps.watched),
 				       c->cookies,
@@ -176,8 +176,13 @@ int capture_install(struct capture *c, struct follow *f, const struct vm_list *v
 {
 	int err = install_list(c, f, vms);
 
-	if (err || c->opts.traces == CAPTURE_TRACES_OFF || (!vms->n && !f->probes))
-		return err;
+	return err || !c->tracer ? err : capture_install_probes(c, f, vms);
+}
+
+int capture_install_probes(struct capture *c, struct follow *f, const struct vm_list *vms)
+{
+	if (!vms->n && !f->probes)
+		return 0;
 	f->probe_err = update_probes(c, f, vms);
 	/* What was there before; after the probes, so that nothing falls between. */
 	if (!c->err)

@@ -94,6 +94,13 @@ const struct proc_maps *resolve_maps(struct resolve *r, int pid)
 	return p ? &p->maps : NULL;
 }
 
+const struct vm_list *resolve_vms(struct resolve *r, int pid)
+{
+	struct rproc *p = resolve_proc(r, pid);
+
+	return p ? &p->vms : NULL;
+}
+
 uint32_t resolve_new_id(struct resolve *r)
 {
 	return 0x80000000u | r->next_id++;

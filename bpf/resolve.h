@@ -23,7 +23,7 @@ struct resolve_stats {
 	uint64_t protos;      /* definitions made */
 	uint64_t protos_gone; /* freed before their code could be read: lines known, content not */
 	uint64_t protos_bad;  /* raw bytes that are no prototype */
-	uint64_t codes; /* listings sent */
+	uint64_t codes;	      /* listings sent */
 	uint64_t names;
 	uint64_t names_gone; /* call sites whose prototype was freed before they were named */
 };
@@ -78,8 +78,9 @@ void resolve_ask(struct resolve *r, const struct module *m, int wait_ms);
 /* Takes in those that have come: addresses get better names from now on. */
 void resolve_poll(struct resolve *r);
 
-/* The mappings as of the last look, or NULL. */
+/* The mappings and the VMs as of the last look, or NULL. */
 const struct proc_maps *resolve_maps(struct resolve *r, int pid);
+const struct vm_list *resolve_vms(struct resolve *r, int pid);
 
 /* Passes a record on, after its definitions. Raw kinds are consumed. 0, or what the sink said. */
 int resolve_record(struct resolve *r, const struct ev_hdr *h);

@@ -109,6 +109,7 @@ int main(int argc, char **argv)
 	} else {
 		opts.traces = strcmp(how, "off") ? CAPTURE_TRACES_AUTO : CAPTURE_TRACES_OFF;
 		opts.old_bpf = !strcmp(how, "old");
+		opts.need_traces = opts.traces != CAPTURE_TRACES_OFF; /* all at once */
 		err = capture_new(&opts, ignore, NULL, &c, &why);
 	}
 	if (err) {
