@@ -12,6 +12,7 @@ PROGRAM_PKGS := neovim dnsdist knot-resolver love python3-lupa uwsgi-core uwsgi-
 TEST_PKGS := luajit2 libcap2-bin libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk tmux libcmocka-dev \
 	libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
 	valgrind linux-perf python3-jsonschema $(PROGRAM_PKGS)
+BENCH_PKGS := bpftrace
 
 # Debian's own interpreter: the one that python3-pytest belongs to.
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
@@ -45,9 +46,11 @@ test-matrix: deps-test
 	@LJX_BUILDS="$(or $(BUILDS),all)" $(PYTHON) -m pytest -p no:cacheprovider -q --tb=short \
 		tests/e2e/test_matrix.py
 
-bench: deps-test
+# Minutes, and more than an hour. Which part of it: make bench SECTION=gaps; see tests/bench.
+bench bench-full: deps-test
+	@tests/deps $(BENCH_PKGS) || echo "without bpftrace"
 	@+$(MAKE) --no-print-directory all programs perf-programs
-	@$(PYTHON) tests/bench
+	@$(PYTHON) -B tests/bench $(if $(filter %-full,$@),--full) $(SECTION)
 
 # ljx under other kernels, in QEMU: minutes, and 250 MB to download at the first time.
 KERNEL_PKGS := luajit2 qemu-system-x86 cpio busybox-static
@@ -60,13 +63,13 @@ test-kernels:
 UNIT_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/fuzz/*.c)))
 HOST_PROGS := $(B)/tests/c/host $(B)/tests/c/host-static $(B)/tests/c/vms $(B)/tests/c/gap \
-	$(B)/tests/c/states $(B)/tests/c/registers
+	$(B)/tests/c/states $(B)/tests/c/registers $(B)/tests/c/crowd
 
 unit-programs: $(UNIT_PROGS)
 fuzz-programs: $(FUZZ_PROGS)
 programs: $(HOST_PROGS)
-PERF_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/perf/*.c)))
-perf-programs: $(PERF_PROGS)
+PERF_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(filter-out %.bpf.c,$(wildcard tests/perf/*.c))))
+perf-programs: $(PERF_PROGS) $(B)/tests/perf/flood.bpf.o
 
 $(B)/libljx.a: $(LIB_OBJ)
 	@rm -f $@
@@ -86,6 +89,11 @@ $(B)/tests/perf/%: tests/perf/%.c $(B)/libljx.a $(B)/libtui.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libtui.a $(B)/libljx.a $(LDLIBS)
 
+$(B)/tests/perf/flood: EXTRA_CFLAGS += -isystem $(B)/skel
+$(B)/tests/perf/%.bpf.o: tests/perf/%.bpf.c tests/perf/flood.h bpf/event.h
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+
 $(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/libljx.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d -MT $@ -o $@ $< $(B)/libljx.a $(LDLIBS)
@@ -102,5 +110,5 @@ $(B)/tests/c/%: tests/c/%.c
 
 -include $(UNIT_PROGS:=.d) $(FUZZ_PROGS:=.d)
 
-.PHONY: deps deps-demo deps-test demo test test-kernels test-matrix bench $(STAGES) unit-programs fuzz-programs \
+.PHONY: deps deps-demo deps-test demo test test-kernels test-matrix bench bench-full $(STAGES) unit-programs fuzz-programs \
 	programs perf-programs
