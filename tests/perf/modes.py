@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""What watches a target while it works: nothing, ljx, and what else people use."""
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+from harness import LJX, ROOT, Process, wait_until
+
+WORK = os.path.join(ROOT, "build/bench")
+
+
+class Mode:
+    """command(pid, lib): watches from outside; own: arguments for tests/perf/work.lua, own_nginx: the
+    variable of tests/perf/nginx.conf, for what runs inside the target. floor: what it is compared
+    with. Rates are samples a second."""
+
+    def __init__(self, name, rate=0, command=None, tool=None, own=None, own_nginx=None, floor="nothing",
+                 says=None):
+        self.name, self.rate, self.command, self.tool = name, rate, command, tool
+        self.own, self.own_nginx, self.floor, self.says = own, own_nginx, floor, says
+
+    def missing(self):
+        """Why it cannot be measured here, or None."""
+        return f"{self.tool} is not installed" if self.tool and not shutil.which(self.tool) else None
+
+
+def ljx(rate, *args):
+    return lambda pid, lib: [LJX, "record", "-p", pid, "-r", rate, "-o", "/dev/null", "-f", "ljx", *args]
+
+
+def perf(rate):
+    return lambda pid, lib: ["perf", "record", "-q", "-e", "cpu-clock", "-F", rate, "-g", "-p", pid, "-o",
+                             os.path.join(WORK, "perf.data")]
+
+
+def bpftrace(rate):
+    return lambda pid, lib: ["bpftrace", "-e",
+                             f"profile:hz:{rate} /pid == {pid}/ {{ @[ustack] = count(); }}"]
+
+
+def uprobes(pid, lib):
+    return ["bpftrace", "-p", pid, "-e", " ".join(
+        f"uprobe:{lib}:{name} {{ @[ustack] = count(); }}" for name in ("lua_pcall", "lua_resume"))]
+
+
+def p_args(rate):
+    return ["p", str(rate), os.path.join(WORK, "own.p")]
+
+
+MODES = {m.name: m for m in (
+    Mode("nothing"),
+    Mode("floor 99", 99, ljx(99, "--nothing", "--probe", "off")),
+    Mode("floor 999", 999, ljx(999, "--nothing", "--probe", "off")),
+    Mode("ljx 99", 99, ljx(99, "--probe", "off"), floor="floor 99"),
+    Mode("ljx 999", 999, ljx(999, "--probe", "off"), floor="floor 999"),
+    Mode("ljx 99 uprobes", 99, ljx(99, "--probe", "uprobe"), floor="floor 99", says="uprobes"),
+    Mode("ljx 99 watchpoints", 99, ljx(99, "--probe", "watch"), floor="floor 99", says="watchpoints"),
+    Mode("floor 99 thread", 99, ljx(99, "--nothing", "--probe", "off", "--per-thread")),
+    Mode("floor 999 thread", 999, ljx(999, "--nothing", "--probe", "off", "--per-thread")),
+    Mode("ljx 99 thread", 99, ljx(99, "--probe", "off", "--per-thread"), floor="floor 99 thread"),
+    Mode("ljx 999 thread", 999, ljx(999, "--probe", "off", "--per-thread"), floor="floor 999 thread"),
+    Mode("perf -g 99", 99, perf(99), "perf"),
+    Mode("perf -g 999", 999, perf(999), "perf"),
+    Mode("bpftrace 99", 99, bpftrace(99), "bpftrace"),
+    Mode("bpftrace 999", 999, bpftrace(999), "bpftrace"),
+    Mode("uprobe lua_pcall", 0, uprobes, "bpftrace"),
+    Mode("jit.p 99", 99, own=p_args(99), own_nginx="99"),
+    Mode("jit.p 999", 999, own=p_args(999), own_nginx="999"),
+    Mode("jit.v", 0, own=["v", os.path.join(WORK, "own.v")], own_nginx="v"),
+)}
+ALTERNATIVES = [n for n in MODES if n.startswith(("perf", "bpftrace", "jit.p"))]
+
+
+def probes_held(pid):
+    """How many perf events and BPF links a process holds."""
+    n = 0
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                n += os.readlink(f"/proc/{pid}/fd/{fd}") in ("anon_inode:[perf_event]",
+                                                             "anon_inode:bpf_link")
+    return n
+
+
+@contextlib.contextmanager
+def watching(mode, pid, lib):
+    """The tool of the mode at work on pid; yields its process, or None."""
+    if not mode.command:
+        yield None
+        return
+    with Process(*mode.command(pid, lib), limit=False) as tool:
+        # Some are attached bit by bit: until nothing is added any more.
+        held = 0
+        while not held or held != probes_held(tool.pid):
+            assert tool.child.poll() is None, f"{mode.name} ended: {tool.out[-500:]}{tool.err[-500:]}"
+            held = probes_held(tool.pid)
+            tool.pump(0.1)
+        if mode.says:
+            tool.expect(mode.says, "err")
+        yield tool
+        tool.kill(signal.SIGINT)
+        tool.finish()
+
+
+def settle():
+    """Until nobody else uses the CPUs, if that comes: measuring waits for it, but not for ever."""
+    end = time.monotonic() + 3
+    while time.monotonic() < end and busy() > 0.5:
+        pass
+
+
+def busy(seconds=0.2):
+    """CPUs in use."""
+    def used():
+        with open("/proc/stat") as f:
+            values = [int(x) for x in f.readline().split()[1:]]
+        return sum(values) - values[3] - values[4], sum(values)
+    before = used()
+    time.sleep(seconds)
+    after = used()
+    return os.cpu_count() * (after[0] - before[0]) / max(1, after[1] - before[1])
+
+
+def library(pid):
+    """The file in which a process has LuaJIT, for probes by name."""
+    with open(f"/proc/{pid}/maps") as f:
+        paths = [line.split(None, 5)[5].strip() for line in f if len(line.split(None, 5)) > 5]
+    for path in paths:
+        if "libluajit" in path:
+            return path
+    return os.readlink(f"/proc/{pid}/exe")
