@@ -240,19 +240,20 @@ static void undefined_and_other_processes(void **state)
 
 static void listings(void **state)
 {
-	struct {
+	static const ev_s32 line[] = {1, 4, 5};
+	static const char text[36] = "title\n0001    KSHORT\n";
+	union {
 		struct ev_code e;
-		ev_s32 line[3];
-		char text[36];
-	} c = {.e = {.h = {.kind = EV_CODE, .size = sizeof(c)}, .id = 3, .n = 3, .flags = 2},
-	       .line = {1, 4, 5},
-	       .text = "title\n0001    KSHORT\n"};
+		char room[sizeof(struct ev_code) + sizeof(line) + sizeof(text)];
+	} c = {.e = {.h = {.kind = EV_CODE, .size = sizeof(c)}, .id = 3, .n = 3, .flags = 2}};
 	struct fold f = begin(0);
 	const struct lines_func *r;
 	struct ev_hdr *h;
 	int again;
 
 	(void)state;
+	memcpy(c.room + sizeof(c.e), line, sizeof(line));
+	memcpy(c.room + sizeof(c.e) + sizeof(line), text, sizeof(text));
 	for (again = 0; again < 2; again++) {
 		h = malloc(sizeof(c));
 		memcpy(h, &c, sizeof(c));
