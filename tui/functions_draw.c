@@ -24,7 +24,7 @@ static struct columns layout(const struct grid *g)
 	struct columns l = {.total = 7, .states = 5, .aborts = 8};
 	int rest;
 
-	l.flags = g->w < 96 ? 0 : g->w < 110 ? 8 : 10;
+	l.flags = g->w < 96 ? 0 : g->w < 110 ? 7 : 10;
 	l.states = g->w < 80 ? 2 : g->w < 84 ? 3 : g->w < 90 ? 4 : 5;
 	if (g->w < 76)
 		l.total = 0;

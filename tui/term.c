@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #define NCURSES_WIDECHAR 1
 #include "tui/term.h"
+#include "tui/terminfo.h"
 
 #include <curses.h>
 #include <errno.h>
@@ -69,7 +70,7 @@ int term_usable(void)
 	const char *name = getenv("TERM");
 
 	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && name && *name &&
-	       strcmp(name, "dumb") != 0;
+	       strcmp(name, "dumb") != 0 && terminfo_usable();
 }
 
 static int wants_colour(const struct term_opts *o)

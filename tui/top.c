@@ -226,16 +226,25 @@ static int batch(const struct options *o)
 	return o->cmd ? child : code;
 }
 
+static void tell_terminal(const char *term)
+{
+	if (!term || !*term)
+		fprintf(stderr, "ljx: TERM is not set: using batch output\n");
+	else if (!strcmp(term, "dumb"))
+		fprintf(stderr, "ljx: TERM is \"dumb\": using batch output\n");
+	else
+		fprintf(stderr,
+			"ljx: no terminfo of TERM '%s' here: using batch output. TERM=xterm may do\n",
+			printable(term));
+}
+
 /* Text instead of screens: when it is asked for, or when there is no terminal for them. */
 static int wants_batch(const struct options *o)
 {
-	const char *term = getenv("TERM");
-
 	if (o->batch || term_usable())
 		return o->batch;
 	if (isatty(STDOUT_FILENO) && isatty(STDIN_FILENO))
-		fprintf(stderr, "ljx: TERM is %s: using batch output\n",
-			term && *term ? "\"dumb\"" : "not set");
+		tell_terminal(getenv("TERM"));
 	return 1;
 }
 

@@ -83,6 +83,24 @@ def test_colours(tmp_path):
         assert "38;5;" not in s.text(colours=True)
 
 
+def test_few_colours(tmp_path):
+    """A terminal with 8 or 16: those, and no others."""
+    with Screen(tmp_path, "top", MIXED, env={"TERM": "xterm"}) as s:
+        text = s.wait(r"\033\[[\d;]*3\dm", colours=True)
+        assert "38;5;" not in text
+
+
+def test_without_privileges(tmp_path):
+    """A recording is replayed by who may do nothing."""
+    none = ("--bounding-set=-all", "--inh-caps=-all", harness.LJX)
+    with Screen(tmp_path, *none, "top", MIXED, program="setpriv") as s:
+        s.wait(HEADS)
+        with open(f"/proc/{s.ljx}/status", encoding="utf-8") as f:
+            assert re.search(r"^CapEff:\t0+$", f.read(), re.M)
+        s.keys("2")
+        s.wait("^ ljx nyi ")
+
+
 @pytest.mark.parametrize("env, args", [({"LC_ALL": "C"}, ()), ({}, ("--ascii",))])
 def test_ascii(tmp_path, env, args):
     with Screen(tmp_path, "top", os.path.join(GOLDEN, "hostile.ljx"), *args, env=env) as s:
@@ -141,7 +159,7 @@ def test_mouse(tmp_path):
         assert s.tmux("display-message", "-p", "#{mouse_any_flag}").strip() == "0"
 
 
-@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": ""}])
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": ""}, {"TERM": "unheard-of"}])
 def test_no_terminal(tmp_path, env):
     """Text instead of screens, and why."""
     with Screen(tmp_path, "top", MIXED, env=env) as s:
@@ -348,8 +366,26 @@ def test_nginx(tmp_path):
         assert first in server.workers()
         s.keys("Left")
         s.wait(r"LIVE$")
-        s.keys("q")
+        # Why is it not compiled, or where does its trace end? And a flame graph.
+        s.keys("/", "heavy", "Enter", "y")
+        s.wait(r"stitch +heavy.lua")
+        s.keys("e", "n")
+        s.wait("File name: ")
+        s.keys(*["BSpace"] * 60)
+        s.keys(f"{tmp_path}/nginx.svg", "Enter", "Enter")
+        s.wait("wrote")
+        assert "heavy" in (tmp_path / "nginx.svg").read_text()
+        # Resized again and again while it runs.
+        for i in range(60):
+            s.resize(20 + i * 37 % 180, 5 + i * 11 % 60)
+            if i % 7 == 0:
+                s.keys("Tab")
+        s.resize(120, 40)
+        s.keys("1")
+        s.wait(r"^ ljx top  nginx")
+        os.kill(s.ljx, signal.SIGINT)
         s.wait("ended 0")
+        s.wait("same modes")
 
 
 @pytest.mark.privileged

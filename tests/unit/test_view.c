@@ -485,6 +485,77 @@ static void test_export(void **state)
 	unlink("build/view.ljx");
 }
 
+/* Every format that the menu has can be written while the view runs. */
+static void test_export_all(void **state)
+{
+	char path[64], word[32];
+	struct scene s;
+	struct stat st;
+	size_t i;
+
+	(void)state;
+	scene_open(&s, MIXED, 100, 30, 1);
+	for (i = 0; formats[i].name; i++) {
+		/* The first ending of its list. */
+		snprintf(word, sizeof(word), "%.*s", (int)strcspn(formats[i].files, " "),
+			 formats[i].files);
+		snprintf(path, sizeof(path), "build/view%s", word);
+		unlink(path);
+		assert_int_equal(export_to(&s.u, path), 0);
+		assert_int_equal(stat(path, &st), 0);
+		assert_true(st.st_size > 100);
+		unlink(path);
+	}
+	assert_true(i >= 8);
+	scene_close(&s);
+}
+
+/* A function, what is said of it, and its traces are one key apart, there and back. */
+static void test_one_key_apart(void **state)
+{
+	static const struct {
+		const char *keys;
+		int screen;
+		const char *row; /* under the cursor; NULL: on top of the screen */
+		const char *title;
+	} ways[] = {
+	    {"/=decode Enter 2", 1, "NYI: bytecode FNEW", NULL},
+	    {"/=decode Enter 2 1", 0, "decode", NULL},
+	    {"/=decode Enter 4", 3, NULL, "decode"},
+	    {"/=decode Enter 4 y", 1, "NYI: bytecode FNEW", NULL},
+	    {"/=decode Enter 4 1", 0, "decode", NULL},
+	    {"/=mandel Enter 3", 2, "mixed.lua:17 loop", NULL},
+	    {"/=mandel Enter 3 1", 0, "mandel", NULL},
+	    {"/=mandel Enter 3 4", 3, NULL, "mandel"},
+	    {"/=mandel Enter 4 H Enter", 2, "trace#3 loop", NULL},
+	    {"/=trace#3 Enter Enter", 2, "trace#3 loop", NULL},
+	    {"/=trace#1: Enter 2", 1, "blacklisted", NULL},
+	    {"/=trace#1: Enter 4", 3, NULL, "put"},
+	    {"3 /=(1/0 Enter y", 1, "blacklisted", NULL},
+	    {"2 g g /=gsub Enter 3", 2, "escape", NULL},
+	    {"5 End /=FNEW Enter Enter", 1, "NYI: bytecode FNEW", NULL},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		const char *found;
+		char *screen;
+		struct scene s;
+
+		scene_open(&s, MIXED, 100, 30, 1);
+		scene_keys(&s, ways[i].keys);
+		screen = scene_draw(&s, 0);
+		found = ways[i].row ? under_cursor(&s) : screen;
+		if (s.u.screen != ways[i].screen ||
+		    !strstr(found, ways[i].row ? ways[i].row : ways[i].title))
+			fail_msg("'%s' leads to screen %d, '%s'", ways[i].keys, s.u.screen + 1,
+				 found);
+		free(screen);
+		scene_close(&s);
+	}
+}
+
 /* The source that the recordings are of, older than they are: a checkout makes files of today. */
 static void make_source(void)
 {
@@ -515,6 +586,8 @@ int main(void)
 	    cmocka_unit_test(test_pause),
 	    cmocka_unit_test(test_reset),
 	    cmocka_unit_test(test_export),
+	    cmocka_unit_test(test_export_all),
+	    cmocka_unit_test(test_one_key_apart),
 	};
 
 	setenv("TZ", "UTC", 1);
