@@ -42,6 +42,9 @@ int functions_selected(struct ui *u, struct function_row *out);
 /* Opens the tree of the callers of one function. */
 unsigned int functions_callers(struct ui *u, uint32_t frame);
 
+/* "callers: body 91%, match 9%" */
+void functions_draw_callers(struct ui *u, struct grid *g, int x, int y, uint32_t frame);
+
 void functions_draw(struct ui *u, struct grid *g);
 
 #endif

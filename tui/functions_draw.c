@@ -229,10 +229,10 @@ static int never(void *ctx, uint64_t id)
 }
 
 /* " callers: body 91%, match 9%" */
-static void draw_callers(struct ui *u, struct grid *g, int x, int y, const struct function_row *r)
+void functions_draw_callers(struct ui *u, struct grid *g, int x, int y, uint32_t frame)
 {
 	struct pick_tree_opts o = {
-	    .dir = PICK_CALLERS, .frame = r->p.frame, .flipped = never, .max = 8, .depth = 1};
+	    .dir = PICK_CALLERS, .frame = frame, .flipped = never, .max = 8, .depth = 1};
 	size_t n, i;
 	struct pick_row *c = pick_tree(u->m->pick, &o, &n);
 	int shown = 0;
@@ -289,7 +289,7 @@ static void draw_detail(struct ui *u, struct grid *g, int y)
 	if (g->w >= 76)
 		x = draw_trend(u, g, x + 3, y, r->p.frame);
 	if (g->w >= 90)
-		draw_callers(u, g, x + 3, y, r);
+		functions_draw_callers(u, g, x + 3, y, r->p.frame);
 }
 
 void functions_draw(struct ui *u, struct grid *g)

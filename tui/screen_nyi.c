@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Screen 2: where recordings fail, at a location, in its file or everywhere, and why. */
-#include "tui/ui.h"
+#include "tui/functions.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -396,6 +396,38 @@ static void scope_text(const struct ui *u, char buf[UI_TEXT])
 			 p->firstline ? p->firstline : (int)p->line, *p->name ? p->name : "?");
 }
 
+/* The function that the location is in, among those with samples. NULL: it has none. */
+static const struct pick_row *function_here(const struct ui *u)
+{
+	size_t i;
+
+	for (i = 0; *u->at.file && i < u->nflat; i++) {
+		const struct prof_frame *f = prof_frame(u->m->prof, u->flat[i].frame);
+
+		if (f->kind == PROF_LUA && f->line == u->at.firstline &&
+		    !strcmp(f->file, u->at.file))
+			return &u->flat[i];
+	}
+	return NULL;
+}
+
+/* How hot it is, in which state, and who calls it. Returns the next free line. */
+static int draw_function(struct ui *u, struct grid *g, int y)
+{
+	const struct pick_row *r = u->scope == SCOPE_LOCATION ? function_here(u) : NULL;
+	int x;
+
+	if (!r)
+		return y;
+	x = grid_printf(
+	    g, 1, y, g->w - 2, ROLE_NORMAL,
+	    "self %.1f%% of CPU, total %.1f%%; of self %.0f%% compiled, %.0f%% interpreted",
+	    percent_of(r->self, u->m->pic.sum.samples), percent_of(r->total, u->m->pic.sum.samples),
+	    percent_of(r->by[PROF_GROUP_N], r->self), percent_of(r->by[PROF_GROUP_I], r->self));
+	functions_draw_callers(u, g, x + 3, y, r->frame);
+	return y + 1;
+}
+
 static void draw(struct ui *u, struct grid *g)
 {
 	static const char *const scopes[] = {"location", "file", "process"};
@@ -413,6 +445,8 @@ static void draw(struct ui *u, struct grid *g)
 			    "%llu stitches since the start",
 			    scopes[u->scope], r->n, r->elsewhere, (unsigned long long)st->aborts,
 			    (unsigned long long)st->stitches);
+	if (g->h >= 20)
+		y = draw_function(u, g, y);
 	draw_quality_line(u, g, y++);
 	draw_heads(u, g, y++);
 	detail = g->h >= 20 ? (bottom - y) * 3 / 5 : 0;

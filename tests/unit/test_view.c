@@ -556,6 +556,35 @@ static void test_one_key_apart(void **state)
 	}
 }
 
+/* What the ring had no room for, and what a storm had too much of, is told. */
+static void test_counted_only(void **state)
+{
+	struct ev_tally t = {.h = {.kind = EV_TALLY, .size = sizeof(t), .pid = 31737}};
+	char *before, *after;
+	struct scene s;
+
+	(void)state;
+	scene_open(&s, MIXED, 100, 40, 1);
+	t.h.pid = s.m.first_pid;
+	t.h.time = t.first = t.last = s.m.now;
+	t.count = 8999;
+	t.starts = 8999;
+	t.like.h = t.h;
+	t.like.h.kind = EV_TRACE;
+	t.like.h.size = sizeof(t.like);
+	t.like.type = EV_TRACE_ABORT;
+	scene_keys(&s, "6");
+	before = scene_draw(&s, 0);
+	assert_null(strstr(before, "only counted"));
+	assert_int_equal(model_record(&s.m, &t.h), 0);
+	assert_int_equal(ui_refresh(&s.u, 0), 0);
+	after = scene_draw(&s, 0);
+	assert_non_null(strstr(after, "17998  of them were only counted"));
+	free(before);
+	free(after);
+	scene_close(&s);
+}
+
 /* The source that the recordings are of, older than they are: a checkout makes files of today. */
 static void make_source(void)
 {
@@ -588,6 +617,7 @@ int main(void)
 	    cmocka_unit_test(test_export),
 	    cmocka_unit_test(test_export_all),
 	    cmocka_unit_test(test_one_key_apart),
+	    cmocka_unit_test(test_counted_only),
 	};
 
 	setenv("TZ", "UTC", 1);
