@@ -107,6 +107,12 @@ int capture_stop(struct capture *c);
  */
 int capture_rescan(struct capture *c);
 
+/*
+ * The same without the whole memory, and not more often than every 5 s: for who shows what changes
+ * without an event, as the exits that were taken.
+ */
+int capture_look(struct capture *c);
+
 /* Waits, at most ms milliseconds, until the memory is read to its end (stats.scanning 0). */
 int capture_scan_wait(struct capture *c, int ms);
 

@@ -65,6 +65,7 @@ struct capture {
 	uint64_t next_clock, next_children;
 	uint64_t lost_traces; /* as of the last look at the VMs' memory */
 	uint64_t next_rescan; /* ns: because of losses, not before */
+	uint64_t next_look;
 	int stale;	      /* the live traces are to be read, events told too little of them */
 	struct told *tallies;
 	uint64_t next_tally, tallied; /* when to look; the counter as of the last look */

@@ -13,6 +13,8 @@
 #define PASS_EVERY (10000 * MS)
 #define RESCAN_EVERY (1000 * MS)
 #define RESCAN_SHARE 50 /* looking again takes at most this part of our time */
+#define LOOK_EVERY (5000 * MS)
+#define LOOK_SHARE 500 /* the same, while nothing was lost */
 
 void capture_scan_drop(struct follow *f)
 {
@@ -64,7 +66,8 @@ int capture_scan_met(struct capture *c, struct follow *f, const struct vm_list *
 	return f->scan ? settle(f, jitscan_update(f->scan, vms, 1)) : -ENOMEM;
 }
 
-int capture_rescan(struct capture *c)
+/* pass: all memory follows. */
+static int look(struct capture *c, int pass)
 {
 	const struct smp_counters *n = (const void *)&c->skel->bss->counters;
 	uint64_t start = resolve_now(), took;
@@ -81,11 +84,22 @@ int capture_rescan(struct capture *c)
 		if (err || !f->scan)
 			continue;
 		err = settle(f, jitscan_now(f->scan));
-		f->pass = 1;
+		f->pass |= pass;
 	}
 	took = resolve_now() - start;
 	c->next_rescan = start + RESCAN_EVERY + took * RESCAN_SHARE;
+	c->next_look = start + LOOK_EVERY + took * LOOK_SHARE;
 	return err ? err : c->err;
+}
+
+int capture_rescan(struct capture *c)
+{
+	return look(c, 1);
+}
+
+int capture_look(struct capture *c)
+{
+	return resolve_now() >= c->next_look ? look(c, 0) : 0;
 }
 
 int capture_scan_more(struct capture *c)

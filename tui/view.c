@@ -28,7 +28,7 @@ struct view {
 	struct output out;    /* -o FILE.ljx */
 	struct rec_writer *writer;
 	uint64_t next; /* refresh */
-	uint64_t cpu_at, flushed;
+	uint64_t cpu_at, flushed, looked;
 	double cpu_used;
 	int alive, err;
 	char error[1024];
@@ -131,6 +131,19 @@ static int keep_maps(struct view *v)
 	return 0;
 }
 
+/* What changes in the VMs' memory without an event: only if the target ran meanwhile. */
+static int look(struct view *v)
+{
+	uint64_t samples = capture_stats(v->live.capture)->samples;
+	int err;
+
+	if (samples == v->looked)
+		return 0;
+	v->looked = samples;
+	err = capture_look(v->live.capture);
+	return err == -ESRCH ? 0 : err;
+}
+
 static int refresh(struct view *v, uint64_t now)
 {
 	struct model_picture *pic = &v->model.pic;
@@ -138,6 +151,9 @@ static int refresh(struct view *v, uint64_t now)
 
 	v->next = now + (uint64_t)(v->o->refresh * 1e9);
 	if (v->alive && !v->ui.paused) {
+		err = look(v);
+		if (err)
+			return err;
 		pic->capture = *capture_stats(v->live.capture);
 		snprintf(pic->said, sizeof(pic->said), "%s", v->live.said);
 		measure(v, now);

@@ -273,6 +273,18 @@ def test_perf_map(tmp_path):
 
 
 @pytest.mark.privileged
+def test_exits_are_looked_at(tmp_path):
+    """What changes in the VM's memory without an event is seen while the view runs."""
+    with luajit("tests/lua/holes.lua") as target, Screen(tmp_path, "top", "-p", target.pid) as s:
+        s.wait(r"trace#1 loop")
+        s.keys("3", "Home")
+        s.wait(r"Selected 1 .*holes.lua:13 loop")
+        s.wait(r"Exits +none was taken")
+        target.say("go")
+        s.wait(r"Exits +\d+ taken 4x to holes.lua:1\d")
+
+
+@pytest.mark.privileged
 def test_annotate_last_seconds(tmp_path):
     """Lines count the last seconds or all since the start, as the other screens do."""
     title = r"^ ljx annotate .*phases.lua:12-15  self "
