@@ -63,7 +63,7 @@ test-kernels:
 UNIT_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/fuzz/*.c)))
 HOST_PROGS := $(B)/tests/c/host $(B)/tests/c/host-static $(B)/tests/c/vms $(B)/tests/c/gap \
-	$(B)/tests/c/states $(B)/tests/c/registers $(B)/tests/c/crowd
+	$(B)/tests/c/states $(B)/tests/c/registers $(B)/tests/c/crowd $(B)/tests/c/host-bare
 
 unit-programs: $(UNIT_PROGS)
 fuzz-programs: $(FUZZ_PROGS)
@@ -103,6 +103,11 @@ LUAJIT_CFLAGS = $(shell pkg-config --cflags luajit)
 $(B)/tests/c/%-static: tests/c/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUAJIT_CFLAGS) -rdynamic -o $@ $< -l:libluajit-5.1.a -lm -ldl -pthread
+
+# One in which nothing has a name.
+$(B)/tests/c/%-bare: tests/c/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LUAJIT_CFLAGS) -s -o $@ $< -l:libluajit-5.1.a -lm -ldl -pthread
 
 $(B)/tests/c/%: tests/c/%.c
 	@mkdir -p $(@D)

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from frames import count, total
+from frames import Truth, count, total
 from harness import (EMPTY, LJX, PROGRAMS, TARGET, Ljx, Process, alive, cpu_seconds, folded, host, ljx,
-                     luajit, read_folded, record, report, wait_until)
+                     luajit, read_folded, record, report, sampled, wait_until)
 from web import Nginx, load, requests
 
 pytestmark = pytest.mark.privileged
@@ -293,6 +293,49 @@ def test_static(tmp_path):
         target.say(f"thread static.x {SPIN}")
         target.event("stack")
         assert spinning(folded(record(tmp_path, "-p", target.pid)), "static.x") > 0.99
+
+
+def bare(_tmp_path):
+    """Linked statically, no symbol and no export of LuaJIT's left."""
+    program = os.path.join(PROGRAMS, "host-bare")
+    with open(program, "rb") as f:
+        assert b"lua_pcall" not in f.read()
+    return host("host-bare")
+
+
+def mangled(tmp_path):
+    """The library by a name that says nothing."""
+    shutil.copy(lib(), tmp_path / "x86.bin")
+    return host(env={"LD_PRELOAD": str(tmp_path / "x86.bin")})
+
+
+@pytest.mark.parametrize("start", [bare, mangled])
+def test_nothing_to_go_by(tmp_path, start):
+    """Stacks as the target tells them, and all that jit.v logs."""
+    log, script = tmp_path / "jit.v", tmp_path / "main.lua"
+    script.write_text(f"require('jit.v').on('{log}') arg = {{1}} dofile('tests/lua/recorder.lua')\n"
+                      f"require('jit.v').off() dofile('{SPIN}')\n")
+    with start(tmp_path) as target:
+        target.expect("ok ready")
+        with open(f"/proc/{target.pid}/maps") as f:
+            text = f.read()
+        assert ("libluajit" in text, "x86.bin" in text) == (False, start is mangled)
+        target.say(f"main nameless {script}")
+        target.expect("^ready$")
+        with Ljx("trace", "--jv", "--limit", 0, "-p", target.pid) as p:
+            p.expect("uprobes|watchpoints", "err")
+            target.say("go")
+            truth = Truth(target.event("stack", seconds=60))
+            want = log.read_bytes().splitlines()
+            stacks = sampled(tmp_path, "-p", target.pid, least=300, seconds=0.5, rate=1999)
+            p.kill(signal.SIGINT)
+            assert p.finish() == 0, p.err
+    share, _, errors = truth.share(stacks)
+    assert share >= 0.995, errors
+    got = p.text["out"].splitlines()
+    for i, (a, b) in enumerate(zip(got, want)):
+        assert a == b, f"line {i + 1}"
+    assert len(got) >= len(want) > 3000  # what spins is compiled as well
 
 
 @pytest.mark.parametrize("what", ["deleted", "replaced"])
