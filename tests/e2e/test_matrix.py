@@ -2,6 +2,7 @@
 """LuaJIT builds, those that Debian ships and others, each by what it says of itself: stacks by
 debug.getinfo, trace events by its jit.v, bytecodes and fast functions by its vmdef.lua. The results
 are printed as a table."""
+import contextlib
 import glob
 import json
 import os
@@ -11,7 +12,7 @@ import subprocess
 import pytest
 
 from frames import Truth
-from harness import OK, PROGRAMS, ROOT, UNSUPPORTED, Ljx, Process, ljx, sampled
+from harness import OK, PROGRAMS, ROOT, UNSUPPORTED, Ljx, Process, folded, ljx, record, sampled, wait_until
 from test_scan import TREES, check_trees
 from test_tables import rows, vmdef
 
@@ -147,6 +148,62 @@ def test_library(library, tmp_path, name):
     """The same of the shared library in a program of ours."""
     target = library.embed(tmp_path, "tests/lua/semantics.lua", name, "on")
     stack(library, "library", target, tmp_path)
+
+
+def check_each(path, targets):
+    """In one recording of several processes, what each told of its stack."""
+    for target in targets:
+        truth = Truth(target.event("stack"))
+        stacks = folded(path, "--lines", "--pid", str(target.pid))
+        share, total, errors = truth.share(stacks)
+        assert total > 30 and share >= 0.995, errors
+
+
+def test_mixed(tmp_path):
+    """Processes of different builds in one recording."""
+    with contextlib.ExitStack() as stack:
+        targets = [stack.enter_context(get(name).embed(tmp_path, "tests/lua/semantics.lua", "pcall", "on"))
+                   for name in BUILDS[:6]]
+        for target in targets:
+            target.event("stack")
+        pids = ",".join(str(t.pid) for t in targets)
+        check_each(record(tmp_path, "-p", pids, seconds=3, rate=1999), targets)
+
+
+TWO = """
+import ctypes, os, sys, threading
+def run(library, script):
+    vm = ctypes.CDLL(library, mode=os.RTLD_LOCAL | os.RTLD_DEEPBIND)
+    vm.luaL_newstate.restype = ctypes.c_void_p
+    L = ctypes.c_void_p(vm.luaL_newstate())
+    vm.luaL_openlibs(L)
+    if vm.luaL_loadfile(L, script.encode()) or vm.lua_pcall(L, 0, 0, 0):
+        print("failed", flush=True)
+for i in (1, 3):
+    threading.Thread(target=run, args=sys.argv[i:i + 2]).start()
+"""
+
+
+def test_two_builds_in_one_process(tmp_path):
+    """One with 32-bit references and one with 64-bit ones, a thread each."""
+    args = []
+    for name, jit in (("beta3", "off"), ("luajit2", "on")):
+        script = tmp_path / f"{name}.lua"
+        script.write_text(f"arg = {{'recursion', '{jit}'}}\nlocal r = dofile('tests/lua/semantics.lua')\n")
+        args += [get(name).library, script]
+    with Process("/usr/bin/python3", "-c", TWO, *args) as target:
+        wait_until(lambda: (target.pump(0.01), len(target.events("stack")) == 2)[1], "two stacks")
+        mine, = [p for p in json.loads(ljx("ps", "--json", status=None).out)["processes"]
+                 if p["pid"] == target.pid]
+        assert mine["vms"] == 2
+        stacks = sampled(tmp_path, "-p", target.pid, least=400, seconds=1, rate=1999)
+    for told in target.events("stack"):
+        truth = Truth(told)
+        name = truth.stack[0]["file"]
+        own = [(s, n) for s, n in stacks if s[0] == f"main chunk {name}"]
+        share, total, errors = truth.share(own)
+        assert total > 100 and share >= 0.995, errors
+    assert sum(n for s, n in stacks if s[0].startswith("main chunk ")) / sum(n for _, n in stacks) >= 0.99
 
 
 @pytest.mark.parametrize("probe", PROBES)
