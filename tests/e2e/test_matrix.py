@@ -30,7 +30,7 @@ def listed(kind):
 
 if ALL:
     BUILDS = listed("good")
-LIBRARY_ONLY = {"texlive2022", "texlive-sid"}  # no interpreter, no vmdef.lua
+LIBRARY_ONLY = {"texlive2020", "texlive2022", "texlive2024", "texlive-sid"}  # no interpreter, no vmdef.lua
 OLD_SNAPSHOTS = {"beta3"}  # with no offset into the machine code: not every exit can be told
 # Every kind of frame and call; all scenarios run against one build in test_semantics.py.
 SCENARIOS = ["recursion", "tailcall", "varargs_pcall", "pcall", "methods", "metamethods", "sort",
