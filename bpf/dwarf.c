@@ -4,13 +4,26 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #define DIES_MAX 4000000u /* looked at; LuaJIT's own are some ten thousand */
 #define NESTING_MAX 8	  /* of anonymous members and typedefs */
 #define TYPES_MAX 16
+#define CPU_SECONDS 10 /* some hundred milliseconds are usual */
+#define WAIT_MS 30000
+
+#define NOTHING "debug information"
+#define REFERENCE "GCRef"
 
 struct named_type {
 	const char *name;
@@ -184,7 +197,7 @@ static long long value_of(struct search *s, size_t i)
 static int read_layout(struct search *s, struct layout *l, const char **missing)
 {
 	const struct layout_field *f = layout_fields();
-	struct named_type *ref = want_type(s, "GCRef");
+	struct named_type *ref = want_type(s, REFERENCE);
 	Dwarf_Word size = 0;
 	size_t i;
 
@@ -206,7 +219,7 @@ static int read_layout(struct search *s, struct layout *l, const char **missing)
 		}
 		layout_set(l, &f[i], (unsigned int)v);
 	}
-	*missing = "GCRef";
+	*missing = REFERENCE;
 	if (!ref->found || dwarf_aggregate_size(&ref->die, &size) || (size != 4 && size != 8))
 		return -ENOENT;
 	layout_set_width(l, size == 8);
@@ -214,30 +227,120 @@ static int read_layout(struct search *s, struct layout *l, const char **missing)
 	return 0;
 }
 
-int dwarf_layout(const struct elfobj *eo, struct layout *out, const char **missing)
-{
-	const char *no_field = "debug information";
-	struct search *s = calloc(1, sizeof(*s));
+/* What the child says. Its text is one of ours, but who knows what became of it. */
+struct answer {
+	int err;
+	char missing[32];
 	struct layout l;
+};
+
+static void find(const struct elfobj *eo, struct answer *out)
+{
+	const char *missing = NOTHING;
+	struct search *s = calloc(1, sizeof(*s));
 	char *image = NULL;
 	size_t len;
 	Elf *elf = NULL;
-	int err = s ? elfobj_debug_image(eo, &image, &len) : -ENOMEM;
 
-	memset(&l, 0, sizeof(l));
-	if (!err) {
+	out->err = s ? elfobj_debug_image(eo, &image, &len) : -ENOMEM;
+	if (!out->err) {
 		elf_version(EV_CURRENT);
 		elf = elf_memory(image, len);
 		s->dw = elf ? dwarf_begin_elf(elf, DWARF_C_READ, NULL) : NULL;
-		err = s->dw ? read_layout(s, &l, &no_field) : -ENOENT;
+		out->err = s->dw ? read_layout(s, &out->l, &missing) : -ENOENT;
 		dwarf_end(s->dw);
 		elf_end(elf);
 	}
 	free(image);
 	free(s);
-	if (missing)
-		*missing = no_field;
+	snprintf(out->missing, sizeof(out->missing), "%s", missing);
+}
+
+/*
+ * libdw follows what a file says, with more trust than we have: in a process of its own, which may
+ * run for too long or crash.
+ */
+static _Noreturn void child(const struct elfobj *eo, int fd, pid_t parent)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGSEGV, SIGBUS, SIGABRT};
+	const struct rlimit cpu = {CPU_SECONDS, CPU_SECONDS}, none = {0, 0};
+	struct answer a;
+	size_t i;
+
+	for (i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		signal(signals[i], SIG_DFL);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent || setrlimit(RLIMIT_CPU, &cpu) || setrlimit(RLIMIT_CORE, &none))
+		_exit(1);
+	memset(&a, 0, sizeof(a));
+	find(eo, &a);
+	_exit(write(fd, &a, sizeof(a)) != sizeof(a));
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* 0, or -ENOENT if there is none in time. */
+static int read_answer(int fd, struct answer *out)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int64_t end = now_ms() + WAIT_MS, left;
+
+	while ((left = end - now_ms()) > 0) {
+		if (poll(&p, 1, (int)left) <= 0)
+			continue;
+		/* It is written in one piece: less than PIPE_BUF. */
+		return read(fd, out, sizeof(*out)) == sizeof(*out) ? 0 : -ENOENT;
+	}
+	return -ENOENT;
+}
+
+static int ask_child(const struct elfobj *eo, struct answer *out)
+{
+	pid_t self = getpid(), pid;
+	int fd[2], err;
+
+	if (pipe2(fd, O_CLOEXEC))
+		return -errno;
+	pid = fork();
+	if (!pid) {
+		close(fd[0]);
+		child(eo, fd[1], self);
+	}
+	err = pid < 0 ? -errno : 0;
+	close(fd[1]);
+	if (!err) {
+		err = read_answer(fd[0], out);
+		kill(pid, SIGKILL);
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	close(fd[0]);
+	return err ? err : out->err;
+}
+
+int dwarf_layout(const struct elfobj *eo, struct layout *out, const char **missing)
+{
+	const struct layout_field *f = layout_fields();
+	struct answer a = {.missing = NOTHING};
+	int err = elfobj_has_debug(eo) ? ask_child(eo, &a) : -ENOENT;
+	size_t i;
+
+	a.missing[sizeof(a.missing) - 1] = '\0';
+	if (missing) {
+		*missing = NOTHING;
+		for (i = 0; i < LAYOUT_NFIELDS; i++)
+			if (!strcmp(f[i].name, a.missing))
+				*missing = f[i].name;
+		if (!strcmp(a.missing, REFERENCE))
+			*missing = REFERENCE;
+	}
 	if (!err)
-		*out = l;
+		*out = a.l;
 	return err;
 }

@@ -11,7 +11,7 @@
 
 /*
  * 0 and *out; -ENOENT if the file has no debug information of LuaJIT, or not all that is needed:
- * missing (may be NULL) gets the name of the field. Work is bounded whatever the file says.
+ * missing (may be NULL) gets the name of the field. A child does it, for 30 s at most.
  */
 int dwarf_layout(const struct elfobj *eo, struct layout *out, const char **missing);
 

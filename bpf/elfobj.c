@@ -13,7 +13,18 @@
 /* A hostile file may be sparse and of any size; what is loaded whole may not. */
 #define LOAD_MAX (1ull << 30)
 #define NOTES_MAX (1u << 16)
+#define ALL_NOTES_MAX (1u << 20)
+#define RODATA_MAX (512ull << 20)
 #define PHDRS_MAX 4096u
+#define FORGET_MIN (64u << 10)
+
+/* Takes pages that were read out of our own memory; they stay in the page cache. */
+static void forget(const struct elfobj *eo, uint64_t off, size_t len)
+{
+	uint64_t start = off & ~(uint64_t)(EO_PAGE - 1);
+
+	madvise(eo->map + start, off + len - start, MADV_DONTNEED);
+}
 
 /*
  * The mapping is never touched directly but copied from by the kernel, which says EFAULT where we
@@ -36,6 +47,8 @@ int eo_read(const struct elfobj *eo, uint64_t off, void *buf, size_t len)
 			return n ? -errno : -EIO;
 		done += (size_t)n;
 	}
+	if (len >= FORGET_MIN)
+		forget(eo, off, len);
 	return 0;
 }
 
@@ -156,8 +169,9 @@ static int read_notes(struct elfobj *eo, uint64_t off, uint64_t len, uint64_t al
 	unsigned char *p;
 	int found;
 
-	if (len > NOTES_MAX || eo_load(eo, off, len, &p))
+	if (len > NOTES_MAX || len > ALL_NOTES_MAX - eo->lazy->notes || eo_load(eo, off, len, &p))
 		return 0;
+	eo->lazy->notes += len;
 	found = build_id_of(eo, p, len, align == 8 ? 8 : 4);
 	free(p);
 	return found;
@@ -362,6 +376,7 @@ uint64_t elfobj_first_vaddr(const struct elfobj *eo)
 int elfobj_rodata(const struct elfobj *eo, elfobj_bytes_fn *fn, void *ctx)
 {
 	const struct eo_seg *seg;
+	uint64_t left = RODATA_MAX;
 	size_t i;
 	void *p;
 	int ret;
@@ -370,6 +385,9 @@ int elfobj_rodata(const struct elfobj *eo, elfobj_bytes_fn *fn, void *ctx)
 		seg = &eo->segs[i];
 		if (seg->flags & PF_W || !seg->filesz)
 			continue;
+		if (seg->filesz > left)
+			return -EFBIG;
+		left -= seg->filesz;
 		ret = eo_load(eo, seg->offset, seg->filesz, &p);
 		if (ret)
 			return ret;
@@ -393,6 +411,12 @@ static int has_section(const struct elfobj *eo, const char *want)
 			return 1;
 	}
 	return 0;
+}
+
+int elfobj_has_debug(const struct elfobj *eo)
+{
+	return has_section(eo, ".debug_info") ||
+	       (eo->lazy->debug && has_section(eo->lazy->debug, ".debug_info"));
 }
 
 int elfobj_debug_image(const struct elfobj *eo, char **buf, size_t *len)

@@ -51,6 +51,8 @@ size_t elfobj_add_fetched(struct elfobj *eo, int fd);
  * was added. 0, *buf to be freed by the caller and *len; -ENOENT if there is none, or -errno.
  */
 int elfobj_debug_image(const struct elfobj *eo, char **buf, size_t *len);
+/* Is there such a file? */
+int elfobj_has_debug(const struct elfobj *eo);
 
 /* Lower-case hex, or "". */
 const char *elfobj_build_id(const struct elfobj *eo);

@@ -20,7 +20,7 @@
 
 #define TABLE_MAX (1u << 28)
 #define SKIP_MAX 4096u /* entries that are of no use, one after the other */
-#define CIE_MAX 128u /* bytes looked at */
+#define CIE_MAX 128u   /* bytes looked at */
 
 /* Bytes of a pointer in this encoding; 0: not decoded. */
 static size_t pe_size(unsigned int enc)

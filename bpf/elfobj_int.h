@@ -63,6 +63,8 @@ struct eo_lazy {
 	size_t nsyms;
 	struct eo_slot *slots;
 	size_t nslots;
+	size_t read;  /* relocations */
+	size_t notes; /* bytes of notes looked at */
 };
 
 struct elfobj {

@@ -6,6 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * A hostile file may claim any number, and let all names be one of a megabyte. A larger table is as
+ * if it were not there; a longer name, too.
+ */
+#define SYMS_MAX (2u << 20)
+#define STRINGS_MAX (128ull << 20)
+#define NAME_MAX 8192u
+#define SLOTS_MAX (1u << 20)
+#define REACH_MAX 4096u /* symbols that begin before an address, looked at */
+
 /* In our copy of a symbol: "name@VERSION", which is not what "name" links to. */
 #define OTHER_OLD_VERSION 0x80
 
@@ -22,7 +32,12 @@ void eo_free_syms(struct eo_lazy *lz)
 /* NULL: none, or not within the strings. */
 static const char *sym_name(const struct eo_symtab *tab, const Elf64_Sym *sym)
 {
-	return sym->st_name && sym->st_name < tab->strsz ? tab->str + sym->st_name : NULL;
+	const char *name;
+
+	if (!sym->st_name || sym->st_name >= tab->strsz)
+		return NULL;
+	name = tab->str + sym->st_name;
+	return strnlen(name, NAME_MAX) < NAME_MAX ? name : NULL;
 }
 
 /*
@@ -81,6 +96,8 @@ static void load_symtab(const struct elfobj *eo, uint32_t type, struct eo_symtab
 	if (!sh)
 		return;
 	str = &eo->lazy->sh[sh->sh_link];
+	if (sh->sh_size > SYMS_MAX * sizeof(*tab->sym) || str->sh_size > STRINGS_MAX)
+		return;
 	if (str->sh_type != SHT_STRTAB || eo_load(eo, str->sh_offset, str->sh_size, &tab->str))
 		return;
 	tab->strsz = str->sh_size;
@@ -150,7 +167,7 @@ static int cmp_syms(const void *va, const void *vb)
 		return a->start < b->start ? -1 : 1;
 	if (a->rank != b->rank)
 		return a->rank > b->rank ? -1 : 1;
-	return -strcmp(a->name, b->name);
+	return a->name == b->name ? 0 : -strncmp(a->name, b->name, 256);
 }
 
 static void load_symtabs(const struct elfobj *eo)
@@ -229,7 +246,7 @@ int elfobj_symbol(const struct elfobj *eo, uint64_t vaddr, const char **name, ui
 
 	load_syms(eo);
 	upto = syms_upto(lz, vaddr);
-	for (i = upto; i > 0 && lz->syms[i - 1].reach > vaddr; i--) {
+	for (i = upto; i > 0 && upto - i < REACH_MAX && lz->syms[i - 1].reach > vaddr; i--) {
 		if (lz->syms[i - 1].end > vaddr) {
 			sym = &lz->syms[i - 1];
 			e = sym->end;
@@ -373,9 +390,11 @@ static void add_slots(const struct elfobj *eo, const Elf64_Shdr *sh)
 	Elf64_Rela *rela;
 	size_t i, n, idx, keep = 0;
 
-	if (sh->sh_entsize != sizeof(*rela) || eo_load(eo, sh->sh_offset, sh->sh_size, &rela))
+	if (sh->sh_entsize != sizeof(*rela) || sh->sh_size / sizeof(*rela) > SLOTS_MAX - lz->read ||
+	    eo_load(eo, sh->sh_offset, sh->sh_size, &rela))
 		return;
 	n = sh->sh_size / sizeof(*rela);
+	lz->read += n;
 	for (i = 0; i < n; i++)
 		if (ELF64_R_TYPE(rela[i].r_info) == R_X86_64_JUMP_SLOT ||
 		    ELF64_R_TYPE(rela[i].r_info) == R_X86_64_GLOB_DAT)

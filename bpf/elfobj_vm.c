@@ -19,8 +19,9 @@
 /* Code that no FDE describes is searched up to this much: C programs have little, Chrome 200 MB. */
 #define HOLES_MAX (32ull << 20)
 
-/* A hostile file may claim any size. */
-#define SCAN_MAX (1ull << 30)
+/* A hostile file may claim any size, and have thousands of segments in one place: for all of them.
+ */
+#define SCAN_MAX (512ull << 20)
 
 /* Without an FDE: what precedes the first dispatch, and the helpers that follow the last one. */
 #define FIRST_SLACK 64u
@@ -36,6 +37,7 @@ struct scan {
 	struct hit *hits; /* INS_KEPT, ascending */
 	size_t n;
 	unsigned char *buf; /* CHUNK + INS_LEN */
+	uint64_t left;	    /* bytes that may be looked at */
 };
 
 /*
@@ -83,8 +85,8 @@ static void scan_range(struct scan *s, uint64_t start, uint64_t end)
 	size_t want, got;
 
 	s->n = 0;
-	if (end - start > SCAN_MAX)
-		end = start + SCAN_MAX;
+	if (end - start > s->left)
+		end = start + s->left;
 	while (start < end && s->n < INS_KEPT) {
 		want = end - start < CHUNK ? (size_t)(end - start) : CHUNK;
 		got = eo_read_vaddr(s->eo, start, s->buf, CHUNK + INS_LEN);
@@ -95,6 +97,7 @@ static void scan_range(struct scan *s, uint64_t start, uint64_t end)
 			want = got;
 		scan_chunk(s, start, want);
 		start += want;
+		s->left -= want;
 	}
 }
 
@@ -242,9 +245,8 @@ static int version_in(struct scan *s, const struct eo_seg *seg, char *out, size_
 	size_t got;
 	char text[64];
 
-	if (end - start > SCAN_MAX)
-		end = start + SCAN_MAX;
-	for (; start < end; start += CHUNK / 2) {
+	for (; start < end && s->left >= CHUNK; start += CHUNK / 2) {
+		s->left -= CHUNK / 2;
 		got = eo_read_vaddr(s->eo, start, s->buf, CHUNK);
 		if (!got)
 			return 0;
@@ -269,7 +271,7 @@ static int version_in(struct scan *s, const struct eo_seg *seg, char *out, size_
 
 int elfobj_luajit(const struct elfobj *eo, struct elfobj_vm *vm)
 {
-	struct scan s = {.eo = eo};
+	struct scan s = {.eo = eo, .left = SCAN_MAX};
 	size_t i;
 	int err = -ENOMEM;
 
@@ -277,6 +279,7 @@ int elfobj_luajit(const struct elfobj *eo, struct elfobj_vm *vm)
 	s.hits = malloc(INS_KEPT * sizeof(*s.hits));
 	if (s.buf && s.hits)
 		err = find_vm(&s, vm);
+	s.left = SCAN_MAX;
 	for (i = 0; i < eo->nsegs && !err; i++)
 		if (!(eo->segs[i].flags & PF_W) &&
 		    version_in(&s, &eo->segs[i], vm->version, sizeof(vm->version)))
