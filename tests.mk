@@ -63,7 +63,8 @@ test-kernels:
 UNIT_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/fuzz/*.c)))
 HOST_PROGS := $(B)/tests/c/host $(B)/tests/c/host-static $(B)/tests/c/vms $(B)/tests/c/gap \
-	$(B)/tests/c/states $(B)/tests/c/registers $(B)/tests/c/crowd $(B)/tests/c/host-bare
+$(B)/tests/c/states $(B)/tests/c/registers $(B)/tests/c/crowd $(B)/tests/c/host-bare \
+	$(B)/tests/c/stall $(B)/tests/c/liar
 
 unit-programs: $(UNIT_PROGS)
 fuzz-programs: $(FUZZ_PROGS)

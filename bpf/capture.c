@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/capture_int.h"
+#include "bpf/clock.h"
 #include "bpf/jitscan.h"
 #include "bpf/probes.h"
 #include "bpf/rec.h"
@@ -31,6 +32,11 @@
 #define YOUNG_SHARE 10
 #define CLOCK_EVERY (60000 * MS)
 #define CHILDREN_EVERY (100 * MS)
+/* Of a look for new VMs, in each round. */
+#define LOOK_NS (30 * MS)
+/* One round of delivering, and how many of them at the end. */
+#define CONSUME_NS (1000 * MS)
+#define LAST_CONSUMES 5
 
 static int deliver(void *ctx, const struct ev_hdr *h)
 {
@@ -86,7 +92,7 @@ void capture_free(struct capture *c)
 	HASH_ITER(hh, c->procs, f, tmp)
 	{
 		HASH_DEL(c->procs, f);
-		capture_scan_drop(f);
+		capture_scan_drop(c, f);
 		free(f);
 	}
 	resolve_free(c->resolve);
@@ -123,21 +129,15 @@ static void forget(struct capture *c, struct follow *f)
 	c->err = c->err ? c->err : err;
 	capture_drop_vms(c, f);
 	c->unwatched += f->unwatched;
+	c->dropped += f->dropped;
+	c->unsampled += f->nvms > SMP_VMS ? f->nvms - SMP_VMS : 0;
+	c->skipped += f->skipped;
 	probes_free(f->probes);
-	capture_scan_drop(f);
+	capture_scan_drop(c, f);
 	bpf_map_delete_elem(bpf_map__fd(c->skel->maps.procs), &f->pid);
 	resolve_drop(c->resolve, f->pid);
 	HASH_DEL(c->procs, f);
 	free(f);
-}
-
-/* Our own CPU time, ns: what a look costs does not depend on who else wants the CPU. */
-static uint64_t cpu_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000 * MS + (uint64_t)t.tv_nsec;
 }
 
 /* When a process is looked at next; took: ns of the last look; found: it found something new. */
@@ -157,9 +157,17 @@ static void plan(struct follow *f, uint64_t took, int found)
 	f->hinted = 0;
 }
 
+static void note_excess(const struct capture *c, struct follow *f, const struct vm_list *vms)
+{
+	const struct proc_maps *maps = resolve_maps(c->resolve, f->pid);
+
+	f->dropped = vms->dropped;
+	f->skipped = maps ? maps->skipped : 0;
+}
+
 static int attach(struct capture *c, struct follow *f, int *has_code, struct vm_evidence *ev)
 {
-	uint64_t start = cpu_now();
+	uint64_t start = clock_cpu();
 	const struct vm_list *vms;
 	int err = resolve_attach(c->resolve, f->pid, &vms, has_code, ev);
 
@@ -167,9 +175,10 @@ static int attach(struct capture *c, struct follow *f, int *has_code, struct vm_
 		return err;
 	c->stats.vms += vms->n;
 	c->stats.vms_refused += vms->refused;
-	capture_scan_drop(f);
+	note_excess(c, f, vms);
+	capture_scan_drop(c, f);
 	err = capture_install(c, f, vms);
-	plan(f, cpu_now() - start, 1);
+	plan(f, clock_cpu() - start, 1);
 	return err;
 }
 
@@ -205,7 +214,7 @@ int capture_add(struct capture *c, int pid, struct why *why)
 		capture_why_attach(why, pid, err);
 	else if (!f->sampled && !(err = proc_info_read(pid, &info)))
 		err = capture_why_no_vm(why, &info, resolve_vm_module(c->resolve, pid), &ev,
-					c->stats.vms_refused > refused);
+					c->stats.vms_refused > refused, f->dropped);
 	else if (f->probe_err && c->opts.need_traces)
 		err = capture_why_probes(why, pid, f->probe_err, c->probe_text);
 	if (err)
@@ -233,7 +242,7 @@ static void on_exec(struct capture *c, struct follow *f)
 	probes_free(f->probes);
 	f->probes = NULL;
 	f->probe_err = 0;
-	capture_scan_drop(f);
+	capture_scan_drop(c, f);
 	f->sampled = 0;
 	f->since = resolve_now();
 	f->next = 0;
@@ -258,6 +267,15 @@ static int on_record(void *ctx, void *data, size_t size)
 
 	if (c->err || !rec_check(h, size))
 		return 0;
+	if (c->draining) {
+		c->drained.lost_samples += h->kind == EV_SAMPLE;
+		c->drained.lost_protos += h->kind == EV_PROTO_RAW;
+		c->drained.lost_traces += h->kind == EV_TRACE;
+		return 0;
+	}
+	/* What it takes to name things must not keep us from all else. */
+	if (resolve_now() >= c->consume_until)
+		c->over = 1;
 	f = find(c, (int)h->pid);
 	if (h->kind == EV_FORK)
 		f = remember(c, (int)((const struct ev_fork *)data)->child);
@@ -275,16 +293,31 @@ static int on_record(void *ctx, void *data, size_t size)
 		capture_meet_vm(c, f, ((const struct ev_proto_raw *)data)->g);
 	if (!c->err)
 		c->err = resolve_record(c->resolve, h);
-	return 0;
+	return c->over ? -EAGAIN : 0;
 }
 
-void capture_consume(struct capture *c)
+int capture_consume(struct capture *c)
 {
 	if (c->consuming) /* called for one of its records: those before are delivered */
-		return;
+		return 1;
 	c->consuming = 1;
+	c->consume_until = resolve_now() + CONSUME_NS;
+	c->over = 0;
 	ring_buffer__consume(c->ring);
 	c->consuming = 0;
+	return !c->over;
+}
+
+/* The last time: what cannot be delivered any more counts as lost. */
+static void consume_rest(struct capture *c)
+{
+	int i;
+
+	for (i = 0; i < LAST_CONSUMES && !capture_consume(c); i++)
+		;
+	c->draining = 1;
+	capture_consume(c);
+	c->draining = 0;
 }
 
 /* fork, exec and exit. Without them only new processes go unnoticed. */
@@ -351,9 +384,10 @@ int capture_start(struct capture *c, struct why *why)
 static int emit_lost(struct capture *c)
 {
 	const struct smp_counters *now = (const void *)&c->skel->bss->counters;
-	struct ev_lost e = {.h = {.kind = EV_LOST, .size = sizeof(e), .time = resolve_now()},
-			    .samples = now->lost_samples - c->told.lost_samples,
-			    .protos = now->lost_protos - c->told.lost_protos};
+	struct ev_lost e = {
+	    .h = {.kind = EV_LOST, .size = sizeof(e), .time = resolve_now()},
+	    .samples = now->lost_samples - c->told.lost_samples + c->drained.lost_samples,
+	    .protos = now->lost_protos - c->told.lost_protos + c->drained.lost_protos};
 
 	if (!e.samples && !e.protos)
 		return 0;
@@ -364,7 +398,7 @@ static int emit_lost(struct capture *c)
 /* Looks at a process: is it alive, has it a VM, has it new ones? */
 static void look_after(struct capture *c, struct follow *f)
 {
-	uint64_t start = cpu_now();
+	uint64_t start = clock_cpu();
 	const struct vm_list *vms;
 	struct proc_info info;
 	int err, has_code, changed = 0;
@@ -378,15 +412,21 @@ static void look_after(struct capture *c, struct follow *f)
 	if (!f->sampled) {
 		err = attach(c, f, &has_code, NULL);
 		if (err)
-			plan(f, cpu_now() - start, 0);
+			plan(f, clock_cpu() - start, 0);
 		return;
 	}
-	err = resolve_rescan(c->resolve, f->pid, &vms, &changed);
+	err = resolve_rescan(c->resolve, f->pid, LOOK_NS, &vms, &changed);
 	if (!err && changed) {
 		c->stats.vms = c->stats.vms - f->nvms + vms->n;
 		capture_install(c, f, vms);
 	}
-	plan(f, cpu_now() - start, changed);
+	f->looked += clock_cpu() - start;
+	if (err == 1) /* it goes on in the next round */
+		return;
+	if (!err)
+		note_excess(c, f, vms);
+	plan(f, f->looked, changed);
+	f->looked = 0;
 }
 
 /* Where the kernel does not tell of forks. */
@@ -483,7 +523,7 @@ int capture_stop(struct capture *c)
 		probes_free(f->probes);
 		f->probes = NULL;
 	}
-	capture_consume(c);
+	consume_rest(c);
 	err = emit_lost(c);
 	if (!err)
 		err = capture_tallies(c, 0, 0);
@@ -500,21 +540,29 @@ const struct capture_stats *capture_stats(struct capture *c)
 
 	s->events = n->events;
 	s->samples = n->samples;
-	s->lost_samples = n->lost_samples;
-	s->lost_protos = n->lost_protos;
+	s->lost_samples = n->lost_samples + c->drained.lost_samples;
+	s->lost_protos = n->lost_protos + c->drained.lost_protos;
 	s->faults = n->faults;
 	s->traces = n->traces;
-	s->lost_traces = n->lost_traces;
+	s->lost_traces = n->lost_traces + c->drained.lost_traces;
 	s->tallied = n->tallied;
 	s->probe_hits = n->probes;
 	s->targets = s->watched = s->scanning = 0;
 	s->vms_unwatched = c->unwatched;
+	s->vms_dropped = c->dropped;
+	s->vms_unsampled = c->unsampled;
+	s->files_skipped = c->skipped;
+	s->looks_cut = c->cut;
 	HASH_ITER(hh, c->procs, f, tmp)
 	{
 		s->scanning += f->scan && jitscan_running(f->scan);
 		s->targets += f->sampled ? 1 : 0;
 		s->watched += f->sampled ? 0 : 1;
 		s->vms_unwatched += f->unwatched;
+		s->vms_dropped += f->dropped;
+		s->vms_unsampled += f->nvms > SMP_VMS ? f->nvms - SMP_VMS : 0;
+		s->files_skipped += f->skipped;
+		s->looks_cut += f->scan ? jitscan_cut(f->scan) : 0;
 	}
 	s->resolve = *resolve_stats(c->resolve);
 	return s;

@@ -31,7 +31,7 @@ struct capture_opts {
 	int no_samples; /* no sampling: trace events only */
 	int code;	/* listings of the bytecode that samples and trace events show */
 	enum capture_traces traces;
-	int need_traces;	 /* capture_add fails if the recorder cannot be watched */
+	int need_traces;    /* capture_add fails if the recorder cannot be watched */
 	unsigned int limit; /* attempts a second of one place that are told one by one; 0: all */
 	unsigned int ring_bytes; /* 0: by the rate */
 	/*
@@ -60,6 +60,11 @@ struct capture_stats {
 	int last_status; /* wait status of the last target that exited, -1: not known */
 	uint64_t vms, vms_refused;
 	uint64_t vms_unwatched; /* without probes on their recorder, though they were asked for */
+	/* What a target has too much of. */
+	uint64_t vms_dropped;	/* VMs, or what looks like one: not verified */
+	uint64_t vms_unsampled; /* beyond those that a sample can look at */
+	uint64_t files_skipped; /* files with code: not looked at */
+	uint64_t looks_cut;	/* looks at JIT compilers that were given up */
 	struct resolve_stats resolve;
 };
 

@@ -23,18 +23,20 @@ struct follow {
 	uint32_t nvms;
 	int sampled; /* it has a verified VM */
 	struct probes *probes;
-	int probe_err;	      /* none could be attached: -errno */
-	size_t unwatched;     /* VMs that had no probes at some time */
-	struct jitscan *scan; /* of its VMs; NULL: none */
-	int pass;	      /* its memory is to be read through again */
-	uint64_t next_pass;   /* ns: but not before */
-	int hinted;	      /* a sample showed a VM that is not in the list */
-	uint64_t since;	      /* ns: first seen, or exec */
-	uint64_t next;	      /* ns: next look; 0: not looked at yet */
-	uint64_t next_hinted; /* ns: no look because of hints before */
-	uint64_t met_since;   /* ns: met counts from then on */
-	uint64_t no_vm;	      /* the last that an event showed and that is none */
-	unsigned int met;     /* how many were none */
+	int probe_err;		 /* none could be attached: -errno */
+	size_t unwatched;	 /* VMs that had no probes at some time */
+	size_t dropped, skipped; /* VMs and files not looked at: as of the last look */
+	struct jitscan *scan;	 /* of its VMs; NULL: none */
+	int pass;		 /* its memory is to be read through again */
+	uint64_t next_pass;	 /* ns: but not before */
+	int hinted;		 /* a sample showed a VM that is not in the list */
+	uint64_t since;		 /* ns: first seen, or exec */
+	uint64_t next;		 /* ns: next look; 0: not looked at yet */
+	uint64_t looked;	 /* ns of CPU time: of the look that is under way */
+	uint64_t next_hinted;	 /* ns: no look because of hints before */
+	uint64_t met_since;	 /* ns: met counts from then on */
+	uint64_t no_vm;		 /* the last that an event showed and that is none */
+	unsigned int met;	 /* how many were none */
 	UT_hash_handle hh;
 };
 
@@ -58,9 +60,14 @@ struct capture {
 	size_t nfds;
 	struct bpf_link *tp[3];
 	int running, consuming;
+	uint64_t consume_until; /* ns */
+	int over;		/* it was not enough */
+	int draining;		/* there is no time for what is left: it is only counted */
+	struct smp_counters drained;
 	int err; /* of the sink, met inside the ring's callback */
 	struct smp_counters told;
-	uint64_t unwatched;    /* of processes that are gone */
+	uint64_t unwatched;			   /* of processes that are gone */
+	uint64_t dropped, unsampled, skipped, cut; /* the same */
 	char probe_text[1024]; /* of the last process: what was attached, or why not */
 	uint64_t next_clock, next_children;
 	uint64_t lost_traces; /* as of the last look at the VMs' memory */
@@ -73,8 +80,11 @@ struct capture {
 	struct capture_stats stats;
 };
 
-/* capture.c: delivers what is in the ring. */
-void capture_consume(struct capture *c);
+/*
+ * capture.c: delivers what is in the ring, for a second at most: if that is not enough, the ring is
+ * full most of the time, and losses are counted there. Returns whether that was all.
+ */
+int capture_consume(struct capture *c);
 
 /* capture_load.c: sets c->skel and what depends on the kernel. 0 or -errno. */
 int capture_load(struct capture *c);
@@ -104,7 +114,7 @@ void capture_meet_vm(struct capture *c, struct follow *f, uint64_t g);
 int capture_scan(struct capture *c, struct follow *f, const struct vm_list *vms);
 /* The same for VMs whose events tell of all that happened: only their state is read. */
 int capture_scan_met(struct capture *c, struct follow *f, const struct vm_list *vms);
-void capture_scan_drop(struct follow *f);
+void capture_scan_drop(struct capture *c, struct follow *f);
 /* Goes on with that; looks again after trace events were lost. */
 int capture_scan_more(struct capture *c);
 
@@ -126,6 +136,6 @@ int capture_why_event(struct why *why, int err);
  * because it has not made one yet.
  */
 int capture_why_no_vm(struct why *why, const struct proc_info *info, const struct module *mod,
-		      const struct vm_evidence *ev, int refused);
+		      const struct vm_evidence *ev, int refused, size_t dropped);
 
 #endif

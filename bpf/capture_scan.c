@@ -16,28 +16,29 @@
 #define LOOK_EVERY (5000 * MS)
 #define LOOK_SHARE 500 /* the same, while nothing was lost */
 
-void capture_scan_drop(struct follow *f)
+void capture_scan_drop(struct capture *c, struct follow *f)
 {
+	c->cut += f->scan ? jitscan_cut(f->scan) : 0;
 	jitscan_free(f->scan);
 	f->scan = NULL;
 }
 
 /* A process that has just ended is no failure, but not looked at again. */
-static int settle(struct follow *f, int err)
+static int settle(struct capture *c, struct follow *f, int err)
 {
 	if (err != -ESRCH && err != -EPERM)
 		return err < 0 ? err : 0;
-	capture_scan_drop(f);
+	capture_scan_drop(c, f);
 	return 0;
 }
 
-static int step(struct follow *f, uint64_t ns)
+static int step(struct capture *c, struct follow *f, uint64_t ns)
 {
 	int done = jitscan_step(f->scan, ns);
 
 	if (done == 1)
 		f->next_pass = resolve_now() + PASS_EVERY;
-	return settle(f, done);
+	return settle(c, f, done);
 }
 
 int capture_scan(struct capture *c, struct follow *f, const struct vm_list *vms)
@@ -48,7 +49,7 @@ int capture_scan(struct capture *c, struct follow *f, const struct vm_list *vms)
 		f->scan = jitscan_new(c->resolve, f->pid);
 	if (!f->scan)
 		return -ENOMEM;
-	err = settle(f, jitscan_update(f->scan, vms, 0));
+	err = settle(c, f, jitscan_update(f->scan, vms, 0));
 	if (err || !f->scan)
 		return err;
 	if (!first) { /* a VM that has just been made has little to tell */
@@ -56,14 +57,14 @@ int capture_scan(struct capture *c, struct follow *f, const struct vm_list *vms)
 		return 0;
 	}
 	err = jitscan_pass(f->scan);
-	return err ? err : step(f, FIRST_SLICE);
+	return err ? err : step(c, f, FIRST_SLICE);
 }
 
 int capture_scan_met(struct capture *c, struct follow *f, const struct vm_list *vms)
 {
 	if (!f->scan)
 		f->scan = jitscan_new(c->resolve, f->pid);
-	return f->scan ? settle(f, jitscan_update(f->scan, vms, 1)) : -ENOMEM;
+	return f->scan ? settle(c, f, jitscan_update(f->scan, vms, 1)) : -ENOMEM;
 }
 
 /* pass: all memory follows. */
@@ -83,7 +84,7 @@ static int look(struct capture *c, int pass)
 	{
 		if (err || !f->scan)
 			continue;
-		err = settle(f, jitscan_now(f->scan));
+		err = settle(c, f, jitscan_now(f->scan));
 		f->pass |= pass;
 	}
 	took = resolve_now() - start;
@@ -125,7 +126,7 @@ int capture_scan_more(struct capture *c)
 			err = jitscan_pass(f->scan);
 		}
 		if (!err && jitscan_running(f->scan))
-			return step(f, SLICE); /* the others' turn comes after it */
+			return step(c, f, SLICE); /* the others' turn comes after it */
 	}
 	return err;
 }
@@ -139,7 +140,7 @@ int capture_scan_wait(struct capture *c, int ms)
 	HASH_ITER(hh, c->procs, f, tmp)
 	{
 		while (!err && f->scan && jitscan_running(f->scan) && resolve_now() < end)
-			err = step(f, SLICE);
+			err = step(c, f, SLICE);
 	}
 	return err;
 }

@@ -67,7 +67,7 @@ int capture_why_probes(struct why *why, int pid, int err, const char *text)
 }
 
 int capture_why_no_vm(struct why *why, const struct proc_info *info, const struct module *mod,
-		      const struct vm_evidence *ev, int refused)
+		      const struct vm_evidence *ev, int refused, size_t dropped)
 {
 	const int err = -ENOEXEC;
 	int len = (int)strcspn(ev->text, "\n");
@@ -79,6 +79,11 @@ int capture_why_no_vm(struct why *why, const struct proc_info *info, const struc
 		why_hint(why, "ljx ps lists the processes that have one.");
 		return err;
 	}
+	if (!refused && dropped)
+		return why_set(why, WHY_UNSUPPORTED, err,
+			       "pid %d (%s): no Lua state was found in time, and %zu places that "
+			       "look like one were not verified",
+			       info->pid, info->comm, dropped);
 	if (!refused)
 		return 0;
 	why_set(why, WHY_UNSUPPORTED, err,

@@ -192,9 +192,17 @@ static int child_place(const struct code *c, uint64_t addr, struct disasm_const 
 	return 0;
 }
 
+/* Which VM a trace belongs to is not known: there may be thousands, and as many traces. */
+#define ASKS_MAX 65536u
+
+struct listing {
+	const struct code *c;
+	uint32_t *asks; /* how many VMs were looked at */
+};
+
 static void get_constant(const void *ctx, uint32_t idx, struct disasm_const *out)
 {
-	const struct code *c = ctx;
+	const struct code *c = ((const struct listing *)ctx)->c;
 	uint64_t addr = constant(c, idx);
 	long n;
 
@@ -240,11 +248,12 @@ static uint32_t startins_of(const struct code *c, const struct vm *vm, uint32_t 
 /* Which VM a prototype belongs to is not written in it: the trace that starts here tells. */
 static uint32_t startins(const void *ctx, uint32_t trace, uint32_t pos)
 {
-	const struct code *c = ctx;
+	const struct listing *li = ctx;
+	const struct code *c = li->c;
 	uint32_t ins = 0;
 	size_t i;
 
-	for (i = 0; c->vms && i < c->vms->n && !ins; i++)
+	for (i = 0; c->vms && i < c->vms->n && !ins && *li->asks < ASKS_MAX; i++, ++*li->asks)
 		if (&c->vms->vm[i].row->l == c->l)
 			ins = startins_of(c, &c->vms->vm[i], trace, pos);
 	return ins;
@@ -253,13 +262,15 @@ static uint32_t startins(const void *ctx, uint32_t trace, uint32_t pos)
 int code_list(const struct code *c, int lists_constants, int notes, disasm_fn *fn, void *ctx)
 {
 	char at[DISASM_LINE / 2];
+	uint32_t asks = 0;
+	const struct listing li = {c, &asks};
 	struct disasm d = {.pt = &c->pt,
 			   .place = at,
 			   .lists_constants = lists_constants,
 			   .dualnum = c->l->dualnum,
 			   .kgc = get_constant,
 			   .startins = startins,
-			   .ctx = c};
+			   .ctx = &li};
 	uint64_t k = c->pt.h.k - c->addr;
 
 	place(c, at, sizeof(at));

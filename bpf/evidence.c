@@ -61,14 +61,9 @@ int evidence_file(const char *path, struct tables *out, struct evidence_source *
 /* The file with the VM: that of a live one if there is any, else the first that holds code. */
 static const struct module *module_of(const struct proc_maps *maps, const struct vm_list *vms)
 {
-	size_t i;
-
 	if (vms->n && vms->vm[0].module)
 		return vms->vm[0].module;
-	for (i = 0; i < maps->n; i++)
-		if (maps->map[i].module && maps->map[i].module->has_vm)
-			return maps->map[i].module;
-	return NULL;
+	return maps->nvm ? maps->vm[0] : NULL;
 }
 
 /* The tables of a process whose mappings are read. vms is filled if the file is not enough. */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "bpf/clock.h"
 #include "bpf/jitscan_int.h"
 #include "bpf/mem.h"
 #include "bpf/memscan.h"
@@ -12,6 +13,10 @@
 /* lj_trace.c: PENALTY_MIN; the value doubles with each abort, plus a few random bits. */
 #define PENALTY_MIN 72
 #define PENALTIES_AGE 10000000ull /* ns: then they are read again */
+/* ns of CPU time that a look may take: at one VM, and at all of a process. Milliseconds are usual.
+ */
+#define LOOK_MAX 300000000ull
+#define LOOKS_MAX 1000000000ull
 
 struct jitscan {
 	struct resolve *r;
@@ -20,6 +25,8 @@ struct jitscan {
 	size_t nscans;
 	uint32_t number;     /* of the newest VM that was looked at */
 	struct memscan *mem; /* the pass that is under way; NULL: none */
+	uint64_t until;	     /* ns of CPU time: then the looks at the VMs are given up */
+	uint64_t cut;	     /* looks and steps that were */
 };
 
 struct ev_hdr jscan_header(const struct jscan *s, enum ev_kind kind, size_t size)
@@ -36,6 +43,13 @@ struct ev_hdr jscan_header(const struct jscan *s, enum ev_kind kind, size_t size
 uint64_t jscan_state(const struct jscan *s)
 {
 	return vm_main(&s->vm) + s->l->GG_J;
+}
+
+int jscan_over(struct jscan *s)
+{
+	if (!s->cut && !(++s->ticks & 15))
+		s->cut = clock_cpu() >= s->until;
+	return s->cut;
 }
 
 uint16_t jscan_get16(const unsigned char *p, size_t off)
@@ -135,7 +149,7 @@ static int emit_black(struct jscan *s, struct jproto *p)
 	int err = 0;
 
 	p->black = may_be_black(&p->h);
-	for (i = 0; ins && p->black && i < p->h.sizebc && !err; i++) {
+	for (i = 0; ins && p->black && i < p->h.sizebc && !err && !jscan_over(s); i++) {
 		kind = blacklisted(s->gen, bc_op(ins[i]));
 		if (kind)
 			err = jscan_spot(s, kind, p->pt, bc + 4ull * i,
@@ -179,7 +193,7 @@ static int emit_known(struct jscan *s)
 	/* First those that are no more go, so that none does while the others are sent. */
 	HASH_ITER(hh, s->protos, p, tmp)
 	jscan_proto(s, p->pt, NULL);
-	for (p = s->protos; p && !err; p = p->hh.next)
+	for (p = s->protos; p && !err && !jscan_over(s); p = p->hh.next)
 		err = emit_proto(s, p);
 	return err;
 }
@@ -194,14 +208,18 @@ static int emit_mark(struct jscan *s, enum ev_scan_type type)
 	return resolve_record(s->r, &e.h);
 }
 
-static int scan_now(struct jscan *s)
+/* What was cut short has no END: what it did not tell of is not gone. */
+static int scan_now(struct jitscan *j, struct jscan *s)
 {
+	uint64_t now = clock_cpu();
 	int err;
 
 	/* Closed meanwhile? (bpf/vm.c:try_guess) */
 	if (vm_ref(s->pid, s->l, vm_main(&s->vm) + s->l->L_glref) != s->vm.g ||
 	    vm_ref(s->pid, s->l, s->vm.g + s->l->G_mainthref) != vm_main(&s->vm))
 		return 0;
+	s->until = j->until - now < LOOK_MAX ? j->until : now + LOOK_MAX;
+	s->cut = now >= j->until;
 	s->epoch++;
 	s->spots = 0;
 	s->begin = resolve_now();
@@ -214,7 +232,8 @@ static int scan_now(struct jscan *s)
 		err = jscan_stacks(s);
 	if (!err)
 		err = emit_known(s);
-	return err ? err : emit_mark(s, EV_SCAN_END);
+	j->cut += s->cut != 0;
+	return err || s->cut ? err : emit_mark(s, EV_SCAN_END);
 }
 
 /* Which VM an object belongs to: each VM's list of objects ends with its main thread. */
@@ -228,9 +247,11 @@ static struct jscan *owner(struct jitscan *j, uint64_t obj)
 	if (j->nscans == 1)
 		return j->scan[0];
 	for (steps = 0; steps < 1u << 20 && obj && !(obj & 7); steps++) {
-		for (i = 0; i < j->nscans; i++)
+		for (i = 0; i < j->nscans && !jscan_over(j->scan[0]); i++)
 			if (vm_main(&j->scan[i]->vm) == obj)
 				return j->scan[i];
+		if (jscan_over(j->scan[0]))
+			return NULL;
 		if (at != (obj & ~4095ull)) {
 			at = obj & ~4095ull;
 			if (mem_read(j->pid, at, page, sizeof(page)))
@@ -262,6 +283,8 @@ static void found_function(struct jitscan *j, uint64_t fn, uint64_t pc)
 	size_t i;
 
 	for (i = 0; i < j->nscans; i++) {
+		if (!j->scan[i]->wants || jscan_over(j->scan[i]))
+			continue;
 		HASH_FIND(hh, j->scan[i]->protos, &pt, sizeof(pt), p);
 		if (p && p->wanted && p->nfn < PROTO_FUNCS)
 			jscan_function(j->scan[i], fn);
@@ -278,7 +301,7 @@ static int match(void *ctx, uint64_t addr, const uint64_t *word, size_t own, siz
 	int err = 0;
 
 	for (i = 0; i < own && !err; i++) {
-		if (i + 1 >= n)
+		if (i + 1 >= n || j->scan[0]->cut)
 			break;
 		p = (const unsigned char *)(word + i);
 		switch (p[gct]) {
@@ -383,6 +406,7 @@ int jitscan_update(struct jitscan *s, const struct vm_list *vms, int met)
 	if (!bigger)
 		return -ENOMEM;
 	s->scan = bigger;
+	s->until = clock_cpu() + LOOKS_MAX;
 	drop_closed(s, vms);
 	for (i = 0; i < vms->n && !err; i++) {
 		if (vms->vm[i].number <= s->number)
@@ -392,7 +416,7 @@ int jitscan_update(struct jitscan *s, const struct vm_list *vms, int met)
 			return -ENOMEM;
 		new = s->scan[s->nscans++];
 		new->begin = resolve_now();
-		err = met ? jscan_jit(new, 0, 0) : scan_now(new);
+		err = met ? jscan_jit(new, 0, 0) : scan_now(s, new);
 		upto = vms->vm[i].number > upto ? vms->vm[i].number : upto;
 	}
 	s->number = upto;
@@ -404,8 +428,9 @@ int jitscan_now(struct jitscan *s)
 	size_t i;
 	int err = 0;
 
+	s->until = clock_cpu() + LOOKS_MAX;
 	for (i = 0; i < s->nscans && !err; i++)
-		err = scan_now(s->scan[i]);
+		err = scan_now(s, s->scan[i]);
 	return err;
 }
 
@@ -435,6 +460,29 @@ static int tell_more(struct jscan *s)
 	return err;
 }
 
+/* Allows all VMs' scans so much CPU time from now on. */
+static void allow(struct jitscan *s, uint64_t begin, uint64_t ns)
+{
+	uint64_t until = clock_cpu() + ns;
+	size_t i;
+
+	for (i = 0; i < s->nscans; i++) {
+		s->scan[i]->begin = begin;
+		s->scan[i]->until = until;
+		s->scan[i]->cut = 0;
+	}
+}
+
+static int any_cut(const struct jitscan *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->nscans; i++)
+		if (s->scan[i]->cut)
+			return 1;
+	return 0;
+}
+
 int jitscan_step(struct jitscan *s, uint64_t ns)
 {
 	uint64_t end = resolve_now() + ns;
@@ -448,10 +496,11 @@ int jitscan_step(struct jitscan *s, uint64_t ns)
 		s->mem = NULL;
 		return 1;
 	}
-	for (i = 0; i < s->nscans; i++)
-		s->scan[i]->begin = end - ns;
-	while (!err && resolve_now() < end)
+	/* What is found in a piece may take longer than to read it; not for ever. */
+	allow(s, end - ns, 2 * ns);
+	while (!err && resolve_now() < end && !s->scan[0]->cut)
 		err = memscan_step(s->mem, match, s);
+	s->cut += any_cut(s) != 0;
 	if (!err)
 		return 0;
 	memscan_free(s->mem);
@@ -462,4 +511,9 @@ int jitscan_step(struct jitscan *s, uint64_t ns)
 		err = more ? more : 1;
 	}
 	return err;
+}
+
+uint64_t jitscan_cut(const struct jitscan *s)
+{
+	return s->cut;
 }

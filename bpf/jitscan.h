@@ -42,4 +42,7 @@ int jitscan_running(const struct jitscan *s);
  */
 int jitscan_step(struct jitscan *s, uint64_t ns);
 
+/* How many looks and steps were cut short: the target kept us too busy, so there may be more. */
+uint64_t jitscan_cut(const struct jitscan *s);
+
 #endif

@@ -60,7 +60,7 @@ static int callee(void *ctx, const struct region_code *code, uint32_t pos, struc
 	uint64_t fn = 0;
 	uint32_t idx;
 
-	if (++x->lookups > LOOKUPS_MAX)
+	if (++x->lookups > LOOKUPS_MAX || jscan_over(x->s))
 		return 0;
 	switch (region_source(code, pos, &idx)) {
 	case REGION_SOURCE_CHILD:
@@ -134,7 +134,7 @@ int jscan_infer(struct jscan *s, struct jproto *p, uint64_t pc, const struct pen
 
 	if (!pen || (pen->reason != s->nyi && pen->reason != s->blackl))
 		return 0;
-	p->wanted = 1;
+	p->wanted = s->wants = 1;
 	x = calloc(1, sizeof(*x));
 	if (!x)
 		return -ENOMEM;

@@ -60,12 +60,18 @@ struct jscan {
 	uint64_t begin; /* ns: records carry this time */
 	uint64_t read;	/* ns: as of when penalty[] is */
 	unsigned int spots;
+	uint64_t until; /* ns of our own CPU time: then this look is given up */
+	unsigned int ticks;
+	int cut;   /* it was, or what it is about could not be read */
+	int wants; /* some of its protos are wanted */
 };
 
 /* jitscan.c */
 struct ev_hdr jscan_header(const struct jscan *s, enum ev_kind kind, size_t size);
 uint64_t jscan_state(const struct jscan *s); /* address of the jit_State */
 uint16_t jscan_get16(const unsigned char *p, size_t off);
+/* Has this look taken too long? What a target says of itself may keep us busy for ever. */
+int jscan_over(struct jscan *s);
 int jscan_spot(struct jscan *s, enum ev_spot_kind kind, uint64_t pt, uint64_t pc,
 	       const struct penalty *p, uint32_t trace);
 

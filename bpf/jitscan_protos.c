@@ -104,14 +104,14 @@ struct jproto *jscan_proto_near(struct jscan *s, uint64_t pc)
 	unsigned int k;
 	long got, i;
 
-	for (k = 0; k < NEAR_PAGES && page >= PAGE; k++, page -= PAGE) {
+	for (k = 0; k < NEAR_PAGES && page >= PAGE && !jscan_over(s); k++, page -= PAGE) {
 		got = mem_read_some(s->pid, page, buf, sizeof(buf));
 		if (got < (long)PAGE)
 			return NULL;
 		for (i = PAGE - 8; i >= 0; i -= 8) {
 			pt = page + (uint64_t)i;
 			if (pt + s->l->PT_size > pc || buf[i + layout_gct(s->l)] != GCT_PROTO ||
-			    i + (long)s->l->PT_size > got)
+			    i + (long)s->l->PT_size > got || jscan_over(s))
 				continue;
 			p = jscan_proto(s, pt, buf + i);
 			if (p && jscan_has_pc(s, p, pc))
@@ -214,10 +214,10 @@ int jscan_stacks(struct jscan *s)
 	err = read_stack(s, vm_main(&s->vm), t);
 	if (!err && cur != vm_main(&s->vm))
 		err = read_stack(s, cur, t);
-	for (i = 0; i < t->n && !err; i++) {
+	for (i = 0; i < t->n && !err && !jscan_over(s); i++) {
 		if (!jscan_function(s, t->fn[i]) || mem_read(s->pid, t->fn[i], f, sizeof(f)))
 			continue;
-		for (k = 0; k < nupvalues(s->l, f); k++) {
+		for (k = 0; k < nupvalues(s->l, f) && !jscan_over(s); k++) {
 			uv = jscan_upvalue(s, t->fn[i], k);
 			if (uv)
 				add_function(t, uv);

@@ -175,7 +175,7 @@ static void read_body(struct traces *x, struct jtrace *t)
 	struct jscan *s = x->s;
 
 	if (t->ir <= t->T || t->ir - t->T > 512 || t->snap < t->ir || t->map < t->snap ||
-	    len > TRACE_BYTES || !t->nsnap || t->nk > t->nins || t->nk > REF_BASE ||
+	    len > TRACE_BYTES || !t->nsnap || t->nk > REF_BASE || t->nins < REF_BASE ||
 	    t->snap - t->ir != 8ull * (t->nins - t->nk) || x->bytes + len > ALL_BYTES)
 		return;
 	t->body = malloc(len);
@@ -254,7 +254,7 @@ static struct jproto *proto_in_consts(struct jscan *s, const struct jtrace *t, u
 	uint32_t ref, n = 0;
 	uint64_t k;
 
-	for (ref = t->nk; ref + 1 < REF_BASE && n < CONSTS_MAX; ref++, n++) {
+	for (ref = t->nk; ref + 1 < REF_BASE && n < CONSTS_MAX && !jscan_over(s); ref++, n++) {
 		uint32_t op = t->body[8ull * (ref - t->nk) + 5]; /* IRIns.o */
 		const char *name = ir_name(s->ir, op);
 
@@ -388,13 +388,13 @@ static struct jtrace *child_at(const struct traces *x, uint64_t addr)
  * starts (lj_record.c:lj_record_setup). Of several the one whose code holds the jump, where that is
  * known (as lj_trace.c:lj_trace_unwind finds it). UINT32_MAX: not known.
  */
-static uint32_t exit_of(const struct jscan *s, const struct jtrace *t, const struct jtrace *c,
+static uint32_t exit_of(struct jscan *s, const struct jtrace *t, const struct jtrace *c,
 			uint32_t ofs)
 {
 	uint32_t i, found = UINT32_MAX, n = 0;
 	struct snap sn;
 
-	for (i = 0; i < t->nsnap; i++) {
+	for (i = 0; i < t->nsnap && !jscan_over(s); i++) {
 		sn = get_snap(s, t, i);
 		if (sn.count != EV_EXIT_DONE || snap_pc(s, t, i) != c->pc)
 			continue;
@@ -493,7 +493,7 @@ static int emit_exits(struct jscan *s, const struct jtrace *t)
 
 	if (!u)
 		return -ENOMEM;
-	for (i = 0; t->body && i < t->nsnap && u->e.n < EV_SCAN_MAX; i++) {
+	for (i = 0; t->body && i < t->nsnap && u->e.n < EV_SCAN_MAX && !jscan_over(s); i++) {
 		struct snap sn = get_snap(s, t, i);
 
 		if (!sn.count)
@@ -561,8 +561,10 @@ static int read_all(struct traces *x)
 	unsigned char *refs;
 	int err;
 
-	if (mem_read(x->s->pid, J + x->s->l->J_sizetrace, &size, 4) || size > TRACES_MAX)
+	if (mem_read(x->s->pid, J + x->s->l->J_sizetrace, &size, 4) || size > TRACES_MAX) {
+		x->s->cut = 1;
 		size = 0;
+	}
 	T = calloc(size ? size : 1, sizeof(*T));
 	x->t = calloc(size ? size : 1, sizeof(*x->t));
 	refs = malloc((size_t)ref * size + 1);
@@ -571,8 +573,10 @@ static int read_all(struct traces *x)
 		free(refs);
 		return -ENOMEM;
 	}
-	if (size && mem_read(x->s->pid, vec, refs, (size_t)ref * size))
-		size = 0; /* it was reallocated just now */
+	if (size && mem_read(x->s->pid, vec, refs, (size_t)ref * size)) {
+		x->s->cut = 1; /* it was reallocated just now */
+		size = 0;
+	}
 	for (i = 0; i < size; i++)
 		T[i] = vm_get_ref(x->s->l, refs, (size_t)ref * i);
 	free(refs);
@@ -580,7 +584,7 @@ static int read_all(struct traces *x)
 		live += T[i] != 0 && T[i] != J + x->s->l->J_cur;
 	err = jscan_jit(x->s, live, size);
 	for (i = 1; i < size && !err; i++)
-		if (T[i] && T[i] != J + x->s->l->J_cur)
+		if (T[i] && T[i] != J + x->s->l->J_cur && !jscan_over(x->s))
 			x->n += (uint32_t)read_trace(x, i, T[i], &x->t[x->n]);
 	for (i = 0; i < x->n && !learnt && x->s->snaps != SNAP_UNKNOWN; i++)
 		if (!x->t[i].body) /* met before it was clear how to read it */
@@ -597,7 +601,7 @@ int jscan_traces(struct jscan *s)
 
 	if (!err)
 		err = find_parents(&x);
-	for (i = 0; i < x.n && !err; i++)
+	for (i = 0; i < x.n && !err && !jscan_over(s); i++)
 		err = emit_trace(s, &x.t[i]);
 	for (i = 0; i < x.n; i++)
 		body_drop(&x.t[i]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/memscan.h"
 
+#include "bpf/clock.h"
 #include "bpf/mem.h"
 
 #include <errno.h>
@@ -8,10 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PAGE 4096u
 #define CHUNK (256u * PAGE)
+#define WORK_NS 10000000u
+#define PAUSE_MAX_NS 100000000u
 
 struct range {
 	uint64_t start, end;
@@ -24,6 +28,7 @@ struct memscan {
 	struct range *range;
 	size_t nranges, at; /* the range that is being read */
 	uint64_t next, bytes;
+	uint64_t worked; /* ns of CPU time since the last pause */
 	uint64_t buf[(CHUNK + MEMSCAN_OVERLAP) / 8];
 };
 
@@ -113,10 +118,20 @@ void memscan_free(struct memscan *s)
 	free(s);
 }
 
+/* What is read competes with the target for CPU and memory, and holds its mappings' lock. */
+static void pause_for(uint64_t ns)
+{
+	struct timespec t = {.tv_sec = (time_t)(ns / 1000000000u),
+			     .tv_nsec = (long)(ns % 1000000000u)};
+
+	nanosleep(&t, NULL); /* a signal ends it: the caller may want to stop */
+}
+
 int memscan_step(struct memscan *s, memscan_fn *fn, void *ctx)
 {
 	const struct range *r = &s->range[s->at];
-	uint64_t a = s->next;
+	uint64_t a = s->next, start = clock_cpu();
+	int err;
 
 	if (s->at >= s->nranges)
 		return 1;
@@ -125,7 +140,13 @@ int memscan_step(struct memscan *s, memscan_fn *fn, void *ctx)
 	s->next = r->end - a > CHUNK ? a + CHUNK : r->end;
 	if (s->next == r->end && ++s->at < s->nranges)
 		s->next = r[1].start;
-	return scan_chunk(s, a, r->end - a < CHUNK ? r->end - a : CHUNK);
+	err = scan_chunk(s, a, r->end - a < CHUNK ? r->end - a : CHUNK);
+	s->worked += clock_cpu() - start;
+	if (s->worked >= WORK_NS) {
+		pause_for(s->worked < PAUSE_MAX_NS ? s->worked : PAUSE_MAX_NS);
+		s->worked = 0;
+	}
+	return err;
 }
 
 uint64_t memscan_bytes(const struct memscan *s)

@@ -2,7 +2,8 @@
 /*
  * A pass over the private memory of a process, where allocators keep what they hand out. Reads in
  * large pieces; pages that are not present are neither read nor made present. Needs a constant
- * amount of our memory.
+ * amount of our memory. Reads at most 1 MB at once, as the kernel holds the lock of the target's
+ * mappings meanwhile, and sleeps half of the time.
  */
 #ifndef BPF_MEMSCAN_H
 #define BPF_MEMSCAN_H
@@ -25,7 +26,8 @@ int memscan(int pid, const struct proc_maps *maps, memscan_fn *fn, void *ctx, ui
 struct memscan *memscan_new(int pid, const struct proc_maps *maps);
 void memscan_free(struct memscan *s);
 
-/* A step is at most 1 MB. 1: that was all; 0: there is more; else an error. */
+/* A step is at most 1 MB; every 10 ms or so of them it sleeps as long. 1: that was all; 0: there is
+ * more; else an error. */
 int memscan_step(struct memscan *s, memscan_fn *fn, void *ctx);
 uint64_t memscan_bytes(const struct memscan *s);
 

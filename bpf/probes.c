@@ -245,7 +245,7 @@ int probes_try(const struct probe_programs *prog)
 	uint64_t addr = (uintptr_t)probes_try;
 	struct probes *p = probes_new(prog, getpid(), PROBE_UPROBE);
 	struct modules *ms = modules_new(NULL);
-	struct proc_maps maps = {NULL, 0, 0};
+	struct proc_maps maps = {.n = 0};
 	struct update u = {.p = p};
 	struct probe_set s = {.key = 0};
 	uint64_t cookie = PROBE_NONE;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/process.h"
 
+#include "bpf/clock.h"
 #include "bpf/fetch.h"
 
 #include <ctype.h>
@@ -17,14 +18,19 @@
 
 /* Mappings of one process that are looked at; more is a runaway, not a program. */
 #define MAPS_MAX 262144
+/* Files that are remembered, and ns of CPU time that those of one process may take. */
+#define MODULES_MAX 8192u
+#define FILES_NS 3000000000ull
 
 struct modules {
 	struct module *list;
 	struct fetch *fetch; /* started when it is needed */
 	modules_say_fn *say; /* NULL: not to be asked, or not any more */
 	void *say_ctx;
-	int arrived; /* a module got symbols since the last modules_poll */
+	int arrived;		  /* a module got symbols since the last modules_poll */
 	struct layout_row *given; /* for all modules, or NULL */
+	size_t n;
+	uint64_t until; /* ns of our CPU time: no more files of this process */
 };
 
 /* Filled at its first use, although its module is const. */
@@ -421,16 +427,20 @@ static struct module *module_load(const struct modules *ms, int fd, int pid,
 
 /* The module behind an executable file mapping; NULL if the file cannot be had. */
 static const struct module *module_of(struct modules *ms, int pid, const struct proc_map *m,
-				      const char *path, size_t *denied)
+				      const char *path, struct proc_maps *maps)
 {
 	struct module *mod;
 	uint64_t mtime;
 	struct stat st;
 	int fd;
 
+	if (clock_cpu() >= ms->until) {
+		maps->skipped++;
+		return NULL;
+	}
 	fd = open_mapped(pid, m, path);
 	if (fd < 0) {
-		*denied += fd == -EACCES || fd == -EPERM;
+		maps->denied += fd == -EACCES || fd == -EPERM;
 		return NULL;
 	}
 	mtime = fstat(fd, &st)
@@ -439,11 +449,14 @@ static const struct module *module_of(struct modules *ms, int pid, const struct 
 	for (mod = ms->list; mod; mod = mod->next)
 		if (mod->inode == m->inode && mod->dev == m->dev && mod->mtime == mtime)
 			break;
-	if (!mod) {
+	if (!mod && ms->n >= MODULES_MAX) {
+		maps->skipped++;
+	} else if (!mod) {
 		mod = module_load(ms, fd, pid, m, path, mtime);
 		if (mod) {
 			mod->next = ms->list;
 			ms->list = mod;
+			ms->n++;
 		}
 	}
 	close(fd);
@@ -486,8 +499,20 @@ static int add_map(struct proc_maps *maps, const struct proc_map *m)
 	return 0;
 }
 
+static void add_vm_module(struct proc_maps *maps, const struct module *mod)
+{
+	size_t i;
+
+	for (i = 0; i < maps->nvm && maps->vm[i] != mod; i++)
+		;
+	if (i == PROC_VM_MODULES)
+		maps->skipped++;
+	else if (i == maps->nvm)
+		maps->vm[maps->nvm++] = mod;
+}
+
 static void fill_map(struct modules *ms, int pid, struct proc_map *m, const char *path,
-		     size_t *denied)
+		     struct proc_maps *maps)
 {
 	const char *slash;
 	uint64_t vaddr;
@@ -500,7 +525,9 @@ static void fill_map(struct modules *ms, int pid, struct proc_map *m, const char
 	proc_printable(m->name, sizeof(m->name), slash + 1);
 	if (!(m->prot & PROC_X) || !m->inode)
 		return;
-	m->module = module_of(ms, pid, m, path, denied);
+	m->module = module_of(ms, pid, m, path, maps);
+	if (m->module && m->module->has_vm)
+		add_vm_module(maps, m->module);
 	if (m->module && m->module->elf && !elfobj_vaddr(m->module->elf, m->offset, &vaddr))
 		m->bias = m->start - vaddr;
 }
@@ -520,12 +547,13 @@ int proc_maps_read(int pid, struct modules *ms, struct proc_maps *out)
 	f = fopen(path, "re");
 	if (!f)
 		return errno == ENOENT ? -ESRCH : -errno;
+	ms->until = clock_cpu() + FILES_NS;
 	while (!err && out->n < MAPS_MAX && (len = getline(&line, &cap, f)) > 0) {
 		if (line[len - 1] == '\n')
 			line[len - 1] = '\0';
 		if (parse_map(line, &m, &name))
 			continue;
-		fill_map(ms, pid, &m, name, &out->denied);
+		fill_map(ms, pid, &m, name, out);
 		err = add_map(out, &m);
 	}
 	if (!err && ferror(f))
@@ -541,8 +569,8 @@ void proc_maps_release(struct proc_maps *maps)
 {
 	free(maps->map);
 	maps->map = NULL;
-	maps->n = 0;
-	maps->denied = 0;
+	maps->n = maps->nvm = 0;
+	maps->denied = maps->skipped = 0;
 }
 
 const struct proc_map *proc_maps_at(const struct proc_maps *maps, uint64_t addr)

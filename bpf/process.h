@@ -85,10 +85,15 @@ struct proc_map {
 	char name[64];		     /* "[heap]", "[anon]", or the last part of the path */
 };
 
+#define PROC_VM_MODULES 16u
+
 struct proc_maps {
 	struct proc_map *map;
 	size_t n;
-	size_t denied; /* executable files that may not be read: what is in them is not known */
+	size_t denied;	/* executable files that may not be read: what is in them is not known */
+	size_t skipped; /* the same, not looked at: there were too many, or they are too large */
+	const struct module *vm[PROC_VM_MODULES]; /* those of the modules with has_vm, each once */
+	size_t nvm;
 };
 
 /* Reads the mappings of pid, opening new files. 0 or -errno. out must be zeroed or released. */

@@ -41,6 +41,8 @@ static void free_proc(struct resolve *r, struct rproc *p)
 	HASH_DEL(r->procs, p);
 	proc_maps_release(&p->maps);
 	vm_list_release(&p->vms);
+	vm_list_release(&p->found);
+	vm_search_free(p->search);
 	free(p->range);
 	free(p);
 }
@@ -127,21 +129,11 @@ void resolve_poll(struct resolve *r)
 	p->nranges = 0;
 }
 
-static const struct module *vm_module(const struct proc_maps *maps)
-{
-	size_t i;
-
-	for (i = 0; i < maps->n; i++)
-		if (maps->map[i].module && maps->map[i].module->has_vm)
-			return maps->map[i].module;
-	return NULL;
-}
-
 const struct module *resolve_vm_module(struct resolve *r, int pid)
 {
 	struct rproc *p = resolve_proc(r, pid);
 
-	return p ? vm_module(&p->maps) : NULL;
+	return p && p->maps.nvm ? p->maps.vm[0] : NULL;
 }
 
 const struct resolve_stats *resolve_stats(const struct resolve *r)
@@ -311,7 +303,7 @@ static int same_code(const struct proc_maps *a, const struct proc_maps *b)
 
 int resolve_read_maps(struct resolve *r, struct rproc *p)
 {
-	struct proc_maps maps = {NULL, 0, 0};
+	struct proc_maps maps = {.n = 0};
 	int err = proc_maps_read(p->pid, r->modules, &maps);
 
 	if (err)
@@ -324,24 +316,44 @@ int resolve_read_maps(struct resolve *r, struct rproc *p)
 	return 0;
 }
 
-static int scan(struct resolve *r, struct rproc *p, struct vm_evidence *ev, int *has_code,
-		int *changed)
+static void end_search(struct rproc *p)
 {
-	struct vm_list list = {NULL, 0, 0, 0, 0};
-	int err;
+	vm_search_free(p->search);
+	p->search = NULL;
+	vm_list_release(&p->found);
+}
 
-	err = resolve_read_maps(r, p);
+static int begin_search(struct resolve *r, struct rproc *p)
+{
+	int err = resolve_read_maps(r, p);
+
 	if (err)
 		return err;
-	*has_code = vm_module(&p->maps) != NULL;
-	if (!*has_code && p->maps.denied)
+	if (!p->maps.nvm && p->maps.denied)
 		return -EACCES; /* to see no LuaJIT is not to know that there is none */
-	if (*has_code)
-		err = vm_scan(p->pid, &p->maps, &list, ev);
-	if (err) {
-		vm_list_release(&list);
+	p->search = p->maps.nvm ? vm_search_new(p->pid, &p->maps) : NULL;
+	return p->maps.nvm && !p->search ? -ENOMEM : 0;
+}
+
+/* 1: ns are over, and there is more to look at. */
+static int scan(struct resolve *r, struct rproc *p, uint64_t ns, struct vm_evidence *ev,
+		int *changed)
+{
+	uint64_t start = resolve_now();
+	struct vm_list list;
+	int err = p->search ? 0 : begin_search(r, p);
+
+	while (!err && p->search && resolve_now() - start < ns)
+		err = vm_search_step(p->search, &p->maps, &p->found, ev);
+	if (!err && p->search)
+		return 1;
+	if (err < 0) {
+		end_search(p);
 		return err;
 	}
+	list = p->found;
+	p->found = (struct vm_list){.n = 0};
+	end_search(p);
 	return replace_vms(r, p, &list, changed);
 }
 
@@ -366,23 +378,25 @@ int resolve_attach(struct resolve *r, int pid, const struct vm_list **vms, int *
 	HASH_ADD_INT(r->procs, pid, p);
 	err = emit_proc(r, &info);
 	if (!err)
-		err = scan(r, p, ev, has_code, &changed);
+		err = scan(r, p, UINT64_MAX, ev, &changed);
 	if (err) {
 		resolve_drop(r, pid);
 		return err;
 	}
+	*has_code = p->maps.nvm > 0;
 	*vms = &p->vms;
 	return 0;
 }
 
-int resolve_rescan(struct resolve *r, int pid, const struct vm_list **vms, int *changed)
+int resolve_rescan(struct resolve *r, int pid, uint64_t ns, const struct vm_list **vms,
+		   int *changed)
 {
 	struct rproc *p = resolve_proc(r, pid);
-	int err, has_code;
+	int err;
 
 	if (!p)
 		return -ESRCH;
-	err = scan(r, p, NULL, &has_code, changed);
+	err = scan(r, p, ns, NULL, changed);
 	*vms = &p->vms;
 	return err;
 }

@@ -49,9 +49,12 @@ int resolve_attach(struct resolve *r, int pid, const struct vm_list **vms, int *
 		   struct vm_evidence *ev);
 
 /*
- * Looks for VMs again. *changed: the list is another one. As resolve_attach, but no new generation.
+ * Looks for VMs again, for about ns; to be called until it says that it is done. *changed: the list
+ * is another one. As resolve_attach, but no new generation. 1: there is more to look at; 0: that
+ * was all; or -errno.
  */
-int resolve_rescan(struct resolve *r, int pid, const struct vm_list **vms, int *changed);
+int resolve_rescan(struct resolve *r, int pid, uint64_t ns, const struct vm_list **vms,
+		   int *changed);
 
 /*
  * A record tells of a VM that may not be in the list yet: verifies it and announces it. 0: it was

@@ -86,7 +86,8 @@ static int emit(struct resolve *r, const struct ev_hdr *h, struct rproto *p)
 	struct code c;
 
 	p->listed = 1;
-	if (!proc || p->gone || code_read(p->pid, &proc->vms, p->l, p->pt, &c))
+	if (!proc || p->gone || !resolve_body_allowed(r, p->h.sizept) ||
+	    code_read(p->pid, &proc->vms, p->l, p->pt, &c))
 		return 0;
 	if (resolve_still_there(p))
 		e = build(r, h, &c, p, vm_of(h));

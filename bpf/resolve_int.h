@@ -28,8 +28,10 @@ struct rproc {
 	struct proc_maps maps;
 	uint64_t maps_time; /* ns */
 	struct vm_list vms;
-	uint32_t vms_seen;    /* creation numbers given */
-	struct rrange *range; /* sorted */
+	struct vm_search *search; /* for new ones, under way; NULL: none */
+	struct vm_list found;	  /* by it, so far */
+	uint32_t vms_seen;	  /* creation numbers given */
+	struct rrange *range;	  /* sorted */
 	size_t nranges;
 	UT_hash_handle hh;
 };
@@ -82,6 +84,8 @@ struct resolve {
 	uint32_t nbuilds;
 	uint32_t next_id; /* of prototypes that BPF did not see */
 	size_t body_bytes;
+	uint64_t body_since; /* ns: the second in which body_read bytes were read */
+	uint32_t body_read;
 	int ask_ms; /* what waiting for symbols of others than LuaJIT may still take */
 	struct resolve_stats stats;
 	int want_code;
@@ -104,6 +108,9 @@ int resolve_proto_raw(struct resolve *r, const struct ev_proto_raw *raw);
 int resolve_names(struct resolve *r, const struct ev_hdr *h, const struct ev_frame *f,
 		  unsigned int nframes);
 void resolve_protos_drop(struct resolve *r, int pid); /* pid 0: all */
+
+/* May a body of so many bytes be read now? There is a limit for each second. */
+int resolve_body_allowed(struct resolve *r, uint32_t size);
 
 /* Reads header and chunkname again: 1 if it is still what BPF saw. */
 int resolve_still_there(const struct rproto *p);

@@ -13,6 +13,8 @@
 #define BODY_MAX (4u << 20)
 #define BODIES_MAX (16u << 20)
 #define KSTR_MAX 256
+/* Bytes of bodies read in a second: prototypes may claim to be large, and there may be many. */
+#define BODY_RATE (64u << 20)
 
 static void drop_body(struct resolve *r, struct rproto *p)
 {
@@ -124,6 +126,20 @@ int resolve_still_there(const struct rproto *p)
 	       !memcmp(chunk, p->chunk, len);
 }
 
+int resolve_body_allowed(struct resolve *r, uint32_t size)
+{
+	uint64_t now = resolve_now();
+
+	if (now - r->body_since >= 1000000000u) {
+		r->body_since = now;
+		r->body_read = 0;
+	}
+	if (size > BODY_RATE - r->body_read)
+		return 0;
+	r->body_read += size;
+	return 1;
+}
+
 /* Copies the prototype with all that is stored along with it: bytecode, constants, debug info. */
 static int load_body(struct resolve *r, struct rproto *p)
 {
@@ -131,7 +147,7 @@ static int load_body(struct resolve *r, struct rproto *p)
 
 	if (p->body)
 		return 0;
-	if (p->gone || p->h.sizept > BODY_MAX)
+	if (p->gone || p->h.sizept > BODY_MAX || !resolve_body_allowed(r, p->h.sizept))
 		return -ENOENT;
 	if (r->body_bytes + p->h.sizept > BODIES_MAX)
 		HASH_ITER(hh, r->protos, q, tmp)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Coroutines of one VM; more are not shown. */
+/* Coroutines of a process; more are not shown. */
 #define THREADS_MAX 65536
 
 /* A resumer's frames were shown below those of the coroutine that it resumed. */
@@ -32,13 +32,14 @@ static struct ev_sample *copy_of(const struct ev_sample *s)
 	return copy;
 }
 
-static int one_vm(struct resolve *r, int pid, const struct vm *vm)
+static int one_vm(struct resolve *r, int pid, const struct vm *vm, const struct vm_thread *thread,
+		  size_t n)
 {
-	uint64_t cur = vm_ref(pid, &vm->row->l, vm->g + vm->row->l.G_cur_L), *thread;
+	uint64_t cur = vm_ref(pid, &vm->row->l, vm->g + vm->row->l.G_cur_L);
 	struct userwalk *u = userwalk_new(r, pid, vm);
 	const struct ev_sample *s;
 	struct ev_sample *first;
-	size_t n = 0, i;
+	size_t i;
 	int err;
 
 	if (!u)
@@ -48,16 +49,14 @@ static int one_vm(struct resolve *r, int pid, const struct vm *vm)
 	err = userwalk_error(u);
 	if (!err && s)
 		err = resolve_record(r, &s->h);
-	thread = vm_threads(pid, resolve_maps(r, pid), vm, THREADS_MAX, &n);
-	for (i = 0; thread && i < n && !err; i++) {
-		if (thread[i] == cur || shown_before(first, thread[i]))
+	for (i = 0; i < n && !err; i++) {
+		if (thread[i].L == cur || shown_before(first, thread[i].L))
 			continue;
-		s = userwalk_stack(u, thread[i], 0);
+		s = userwalk_stack(u, thread[i].L, 0);
 		err = userwalk_error(u);
 		if (!err && s)
 			err = resolve_record(r, &s->h);
 	}
-	free(thread);
 	free(first);
 	userwalk_free(u);
 	return err;
@@ -65,10 +64,16 @@ static int one_vm(struct resolve *r, int pid, const struct vm *vm)
 
 int snapshot(struct resolve *r, int pid, const struct vm_list *vms)
 {
-	size_t i;
+	struct vm_thread *thread;
+	size_t n, i, at = 0, k;
 	int err = 0;
 
-	for (i = 0; i < vms->n && !err; i++)
-		err = one_vm(r, pid, &vms->vm[i]);
+	thread = vm_threads(pid, resolve_maps(r, pid), vms, THREADS_MAX, &n);
+	for (i = 0; i < vms->n && !err; i++, at = k) {
+		for (k = at; k < n && thread[k].vm == i; k++)
+			;
+		err = one_vm(r, pid, &vms->vm[i], thread ? thread + at : NULL, k - at);
+	}
+	free(thread);
 	return err;
 }

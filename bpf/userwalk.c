@@ -18,6 +18,9 @@ typedef uint64_t u64;
 #define WALK_FN_NUM static
 #include "bpf/walk.h"
 
+/* A VM may have any number of prototypes, or claim so. */
+#define SEEN_MAX 65536u
+
 struct seen {
 	struct seen_key key;
 	u32 id;
@@ -92,11 +95,25 @@ static u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chun
 	return raw->id;
 }
 
+static void forget(struct userwalk *u)
+{
+	struct seen *s, *tmp;
+
+	HASH_ITER(hh, u->seen, s, tmp)
+	{
+		HASH_DEL(u->seen, s);
+		free(s);
+	}
+}
+
 static void remember_proto(const struct seen_key *key, u32 id, u64 like)
 {
-	struct seen *s = calloc(1, sizeof(*s));
+	struct seen *s;
 
 	(void)like;
+	if (HASH_COUNT(now->seen) >= SEEN_MAX)
+		forget(now);
+	s = calloc(1, sizeof(*s));
 	if (!s)
 		return; /* then it is defined again */
 	s->key = *key;
@@ -119,15 +136,9 @@ struct userwalk *userwalk_new(struct resolve *r, int pid, const struct vm *vm)
 
 void userwalk_free(struct userwalk *u)
 {
-	struct seen *s, *tmp;
-
 	if (!u)
 		return;
-	HASH_ITER(hh, u->seen, s, tmp)
-	{
-		HASH_DEL(u->seen, s);
-		free(s);
-	}
+	forget(u);
 	free(u);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/vm.h"
 
+#include "bpf/clock.h"
 #include "bpf/mem.h"
 #include "bpf/memscan.h"
 #include "bpf/vm_check.h"
@@ -8,6 +9,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* For a whole search: to verify a VM takes 0.1 ms, and memory may be full of what is none. */
+#define VERIFY_NS 1500000000ull
 
 /* The module into whose interpreter the dispatch table at addr leads. */
 static const struct proc_map *code_of(int pid, const struct proc_maps *maps, uint64_t dispatch)
@@ -54,24 +58,6 @@ static int try_guess(int pid, const struct proc_maps *maps, const struct module 
 	return 1;
 }
 
-/* The i-th of the modules that hold a VM, each once; NULL: there are no more. */
-static const struct module *vm_module(const struct proc_maps *maps, size_t i)
-{
-	const struct module *m;
-	size_t k, j;
-
-	for (k = 0; k < maps->n; k++) {
-		m = maps->map[k].module;
-		if (!m || !m->has_vm)
-			continue;
-		for (j = 0; j < k && maps->map[j].module != m; j++)
-			;
-		if (j == k && i-- == 0)
-			return m;
-	}
-	return NULL;
-}
-
 int vm_find_row(int pid, const struct proc_maps *maps, uint64_t g, struct vm *out,
 		struct vm_evidence *ev)
 {
@@ -84,7 +70,8 @@ int vm_find_row(int pid, const struct proc_maps *maps, uint64_t g, struct vm *ou
 	for (tries = 0; tries < 3; tries++) {
 		if (ev)
 			memset(ev, 0, sizeof(*ev));
-		for (i = 0; (mod = vm_module(maps, i)); i++) {
+		for (i = 0; i < maps->nvm; i++) {
+			mod = maps->vm[i];
 			gs = module_guesses(mod);
 			for (k = 0; k < gs->n; k++)
 				if (try_guess(pid, maps, mod, &gs->g[k], g, out, ev))
@@ -124,10 +111,7 @@ struct search {
 	struct vm_evidence *ev;
 	unsigned int dist[2][GUESSES_MAX]; /* of global_State in GG_State; by gc64 */
 	size_t ndist[2];
-	/* coroutines */
-	const struct vm *vm;
-	uint64_t *thread;
-	size_t nthreads, max;
+	uint64_t spent; /* ns of our CPU time, to verify */
 };
 
 static void add_distance(struct search *s, const struct layout *l)
@@ -149,7 +133,8 @@ static void find_distances(struct search *s)
 	const struct module *mod;
 	size_t n, i, k;
 
-	for (i = 0; (mod = vm_module(s->maps, i)); i++) {
+	for (i = 0; i < s->maps->nvm; i++) {
+		mod = s->maps->vm[i];
 		gs = module_guesses(mod);
 		for (k = 0; k < gs->n; k++)
 			add_distance(s, &gs->g[k].row.l);
@@ -182,9 +167,17 @@ static int is_self(const struct search *s, int gc64, uint64_t a, const uint64_t 
 static int found_self(struct search *s, uint64_t g)
 {
 	struct vm_evidence ev;
+	uint64_t start;
 	struct vm vm;
-	int err = vm_find_row(s->pid, s->maps, g, &vm, &ev);
+	int err;
 
+	if (s->out->n >= VM_MAX || s->spent >= VERIFY_NS) {
+		s->out->dropped++;
+		return 0;
+	}
+	start = clock_cpu();
+	err = vm_find_row(s->pid, s->maps, g, &vm, &ev);
+	s->spent += clock_cpu() - start;
 	if (!err)
 		return vm_list_add(s->out, &vm);
 	if (err == -ENOENT && ev.failed) {
@@ -212,48 +205,159 @@ static int match_vm(void *ctx, uint64_t addr, const uint64_t *word, size_t own, 
 	return err;
 }
 
-int vm_scan(int pid, const struct proc_maps *maps, struct vm_list *out, struct vm_evidence *ev)
-{
-	struct search s = {.pid = pid, .maps = maps, .out = out, .ev = ev};
+struct vm_search {
+	struct search s;
+	struct memscan *mem;
+};
 
-	vm_list_release(out);
-	find_distances(&s);
-	return memscan(pid, maps, match_vm, &s, &out->bytes);
+struct vm_search *vm_search_new(int pid, const struct proc_maps *maps)
+{
+	struct vm_search *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	v->s.pid = pid;
+	v->s.maps = maps;
+	find_distances(&v->s);
+	v->mem = memscan_new(pid, maps);
+	if (v->mem)
+		return v;
+	free(v);
+	return NULL;
 }
 
-/* A lua_State: of this VM, and its stack's lowest slot holds it (lj_state.c:stack_init). */
-static int match_thread(void *ctx, uint64_t addr, const uint64_t *word, size_t own, size_t n)
+void vm_search_free(struct vm_search *v)
 {
-	struct search *s = ctx;
-	const struct layout *l = &s->vm->row->l;
-	uint64_t L, stack;
+	if (v)
+		memscan_free(v->mem);
+	free(v);
+}
+
+int vm_search_step(struct vm_search *v, const struct proc_maps *maps, struct vm_list *out,
+		   struct vm_evidence *ev)
+{
+	int err;
+
+	v->s.maps = maps;
+	v->s.out = out;
+	v->s.ev = ev;
+	err = memscan_step(v->mem, match_vm, &v->s);
+	out->bytes = memscan_bytes(v->mem);
+	return err;
+}
+
+int vm_scan(int pid, const struct proc_maps *maps, struct vm_list *out, struct vm_evidence *ev)
+{
+	struct vm_search *v = vm_search_new(pid, maps);
+	int err = v ? 0 : -ENOMEM;
+
+	vm_list_release(out);
+	while (!err)
+		err = vm_search_step(v, maps, out, ev);
+	vm_search_free(v);
+	return err == 1 ? 0 : err;
+}
+
+/* The search for coroutines. */
+struct threads {
+	int pid;
+	const struct vm_list *vms;
+	uint32_t *by_g;			     /* indices of the VMs, by address */
+	const struct layout *l[GUESSES_MAX]; /* of the VMs, each once */
+	size_t nl;
+	struct vm_thread *thread;
+	size_t n, max;
+};
+
+static int by_address(const void *a, const void *b, void *ctx)
+{
+	const struct vm_list *vms = ctx;
+	uint64_t x = vms->vm[*(const uint32_t *)a].g, y = vms->vm[*(const uint32_t *)b].g;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The index of the VM at g; vms->n: there is none. */
+static size_t vm_at(const struct threads *t, uint64_t g)
+{
+	size_t lo = 0, hi = t->vms->n, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (t->vms->vm[t->by_g[mid]].g < g)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < t->vms->n && t->vms->vm[t->by_g[lo]].g == g ? t->by_g[lo] : t->vms->n;
+}
+
+/* A lua_State: of one of the VMs, and its stack's lowest slot holds it (lj_state.c:stack_init). */
+static void look_at(struct threads *t, const struct layout *l, uint64_t L, const unsigned char *p)
+{
+	uint64_t stack;
 	size_t i;
 
-	for (i = 0; i < own && i + 8 <= n && s->nthreads < s->max; i++) {
-		const unsigned char *p = (const unsigned char *)(word + i);
+	if (p[layout_gct(l)] != GCT_THREAD || t->n >= t->max)
+		return;
+	i = vm_at(t, vm_get_ref(l, p, l->L_glref));
+	stack = vm_get_ref(l, p, l->L_stack);
+	if (i < t->vms->n && &t->vms->vm[i].row->l == l && vm_is_pointer(l, stack) &&
+	    mem_u64(t->pid, stack) == vm_tvalue(l, GCT_THREAD, L))
+		t->thread[t->n++] = (struct vm_thread){L, i};
+}
 
-		if (vm_get_ref(l, p, l->L_glref) != s->vm->g || p[layout_gct(l)] != GCT_THREAD)
-			continue;
-		L = addr + 8 * i;
-		stack = vm_get_ref(l, p, l->L_stack);
-		if (vm_is_pointer(l, stack) &&
-		    mem_u64(s->pid, stack) == vm_tvalue(l, GCT_THREAD, L))
-			s->thread[s->nthreads++] = L;
-	}
+static int match_thread(void *ctx, uint64_t addr, const uint64_t *word, size_t own, size_t n)
+{
+	struct threads *t = ctx;
+	size_t i, k;
+
+	for (i = 0; i < own && i + 8 <= n; i++)
+		for (k = 0; k < t->nl; k++)
+			look_at(t, t->l[k], addr + 8 * i, (const unsigned char *)(word + i));
 	return 0;
 }
 
-uint64_t *vm_threads(int pid, const struct proc_maps *maps, const struct vm *vm, size_t max,
-		     size_t *n)
+static int by_vm(const void *a, const void *b)
 {
-	struct search s = {.pid = pid, .vm = vm, .max = max};
+	const struct vm_thread *x = a, *y = b;
+
+	if (x->vm != y->vm)
+		return x->vm < y->vm ? -1 : 1;
+	return x->L < y->L ? -1 : x->L > y->L;
+}
+
+static void list_vms(struct threads *t)
+{
+	size_t i, k;
+
+	for (i = 0; i < t->vms->n; i++) {
+		t->by_g[i] = (uint32_t)i;
+		for (k = 0; k < t->nl && t->l[k] != &t->vms->vm[i].row->l; k++)
+			;
+		if (k == t->nl && k < GUESSES_MAX)
+			t->l[t->nl++] = &t->vms->vm[i].row->l;
+	}
+	qsort_r(t->by_g, t->vms->n, sizeof(*t->by_g), by_address, (void *)(uintptr_t)t->vms);
+}
+
+struct vm_thread *vm_threads(int pid, const struct proc_maps *maps, const struct vm_list *vms,
+			     size_t max, size_t *n)
+{
+	struct threads t = {.pid = pid, .vms = vms, .max = max};
 	uint64_t bytes = 0;
 
-	s.thread = malloc(max * sizeof(*s.thread));
 	*n = 0;
-	if (s.thread && !memscan(pid, maps, match_thread, &s, &bytes))
-		*n = s.nthreads;
-	return s.thread;
+	t.thread = malloc(max * sizeof(*t.thread));
+	t.by_g = calloc(vms->n + 1, sizeof(*t.by_g));
+	if (t.thread && t.by_g) {
+		list_vms(&t);
+		if (!memscan(pid, maps, match_thread, &t, &bytes))
+			*n = t.n;
+		qsort(t.thread, *n, sizeof(*t.thread), by_vm);
+	}
+	free(t.by_g);
+	return t.thread;
 }
 
 void vm_list_release(struct vm_list *list)

@@ -41,7 +41,7 @@ struct vm_list {
 	struct vm *vm;
 	size_t n;
 	size_t refused; /* self-pointing patterns whose layout did not verify */
-	size_t dropped; /* beyond VM_MAX */
+	size_t dropped; /* the same, not verified: beyond VM_MAX, or it took too long */
 	uint64_t bytes; /* memory looked at */
 };
 
@@ -53,6 +53,16 @@ struct vm_list {
 int vm_scan(int pid, const struct proc_maps *maps, struct vm_list *out, struct vm_evidence *ev);
 void vm_list_release(struct vm_list *list);
 
+/*
+ * The same in steps of a megabyte, for who has other things to do meanwhile. The memory is that of
+ * the maps at the start; later steps may get others. out is to be zeroed before the first step. 1:
+ * that was all; 0: there is more; or -errno.
+ */
+struct vm_search *vm_search_new(int pid, const struct proc_maps *maps);
+void vm_search_free(struct vm_search *v);
+int vm_search_step(struct vm_search *v, const struct proc_maps *maps, struct vm_list *out,
+		   struct vm_evidence *ev);
+
 /* Appends a copy of vm; beyond VM_MAX it is counted only. 0 or -ENOMEM. */
 int vm_list_add(struct vm_list *list, const struct vm *vm);
 
@@ -60,12 +70,17 @@ int vm_list_add(struct vm_list *list, const struct vm *vm);
 int vm_find_row(int pid, const struct proc_maps *maps, uint64_t g, struct vm *out,
 		struct vm_evidence *ev);
 
+struct vm_thread {
+	uint64_t L;
+	size_t vm; /* index in the list */
+};
+
 /*
- * Addresses of the coroutines of a VM, the main thread among them, found by the same scan. A
- * malloc'd array of *n, at most max; NULL if out of memory.
+ * The coroutines of the VMs, main threads among them, in order of the VMs and of their addresses,
+ * found by the same scan. A malloc'd array of *n, at most max; NULL if out of memory.
  */
-uint64_t *vm_threads(int pid, const struct proc_maps *maps, const struct vm *vm, size_t max,
-		     size_t *n);
+struct vm_thread *vm_threads(int pid, const struct proc_maps *maps, const struct vm_list *vms,
+			     size_t max, size_t *n);
 
 /* True if the JIT compiler of the VM is on (jit.status). -1: not known. */
 int vm_jit_on(int pid, const struct vm *vm);

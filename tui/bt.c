@@ -193,6 +193,9 @@ static int one_process(struct bt *b, int pid, struct why *why)
 		err = why_set(why, WHY_UNSUPPORTED, -ENOEXEC, "pid %d (%s) %s", pid, info.comm,
 			      has_code ? "has no Lua state that could be verified"
 				       : "is not a LuaJIT process");
+		if (vms->dropped)
+			why_hint(why, "%zu places that look like one were not looked at: too many",
+				 vms->dropped);
 	} else {
 		if (!b->o->json)
 			printf("%d %s\n", pid, info.cmdline);

@@ -13,6 +13,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#define SHOWN_VMS 16
+
 struct doctor {
 	const struct options *o;
 	json_t *list;
@@ -174,8 +176,10 @@ static void check_vms(struct doctor *d, int pid, const struct vm_list *vms)
 		if (j == i)
 			check_recorder(d, &vms->vm[i]);
 	}
-	for (i = 0; i < vms->n && i < 16; i++)
+	for (i = 0; i < vms->n && i < SHOWN_VMS; i++)
 		check_vm(d, pid, &vms->vm[i]);
+	if (vms->n > SHOWN_VMS)
+		tell(d, "VM", 1, "", "%zu more", vms->n - SHOWN_VMS);
 }
 
 static void check_target(struct doctor *d, int pid)
@@ -201,24 +205,27 @@ static void check_target(struct doctor *d, int pid)
 		tell(d, "memory", !err, why.hint, "%s", err ? why.text : "readable");
 	}
 	maps = err ? NULL : resolve_maps(r, pid);
-	for (i = 0; maps && i < maps->n; i++) {
-		const struct proc_map *m = &maps->map[i];
+	for (i = 0; maps && i < maps->nvm; i++) {
+		const struct module *m = maps->vm[i];
 
-		if (m->module && m->module->has_vm && m->prot & PROC_X)
-			tell(d, "LuaJIT", 1, "",
-			     "%s in '%s', build-id %s, %s, symbols: %s, interpreter %#llx-%#llx",
-			     m->module->vm.version, printable(m->module->path),
-			     elfobj_build_id(m->module->elf),
-			     m->module->vm.gc64 ? "GC64" : "32-bit GCRef",
-			     elfobj_source_name(elfobj_source(m->module->elf)),
-			     (unsigned long long)m->module->vm.asm_start,
-			     (unsigned long long)m->module->vm.asm_end);
+		tell(d, "LuaJIT", 1, "",
+		     "%s in '%s', build-id %s, %s, symbols: %s, interpreter %#llx-%#llx",
+		     m->vm.version, printable(m->path), elfobj_build_id(m->elf),
+		     m->vm.gc64 ? "GC64" : "32-bit GCRef",
+		     elfobj_source_name(elfobj_source(m->elf)), (unsigned long long)m->vm.asm_start,
+		     (unsigned long long)m->vm.asm_end);
 	}
+	if (maps && maps->skipped)
+		tell(d, "files", 0, "", "%zu were not looked at: too many, or too large",
+		     maps->skipped);
 	if (maps && !has_code)
 		tell(d, "LuaJIT", 0, "this is not a LuaJIT process; ljx ps lists those",
 		     "not in any of its %zu mappings", maps->n);
 	if (vms)
 		check_vms(d, pid, vms);
+	if (vms && vms->dropped)
+		tell(d, "VM", 0, "", "%zu, or what looks like it, were not looked at: too many",
+		     vms->dropped);
 	if (vms && has_code && !vms->n)
 		tell(d, "VM", 0,
 		     vms->refused ? "please report this with the output of --json"

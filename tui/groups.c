@@ -7,20 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The module with a VM's code that a process maps, or NULL. */
-static const struct module *vm_module(const struct proc_maps *maps)
-{
-	size_t i;
-
-	for (i = 0; i < maps->n; i++)
-		if (maps->map[i].module && maps->map[i].module->has_vm)
-			return maps->map[i].module;
-	return NULL;
-}
-
 static int look(struct groups *g, int pid, struct group_proc *p)
 {
-	struct proc_maps maps = {NULL, 0, 0};
+	struct proc_maps maps = {.n = 0};
 	struct vm_list list = {NULL, 0, 0, 0, 0};
 	const struct module *mod;
 	int err;
@@ -33,7 +22,7 @@ static int look(struct groups *g, int pid, struct group_proc *p)
 		g->hidden += err == -EACCES || err == -EPERM;
 		return err;
 	}
-	mod = vm_module(&maps);
+	mod = maps.nvm ? maps.vm[0] : NULL;
 	if (!mod) {
 		g->hidden += maps.denied > 0;
 		proc_maps_release(&maps);

@@ -258,7 +258,7 @@ static const struct guess *guess_of(const struct vm *vm)
 static int of_process(const struct options *o, struct why *why)
 {
 	struct modules *ms = modules_new(NULL);
-	struct proc_maps maps = {NULL, 0, 0};
+	struct proc_maps maps = {.n = 0};
 	struct vm_list vms = {NULL, 0, 0, 0, 0};
 	struct vm_evidence ev = {0, 0, ""};
 	struct found fd = {.live = 1};

@@ -190,6 +190,29 @@ int live_poll(struct live *l, int ms)
 	return s->targets + s->watched > 0;
 }
 
+/* What the targets had too much of, or claimed to. */
+static void tell_excess(const struct capture_stats *s, int quiet)
+{
+	if (quiet)
+		return;
+	if (s->vms_dropped)
+		fprintf(stderr,
+			"ljx: %llu VMs, or what looks like VMs, were not looked at: too many\n",
+			(unsigned long long)s->vms_dropped);
+	if (s->vms_unsampled)
+		fprintf(stderr, "ljx: %llu VMs were not sampled: too many for one process\n",
+			(unsigned long long)s->vms_unsampled);
+	if (s->files_skipped)
+		fprintf(stderr,
+			"ljx: %llu mapped files were not looked at: too many, or too large\n",
+			(unsigned long long)s->files_skipped);
+	if (s->looks_cut)
+		fprintf(stderr,
+			"ljx: %llu looks at what was compiled before were cut short: they took too "
+			"long\n",
+			(unsigned long long)s->looks_cut);
+}
+
 void live_tell_losses(const struct live *l)
 {
 	const struct capture_stats *s = capture_stats(l->capture);
@@ -197,6 +220,7 @@ void live_tell_losses(const struct live *l)
 	if (s->vms_unwatched && !l->o->quiet)
 		fprintf(stderr, "ljx: %llu VMs were not watched: what they compile is not known\n",
 			(unsigned long long)s->vms_unwatched);
+	tell_excess(s, l->o->quiet);
 	if (s->lost_traces)
 		fprintf(stderr,
 			"ljx: lost %llu of %llu trace events: the ring buffer was full; the counts "

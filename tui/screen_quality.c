@@ -127,6 +127,10 @@ static void say_capture(struct rows *r, const struct model_picture *pic)
 	    c->exited);
 	say(r, ROLE_NORMAL, "%12llu  VMs", (unsigned long long)c->vms);
 	say_bad(r, c->vms_refused, "VMs refused", "their layout did not verify: ljx doctor -p PID");
+	say_bad(r, c->vms_dropped, "VMs not looked at", "too many, or what looks like them");
+	say_bad(r, c->vms_unsampled, "VMs not sampled", "too many for one process");
+	say_bad(r, c->files_skipped, "mapped files not looked at", "too many, or too large");
+	say_bad(r, c->looks_cut, "looks at the past cut short", "they took too long");
 	say(r, ROLE_NORMAL, "%12llu  reads of memory that was not there; some only ask whether it is",
 	    (unsigned long long)c->faults);
 	say_bad(r, c->resolve.protos_gone, "prototypes gone before they were read",
