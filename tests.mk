@@ -64,7 +64,7 @@ UNIT_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/tes
 FUZZ_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/fuzz/*.c)))
 HOST_PROGS := $(B)/tests/c/host $(B)/tests/c/host-static $(B)/tests/c/vms $(B)/tests/c/gap \
 $(B)/tests/c/states $(B)/tests/c/registers $(B)/tests/c/crowd $(B)/tests/c/host-bare \
-	$(B)/tests/c/stall $(B)/tests/c/liar
+	$(B)/tests/c/stall $(B)/tests/c/liar $(B)/tests/c/faults.so
 
 unit-programs: $(UNIT_PROGS)
 fuzz-programs: $(FUZZ_PROGS)
@@ -105,10 +105,9 @@ $(B)/tests/c/%-static: tests/c/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUAJIT_CFLAGS) -rdynamic -o $@ $< -l:libluajit-5.1.a -lm -ldl -pthread
 
-# One in which nothing has a name.
-$(B)/tests/c/%-bare: tests/c/%.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(LUAJIT_CFLAGS) -s -o $@ $< -l:libluajit-5.1.a -lm -ldl -pthread
+# One in which nothing has a name. $(B)/tests/c/%-bare: tests/c/%.c @mkdir -p $(@D) $(CC) \
+	$(ALL_CFLAGS) $(LUAJIT_CFLAGS) -s -o $@ $< -l:libluajit-5.1.a -lm -ldl -pthread To be \
+	preloaded. $(B)/tests/c/%.so: -shared -fPIC
 
 $(B)/tests/c/%: tests/c/%.c
 	@mkdir -p $(@D)

@@ -119,6 +119,10 @@ static struct follow *remember(struct capture *c, int pid)
 	f->pid = pid;
 	f->since = resolve_now();
 	HASH_ADD_INT(c->procs, pid, f);
+	if (!f->hh.tbl) {
+		free(f);
+		return NULL;
+	}
 	return f;
 }
 

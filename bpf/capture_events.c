@@ -68,7 +68,7 @@ static int add_event(struct capture *c, int pid, int cpu)
 static int add_thread_events(struct capture *c, int pid)
 {
 	size_t n, i;
-	int *tid = proc_threads(pid, &n), err = tid ? 0 : -ESRCH;
+	int *tid = proc_threads(pid, &n), err = tid ? 0 : errno == ENOMEM ? -ENOMEM : -ESRCH;
 
 	for (i = 0; tid && i < n && !err; i++) {
 		err = add_event(c, tid[i], -1);

@@ -12,6 +12,7 @@
 #include "bpf/sampler.h"
 #include "bytecode/layout.h"
 
+#define HASH_NONFATAL_OOM 1 /* then hh.tbl is NULL after an addition that failed */
 #include <uthash.h>
 
 #include <sampler.skel.h>

@@ -60,6 +60,10 @@ static struct told *told_of(struct capture *c, const struct smp_tally_key *key)
 		return NULL;
 	t->key = *key;
 	HASH_ADD(hh, c->tallies, key, sizeof(t->key), t);
+	if (!t->hh.tbl) {
+		free(t);
+		return NULL;
+	}
 	return t;
 }
 

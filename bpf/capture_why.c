@@ -26,6 +26,8 @@ int capture_why_load(struct why *why, int err)
 			why_hint(why, "Linux before 5.11 wants CAP_SYS_RESOURCE too.");
 		return err;
 	}
+	if (err == -ENOMEM)
+		return why_set(why, WHY_INTERNAL, err, "cannot load the sampler: out of memory");
 	why_set(why, WHY_KERNEL, err, "the kernel cannot load the sampler: %s", strerror(-err));
 	why_hint(why, "ljx needs Linux 5.10 or newer. ljx doctor tells more.");
 	return err;
@@ -35,6 +37,13 @@ int capture_why_attach(struct why *why, int pid, int err)
 {
 	switch (err) {
 	case -ESRCH:
+		if (proc_hidden(pid)) {
+			why_set(why, WHY_PERMISSION, err,
+				"process %d is there, but /proc does not show it", pid);
+			why_hint(why, "Is it mounted with hidepid, or not at all? CAP_SYS_PTRACE "
+				      "sees through hidepid.");
+			return err;
+		}
 		why_set(why, WHY_TARGET, err, "no process %d", pid);
 		why_hint(
 		    why,

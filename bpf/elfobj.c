@@ -12,6 +12,8 @@
 
 /* A hostile file may be sparse and of any size; what is loaded whole may not. */
 #define LOAD_MAX (1ull << 30)
+#define FILE_MAX \
+	(1ll << 40) /* a sparse file may claim any size: that must not look like no memory */
 #define NOTES_MAX (1u << 16)
 #define ALL_NOTES_MAX (1u << 20)
 #define RODATA_MAX (512ull << 20)
@@ -258,6 +260,8 @@ static int map_file(struct elfobj *eo, int fd)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(Elf64_Ehdr))
 		return -ENOEXEC;
+	if (st.st_size > FILE_MAX)
+		return -EFBIG;
 	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (map == MAP_FAILED)
 		return -errno;

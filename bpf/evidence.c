@@ -99,8 +99,8 @@ int evidence_pid(int pid, struct tables *out, struct evidence_source *src, struc
 	int err = ms ? proc_maps_read(pid, ms, &maps) : -ENOMEM;
 
 	if (err) {
-		why_set(why, err == -ENOENT || err == -ESRCH ? WHY_TARGET : WHY_PERMISSION, err,
-			"cannot read process %d: %s", pid, strerror(-err));
+		why_set(why, why_code_of(err), err, "cannot read process %d: %s", pid,
+			strerror(-err));
 	} else {
 		err = choose(pid, &maps, &vms, out, src);
 		if (err == -ENOEXEC)

@@ -16,6 +16,7 @@
 #include "bytecode/region.h"
 #include "bytecode/traceerr.h"
 
+#define HASH_NONFATAL_OOM 1 /* then hh.tbl is NULL after an addition that failed */
 #include <uthash.h>
 
 #define PENALTY_SLOTS 64u

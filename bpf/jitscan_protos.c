@@ -66,6 +66,10 @@ struct jproto *jscan_proto(struct jscan *s, uint64_t pt, const void *head)
 			return NULL;
 		p->pt = pt;
 		HASH_ADD(hh, s->protos, pt, sizeof(p->pt), p);
+		if (!p->hh.tbl) {
+			free(p);
+			return NULL;
+		}
 	}
 	free(p->bc);
 	p->bc = NULL;

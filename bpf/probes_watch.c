@@ -87,7 +87,10 @@ static int same_threads(const int *a, size_t na, const int *b, size_t nb)
 static int watch_threads(struct probes *p, struct probe_set *s)
 {
 	size_t n, after, i;
-	int *tid = proc_threads(p->pid, &n), *now, err = tid ? 0 : -ESRCH;
+	int *tid = proc_threads(p->pid, &n), *now,
+	    err = tid		    ? 0
+		  : errno == ENOMEM ? -ENOMEM
+				    : -ESRCH;
 
 	for (i = 0; i < 2 * n && !err; i++) {
 		err = watch_thread(p, s, tid[i / 2], s->addr[i % 2]);

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,14 @@ static int read_nspid(int pid)
 	return nspid;
 }
 
+int proc_hidden(int pid)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	return access(path, F_OK) && (!kill(pid, 0) || errno == EPERM);
+}
+
 int proc_info_read(int pid, struct proc_info *out)
 {
 	char path[64], buf[1024];
@@ -179,8 +188,10 @@ static int *numbers_in(const char *path, size_t *n)
 			cap *= 2;
 			bigger = realloc(v, cap * sizeof(*v));
 			if (!bigger)
-				break;
+				free(v);
 			v = bigger;
+			if (!v)
+				break;
 		}
 		v[(*n)++] = atoi(e->d_name);
 	}
@@ -191,6 +202,8 @@ static int *numbers_in(const char *path, size_t *n)
 	closedir(d);
 	if (v)
 		qsort(v, *n, sizeof(*v), by_number);
+	else
+		errno = ENOMEM;
 	return v;
 }
 
@@ -256,6 +269,13 @@ struct modules *modules_new(const struct layout_row *given)
 	return ms;
 }
 
+static void module_free(struct module *m)
+{
+	elfobj_free(m->elf);
+	free(m->lazy);
+	free(m);
+}
+
 void modules_free(struct modules *ms)
 {
 	struct module *m, *next;
@@ -265,9 +285,7 @@ void modules_free(struct modules *ms)
 	fetch_free(ms->fetch);
 	for (m = ms->list; m; m = next) {
 		next = m->next;
-		elfobj_free(m->elf);
-		free(m->lazy);
-		free(m);
+		module_free(m);
 	}
 	free(ms->given);
 	free(ms);
@@ -393,6 +411,23 @@ static int open_mapped(int pid, const struct proc_map *m, const char *path)
 	return fd;
 }
 
+/* A file's contents. 0: the interpreter is in it, or it is none of ours; or -ENOMEM. */
+static int look_into(const struct modules *ms, struct module *mod, int fd)
+{
+	int err = elfobj_open(fd, mod->path, &mod->elf, NULL);
+
+	if (!err)
+		err = elfobj_luajit(mod->elf, &mod->vm);
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	mod->lazy = calloc(1, sizeof(*mod->lazy));
+	if (!mod->lazy)
+		return -ENOMEM;
+	mod->lazy->given = ms->given;
+	mod->has_vm = 1;
+	return 0;
+}
+
 static struct module *module_load(const struct modules *ms, int fd, int pid,
 				  const struct proc_map *m, const char *path, uint64_t mtime)
 {
@@ -411,37 +446,35 @@ static struct module *module_load(const struct modules *ms, int fd, int pid,
 	mod->dev = m->dev;
 	mod->inode = m->inode;
 	mod->mtime = mtime;
-	if (elfobj_open(fd, mod->path, &mod->elf, NULL))
-		return mod;
-	if (!elfobj_luajit(mod->elf, &mod->vm)) {
-		mod->lazy = calloc(1, sizeof(*mod->lazy));
-		mod->has_vm = mod->lazy != NULL;
+	if (look_into(ms, mod, fd)) {
+		module_free(mod);
+		return NULL;
 	}
-	if (mod->lazy)
-		mod->lazy->given = ms->given;
+	if (!mod->elf)
+		return mod;
 	snprintf(root, sizeof(root), "/proc/%d/root", pid);
 	if (!elfobj_add_debug(mod->elf, root))
 		elfobj_add_debug(mod->elf, "");
 	return mod;
 }
 
-/* The module behind an executable file mapping; NULL if the file cannot be had. */
-static const struct module *module_of(struct modules *ms, int pid, const struct proc_map *m,
-				      const char *path, struct proc_maps *maps)
+/* The module behind an executable file mapping, if the file can be had. 0 or -ENOMEM. */
+static int module_of(struct modules *ms, int pid, struct proc_map *m, const char *path,
+		     struct proc_maps *maps)
 {
 	struct module *mod;
 	uint64_t mtime;
 	struct stat st;
-	int fd;
+	int fd, err = 0;
 
 	if (clock_cpu() >= ms->until) {
 		maps->skipped++;
-		return NULL;
+		return 0;
 	}
 	fd = open_mapped(pid, m, path);
 	if (fd < 0) {
 		maps->denied += fd == -EACCES || fd == -EPERM;
-		return NULL;
+		return 0;
 	}
 	mtime = fstat(fd, &st)
 		    ? 0
@@ -457,10 +490,13 @@ static const struct module *module_of(struct modules *ms, int pid, const struct 
 			mod->next = ms->list;
 			ms->list = mod;
 			ms->n++;
+		} else {
+			err = -ENOMEM;
 		}
 	}
 	close(fd);
-	return mod;
+	m->module = mod;
+	return err;
 }
 
 static int parse_map(const char *line, struct proc_map *m, const char **path)
@@ -511,25 +547,27 @@ static void add_vm_module(struct proc_maps *maps, const struct module *mod)
 		maps->vm[maps->nvm++] = mod;
 }
 
-static void fill_map(struct modules *ms, int pid, struct proc_map *m, const char *path,
-		     struct proc_maps *maps)
+static int fill_map(struct modules *ms, int pid, struct proc_map *m, const char *path,
+		    struct proc_maps *maps)
 {
 	const char *slash;
 	uint64_t vaddr;
+	int err;
 
 	if (path[0] != '/') {
 		proc_printable(m->name, sizeof(m->name), path[0] ? path : "[anon]");
-		return;
+		return 0;
 	}
 	slash = strrchr(path, '/');
 	proc_printable(m->name, sizeof(m->name), slash + 1);
 	if (!(m->prot & PROC_X) || !m->inode)
-		return;
-	m->module = module_of(ms, pid, m, path, maps);
+		return 0;
+	err = module_of(ms, pid, m, path, maps);
 	if (m->module && m->module->has_vm)
 		add_vm_module(maps, m->module);
 	if (m->module && m->module->elf && !elfobj_vaddr(m->module->elf, m->offset, &vaddr))
 		m->bias = m->start - vaddr;
+	return err;
 }
 
 int proc_maps_read(int pid, struct modules *ms, struct proc_maps *out)
@@ -538,7 +576,7 @@ int proc_maps_read(int pid, struct modules *ms, struct proc_maps *out)
 	size_t cap = 0;
 	struct proc_map m;
 	const char *name;
-	ssize_t len;
+	ssize_t len = 0;
 	FILE *f;
 	int err = 0;
 
@@ -553,11 +591,13 @@ int proc_maps_read(int pid, struct modules *ms, struct proc_maps *out)
 			line[len - 1] = '\0';
 		if (parse_map(line, &m, &name))
 			continue;
-		fill_map(ms, pid, &m, name, out);
-		err = add_map(out, &m);
+		err = fill_map(ms, pid, &m, name, out);
+		if (!err)
+			err = add_map(out, &m);
 	}
-	if (!err && ferror(f))
-		err = -EIO;
+	/* The process may have ended between two lines, or a line not fit the memory. */
+	if (!err && len < 0 && !feof(f))
+		err = errno ? -errno : -EIO;
 	free(line);
 	fclose(f);
 	if (err)

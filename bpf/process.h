@@ -25,10 +25,13 @@ struct proc_info {
 	char cmdline[1024]; /* arguments joined by blanks */
 };
 
+/* Is there such a process, though /proc does not show it? */
+int proc_hidden(int pid);
+
 /* Reads them. 0, or -errno: -ESRCH if there is no such process. */
 int proc_info_read(int pid, struct proc_info *out);
 
-/* All pids, ascending. Returns a malloc'd array of *n, NULL on failure. */
+/* All pids, ascending. Returns a malloc'd array of *n, or NULL and errno. */
 int *proc_list(size_t *n);
 
 /* The threads of a process; as proc_list. */

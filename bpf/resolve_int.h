@@ -7,6 +7,7 @@
 #include "bytecode/ff.h"
 #include "bytecode/proto.h"
 
+#define HASH_NONFATAL_OOM 1 /* then hh.tbl is NULL after an addition that failed */
 #include <uthash.h>
 
 /* A file that holds a VM, with the id its BUILD record got. */

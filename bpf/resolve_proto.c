@@ -79,6 +79,10 @@ static struct rshape *shape_of(struct resolve *r, const struct rproto *p, int cr
 		return NULL;
 	*s = k;
 	HASH_ADD(hh, r->shapes, key, sizeof(s->key), s);
+	if (!s->hh.tbl) {
+		free(s);
+		return NULL;
+	}
 	return s;
 }
 
@@ -327,6 +331,10 @@ int resolve_proto_raw(struct resolve *r, const struct ev_proto_raw *raw)
 	memcpy(p->head, raw->head, sizeof(p->head));
 	memcpy(p->chunk, raw->chunk, sizeof(p->chunk));
 	HASH_ADD(hh, r->protos, id, sizeof(p->id), p);
+	if (!p->hh.tbl) {
+		free(p);
+		return -ENOMEM;
+	}
 	err = emit_func(r, raw, p);
 	return err ? err : emit_loops(r, &raw->h, p);
 }
@@ -383,6 +391,10 @@ int resolve_call(struct resolve *r, const struct ev_hdr *h, uint64_t site)
 		return -ENOMEM;
 	n->key = site;
 	HASH_ADD(hh, r->names, key, sizeof(n->key), n);
+	if (!n->hh.tbl) {
+		free(n);
+		return -ENOMEM;
+	}
 	return emit_name(r, h, site);
 }
 

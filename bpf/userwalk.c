@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 typedef uint8_t u8;
@@ -119,6 +120,8 @@ static void remember_proto(const struct seen_key *key, u32 id, u64 like)
 	s->key = *key;
 	s->id = id;
 	HASH_ADD(hh, now->seen, key, sizeof(s->key), s);
+	if (!s->hh.tbl)
+		free(s);
 }
 
 struct userwalk *userwalk_new(struct resolve *r, int pid, const struct vm *vm)

@@ -1,8 +1,23 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/why.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+enum why_code why_code_of(int err)
+{
+	switch (err) {
+	case -ESRCH:
+	case -ENOENT:
+		return WHY_TARGET;
+	case -EPERM:
+	case -EACCES:
+		return WHY_PERMISSION;
+	default:
+		return WHY_INTERNAL;
+	}
+}
 
 int why_set(struct why *why, enum why_code code, int err, const char *fmt, ...)
 {

@@ -19,6 +19,9 @@ enum why_code {
 	WHY_EMPTY = 7,
 };
 
+/* The code of an error that reading a process gave. */
+enum why_code why_code_of(int err);
+
 struct why {
 	int code;	/* enum why_code; 0: nothing set */
 	char text[768]; /* one line: what failed, quoted subject, cause last */

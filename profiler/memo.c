@@ -43,11 +43,14 @@ struct memo_entry *memo_entry(struct prof *p, const struct ev_sample *s, uint32_
 	if (nframes > EV_MAX_FRAMES || m->bytes > BYTES_MAX)
 		return NULL;
 	len = make_key(p, s, nframes, (struct ev_sample *)buf);
-	id = pool_add(&m->keys, buf, len);
-	entries = id ? table_room(m->entries, &m->cap, (size_t)id + 1, sizeof(*entries)) : NULL;
+	/* Before the key is there, so that no key is without its entry. */
+	entries = table_room(m->entries, &m->cap, (size_t)before + 2, sizeof(*entries));
 	if (!entries)
 		return NULL;
 	m->entries = entries;
+	id = pool_add(&m->keys, buf, len);
+	if (!id)
+		return NULL;
 	if (m->keys.n != before) {
 		m->bytes += len + sizeof(*entries);
 		entries[id] = (struct memo_entry){.known = 0};

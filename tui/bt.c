@@ -187,8 +187,7 @@ static int one_process(struct bt *b, int pid, struct why *why)
 	if (!err)
 		err = resolve_attach(r, pid, &vms, &has_code, NULL);
 	if (err) {
-		why_set(why, err == -ESRCH ? WHY_TARGET : WHY_PERMISSION, err,
-			"cannot read process %d: %s", pid, strerror(-err));
+		capture_why_attach(why, pid, err);
 	} else if (!vms->n) {
 		err = why_set(why, WHY_UNSUPPORTED, -ENOEXEC, "pid %d (%s) %s", pid, info.comm,
 			      has_code ? "has no Lua state that could be verified"
@@ -227,7 +226,9 @@ int verb_bt(const struct options *o)
 		struct why w = {.code = 0};
 
 		b.defs = prof_new(&po);
-		if (b.defs && !one_process(&b, t.pid[i], &w))
+		if (!b.defs)
+			why_set(&w, WHY_INTERNAL, -ENOMEM, "out of memory");
+		else if (!one_process(&b, t.pid[i], &w))
 			good = 1;
 		prof_free(b.defs);
 		if (w.code && !why.code)

@@ -147,8 +147,7 @@ static int gather(struct finder *f, struct why *why)
 	f->resolve = resolve_new(on_stack, f, NULL);
 	err = f->resolve ? resolve_attach(f->resolve, f->pid, &f->vms, &has_code, NULL) : -ENOMEM;
 	if (err)
-		return why_set(why, err == -ESRCH ? WHY_TARGET : WHY_PERMISSION, err,
-			       "cannot read process %d: %s", f->pid, strerror(-err));
+		return capture_why_attach(why, f->pid, err);
 	if (!f->vms->n)
 		return why_set(why, WHY_UNSUPPORTED, -ENOEXEC, "pid %d %s", f->pid,
 			       has_code ? "has no Lua state that could be verified"

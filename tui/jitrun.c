@@ -178,7 +178,7 @@ static int from_live(const struct options *o, struct jit_tap *t)
 	struct rec_writer *w = NULL;
 	struct why why = {.code = 0};
 	struct live l;
-	int code, err, child;
+	int code, err, lost, child;
 
 	if (open_output(o, &out, &w, &why)) {
 		output_abort(&out);
@@ -194,8 +194,10 @@ static int from_live(const struct options *o, struct jit_tap *t)
 	check_tables(&l);
 	drop_privileges(&l, t->writes); /* the recording has its name already */
 	err = loop(&l, t, w);
-	if (rec_writer_free(w) && !err)
-		why_set(&why, WHY_INTERNAL, -EIO, "cannot write '%s'", printable(o->out[0]));
+	lost = rec_writer_free(w);
+	if (lost)
+		why_set(&why, WHY_INTERNAL, lost, "cannot write '%s': %s", printable(o->out[0]),
+			strerror(-lost));
 	if (err)
 		why_set(&why, WHY_INTERNAL, err, "cannot go on: %s", strerror(-err));
 	output_abort(&out);

@@ -267,8 +267,7 @@ static int of_process(const struct options *o, struct why *why)
 	if (!err)
 		err = vm_scan(pid, &maps, &vms, &ev);
 	if (err) {
-		why_set(why, err == -ESRCH ? WHY_TARGET : WHY_PERMISSION, err,
-			"cannot read process %d: %s", pid, strerror(-err));
+		capture_why_attach(why, pid, err);
 	} else if (!vms.n) {
 		err = why_set(why, WHY_UNSUPPORTED, -ENOENT, "no VM of process %d has a layout: %s",
 			      pid, vms.refused ? "none fits" : "none found");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tui/options.h"
 
+#include <jansson.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -277,6 +279,17 @@ int verb_version(const struct options *o)
 	return 0;
 }
 
+/* A document that lacks a part looks whole: no verb could tell. */
+static void *json_memory(size_t n)
+{
+	void *p = malloc(n);
+
+	if (p || !n)
+		return p;
+	fputs("ljx: out of memory\n", stderr);
+	exit(WHY_INTERNAL);
+}
+
 int main(int argc, char **argv)
 {
 	struct options o;
@@ -307,11 +320,14 @@ int main(int argc, char **argv)
 	for (i = 2; i < argc && strcmp(argv[i], "--"); i++)
 		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
 			return help(v);
+	json_set_alloc_funcs(json_memory, free);
+	signal(SIGXFSZ, SIG_IGN); /* a file that grew too large is an error like others */
 	code = options_parse(&o, argc, argv, v->name, v->accepts);
 	if (code)
 		return code;
 	code = v->run(&o);
-	if (fflush(stdout) && !code) {
+	/* What failed may be long ago, and all that came later fine. */
+	if ((fflush(stdout) || ferror(stdout)) && !code) {
 		fprintf(stderr, "ljx: cannot write to standard output\n");
 		code = WHY_INTERNAL;
 	}

@@ -42,19 +42,21 @@ static int parse_uint(const char *s, unsigned int min, unsigned int max, unsigne
 
 static int parse_pids(struct options *o, const char *arg)
 {
-	char *copy = strdup(arg), *save = NULL, *p;
+	char one[16];
 	unsigned int pid;
-	int err = copy ? 0 : -ENOMEM;
+	size_t len;
 
-	for (p = copy ? strtok_r(copy, ",", &save) : NULL; p && !err;
-	     p = strtok_r(NULL, ",", &save)) {
-		if (o->npids >= OPT_PIDS_MAX || parse_uint(p, 1, 1u << 30, &pid))
-			err = -EINVAL;
-		else
-			o->pid[o->npids++] = (int)pid;
+	for (; *arg; arg += len + (arg[len] == ',')) {
+		len = strcspn(arg, ",");
+		if (!len)
+			continue;
+		snprintf(one, sizeof(one), "%.*s", (int)len, arg);
+		if (len >= sizeof(one) || o->npids >= OPT_PIDS_MAX ||
+		    parse_uint(one, 1, 1u << 30, &pid))
+			return -EINVAL;
+		o->pid[o->npids++] = (int)pid;
 	}
-	free(copy);
-	return err ? err : o->npids ? 0 : -EINVAL;
+	return o->npids ? 0 : -EINVAL;
 }
 
 static const char *const top_sorts[] = {"self", "total", "name", NULL};

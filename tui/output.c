@@ -128,6 +128,30 @@ static char *command_line(const struct options *o)
 	return s;
 }
 
+/* A file, and why writing to it failed: what a stream tells at its end may be anything. */
+struct sink {
+	int fd, err;
+};
+
+static ssize_t sink_write(void *cookie, const char *data, size_t len)
+{
+	struct sink *s = cookie;
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < len) {
+		n = write(s->fd, data + done, len - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			s->err = n ? -errno : -EIO;
+			return 0;
+		}
+		done += (size_t)n;
+	}
+	return (ssize_t)len;
+}
+
 int output_profile(struct output *out, const struct options *o, const struct folds *folds,
 		   const char *title, struct why *why)
 {
@@ -137,7 +161,8 @@ int output_profile(struct output *out, const struct options *o, const struct fol
 				  .icicle = o->icicle,
 				  .reverse = o->reverse,
 				  .colour = o->colour};
-	FILE *f = fdopen(dup(out->fd), "w"), *z = NULL;
+	struct sink sink = {.fd = out->fd};
+	FILE *f = fopencookie(&sink, "w", (cookie_io_functions_t){.write = sink_write}), *z = NULL;
 	char *command = command_line(o);
 	struct write_cost *costs = NULL;
 	int err = f ? 0 : -errno, packed;
@@ -156,6 +181,7 @@ int output_profile(struct output *out, const struct options *o, const struct fol
 		err = -errno;
 	if (f && fclose(f) && !err)
 		err = -errno;
+	err = sink.err ? sink.err : err;
 	free(command);
 	free(costs);
 	return err ? cannot_write(why, out->path, err) : 0;
