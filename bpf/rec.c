@@ -7,7 +7,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define REC_STR_MAX 65535u /* bytes of a string without its NUL */
+#define BLOCK_AIM (64u << 10) /* when a disk gets full or we are killed a block is what is lost */
+#define REC_STR_MAX 65535u    /* bytes of a string without its NUL */
 
 _Static_assert(sizeof(struct rec_head) == 32, "file format");
 _Static_assert(sizeof(struct rec_block) == 8, "file format");
@@ -266,7 +267,7 @@ int rec_write(struct rec_writer *w, const struct ev_hdr *h)
 		return w->err;
 	if (!rec_check(h, h->size))
 		return -EINVAL;
-	if (h->size > sizeof(w->buf) - w->used)
+	if (w->used >= BLOCK_AIM || h->size > sizeof(w->buf) - w->used)
 		rec_flush(w);
 	if (w->err)
 		return w->err;

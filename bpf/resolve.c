@@ -5,6 +5,7 @@
 #include "bpf/resolve_int.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,12 +13,27 @@
 /* What waiting for names may take of all the time: samples wait meanwhile in the ring. */
 #define ASK_ALL_MS 1000
 
+/* How far this time namespace's clock is ahead of that of the BPF programs, ns. */
+static int64_t namespace_offset(void)
+{
+	FILE *f = fopen("/proc/self/timens_offsets", "re");
+	long long sec = 0, ns = 0;
+	int got = f ? fscanf(f, "monotonic %lld %lld", &sec, &ns) : 0;
+
+	if (f)
+		fclose(f);
+	return got == 2 ? sec * 1000000000 + ns : 0;
+}
+
 uint64_t resolve_now(void)
 {
+	static int64_t offset = INT64_MAX; /* the same as long as we live */
 	struct timespec t;
 
+	if (offset == INT64_MAX)
+		offset = namespace_offset();
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec - (uint64_t)offset;
 }
 
 struct resolve *resolve_new(resolve_sink_fn *sink, void *ctx, const struct layout_row *given)
@@ -376,6 +392,10 @@ int resolve_attach(struct resolve *r, int pid, const struct vm_list **vms, int *
 	p->pid = pid;
 	p->info = info;
 	HASH_ADD_INT(r->procs, pid, p);
+	if (!p->hh.tbl) {
+		free(p);
+		return -ENOMEM;
+	}
 	err = emit_proc(r, &info);
 	if (!err)
 		err = scan(r, p, UINT64_MAX, ev, &changed);

@@ -124,6 +124,10 @@ static int no_process(const struct options *o, int pid)
 	size_t n, i, shown = 0;
 	int *pids;
 
+	if (proc_hidden(pid)) {
+		capture_why_attach(&why, pid, -ESRCH);
+		return complain(o, &why);
+	}
 	why_set(&why, WHY_TARGET, -ESRCH, "no process %d", pid);
 	pids = proc_list(&n);
 	for (i = 0; pids && i < n && shown < 4; i++)

@@ -159,7 +159,8 @@ static int table(struct live *l, struct before *b, const regex_t *re, double sec
 		print_header(l, &now, &b->stats, seconds);
 		print_rows(stdout, l->prof, row, n, o->rows, now.samples - b->stats.samples);
 		putchar('\n');
-		fflush(stdout);
+		if (fflush(stdout)) /* nobody reads it any more */
+			err = -errno;
 		b->stats = now;
 	}
 	free(row);
