@@ -10,9 +10,8 @@ DEMO_PKGS := luajit2
 PROGRAM_PKGS := neovim dnsdist knot-resolver love python3-lupa uwsgi-core uwsgi-plugin-luajit sysbench \
 	tarantool texlive-binaries
 TEST_PKGS := luajit2 libcap2-bin libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk tmux libcmocka-dev \
-	libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
-	valgrind linux-perf python3-jsonschema $(PROGRAM_PKGS)
-BENCH_PKGS := bpftrace
+libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
+	valgrind linux-perf python3-jsonschema $(PROGRAM_PKGS) BENCH_PKGS := bpftrace musl-tools
 
 # Debian's own interpreter: the one that python3-pytest belongs to.
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)

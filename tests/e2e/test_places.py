@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from frames import count, total
+from frames import Truth, count, total
 from harness import (LJX, PROGRAMS, TARGET, Ljx, Process, folded, ljx, luajit, read_folded, record,
                      wait_until)
 
@@ -104,6 +104,49 @@ def test_ljx_inside_the_container(tmp_path, image):
     with inside(image, shell) as p:
         assert p.expect(r"status (\d+)").group(1) == "0", p.err
     assert spins(read_folded(image / "tmp/x.folded")) > 0.97
+
+
+@pytest.fixture(scope="module")
+def musl(tmp_path_factory):
+    """An image as Alpine's: LuaJIT with musl, and nothing of another C library."""
+    made = subprocess.run(["tests/musl"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    root = tmp_path_factory.mktemp("musl") / "image"
+    shutil.copytree(made, root)
+    shutil.copytree("tests/lua", root / "tests/lua")
+    (root / "tmp").mkdir()
+    return root
+
+
+def in_musl(image, *args):
+    """Its luajit in a container: own root, processes and mounts."""
+    env = {"LUA_PATH": "/share/?.lua;;"}
+    return Process(*UNSHARE, "chroot", image, "/bin/luajit", *args, env=env)
+
+
+def test_musl(tmp_path, musl):
+    """Stacks of all kinds, by what the target says of them itself."""
+    for name in ("pcall", "coroutine_nested", "metamethods", "gsub"):
+        with in_musl(musl, "tests/lua/semantics.lua", name, "on") as target:
+            truth = Truth(target.event("stack"))
+            pid = member(target, "luajit")
+            assert "/ld-musl" in open(f"/proc/{pid}/maps").read()
+            share, n, errors = truth.share(folded(record(tmp_path, "-p", pid), "--lines"))
+        assert n > 30 and share >= 0.995, (name, errors)
+
+
+@pytest.mark.parametrize("probe", ["uprobe", "watch"])
+def test_musl_trace_events(musl, probe):
+    """Those of its own jit.v, byte for byte."""
+    with in_musl(musl, f"-jv=/tmp/{probe}", "tests/lua/recorder.lua") as target:
+        target.expect("^ready$")
+        pid = member(target, "luajit")
+        with Ljx("trace", "-p", pid, f"--probe={probe}", "--jv") as p:
+            p.expect("uprobes|watchpoints", "err")
+            target.say("go")
+            target.finish(120)
+            assert p.finish() == 0, p.err
+            got = p.text["out"]
+    assert got == (musl / "tmp" / probe).read_bytes() and got.count(b"\n") > 1000
 
 
 def test_chroot(tmp_path, image):
