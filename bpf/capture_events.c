@@ -81,7 +81,7 @@ static int add_thread_events(struct capture *c, int pid)
 
 int capture_open_events(struct capture *c)
 {
-	int cpu, n = libbpf_num_possible_cpus(), err = 0;
+	int cpu, n = capture_cpus(), err = 0;
 	struct follow *f, *tmp;
 
 	if (c->opts.per_thread) {

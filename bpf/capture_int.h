@@ -95,6 +95,9 @@ int capture_load(struct capture *c);
  */
 int capture_load_tracer(struct capture *c);
 
+/* CPUs that there may ever be, or, where that cannot be known, that there are. */
+int capture_cpus(void);
+
 /* capture_events.c */
 int capture_open_events(struct capture *c);
 void capture_close_events(struct capture *c);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -19,12 +20,19 @@
 
 #define FIRST_PID_NS 0xeffffffcu /* PROC_PID_INIT_INO, linux/proc_ns.h */
 
+int capture_cpus(void)
+{
+	int n = libbpf_num_possible_cpus();
+
+	return n > 0 ? n : get_nprocs_conf(); /* without /sys */
+}
+
 static uint32_t ring_size(const struct capture_opts *o)
 {
 	uint64_t want = o->ring_bytes, size = 4u << 20;
 
 	if (!want)
-		want = 2ull * o->rate * (uint64_t)libbpf_num_possible_cpus() * (96 + 16 * 64);
+		want = 2ull * o->rate * (uint64_t)capture_cpus() * (96 + 16 * 64);
 	while (size < want && size < 64u << 20)
 		size *= 2;
 	return (uint32_t)size;
@@ -94,7 +102,7 @@ static void configure(struct capture *c)
 	c->skel->rodata->limit = c->opts.limit;
 	config->btf = (uint32_t)c->btf;
 	config->blind = !c->btf || c->old;
-	config->ncpus = (uint32_t)libbpf_num_possible_cpus();
+	config->ncpus = (uint32_t)capture_cpus();
 	bpf_map__set_max_entries(c->skel->maps.ring, ring_size(&c->opts));
 	if (!config->blind)
 		bpf_map__set_max_entries(c->skel->maps.stacks, 1);

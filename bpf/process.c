@@ -411,7 +411,10 @@ static int open_mapped(int pid, const struct proc_map *m, const char *path)
 	return fd;
 }
 
-/* A file's contents. 0: the interpreter is in it, or it is none of ours; or -ENOMEM. */
+/*
+ * A file's contents. 0: the interpreter is in it, or it is none of ours. -ENOMEM; -EPERM: we may
+ * not read memory at all, not even our own.
+ */
 static int look_into(const struct modules *ms, struct module *mod, int fd)
 {
 	int err = elfobj_open(fd, mod->path, &mod->elf, NULL);
@@ -419,7 +422,7 @@ static int look_into(const struct modules *ms, struct module *mod, int fd)
 	if (!err)
 		err = elfobj_luajit(mod->elf, &mod->vm);
 	if (err)
-		return err == -ENOMEM ? err : 0;
+		return err == -ENOMEM || err == -EPERM ? err : 0;
 	mod->lazy = calloc(1, sizeof(*mod->lazy));
 	if (!mod->lazy)
 		return -ENOMEM;
@@ -428,16 +431,17 @@ static int look_into(const struct modules *ms, struct module *mod, int fd)
 	return 0;
 }
 
-static struct module *module_load(const struct modules *ms, int fd, int pid,
-				  const struct proc_map *m, const char *path, uint64_t mtime)
+static int module_load(const struct modules *ms, int fd, int pid, const struct proc_map *m,
+		       const char *path, uint64_t mtime, struct module **out)
 {
 	struct module *mod = calloc(1, sizeof(*mod));
 	size_t len = strlen(path);
 	const char *slash;
 	char root[32];
+	int err;
 
 	if (!mod)
-		return NULL;
+		return -ENOMEM;
 	if (len > 10 && !strcmp(path + len - 10, " (deleted)"))
 		len -= 10;
 	snprintf(mod->path, sizeof(mod->path), "%.*s", (int)len, path);
@@ -446,19 +450,19 @@ static struct module *module_load(const struct modules *ms, int fd, int pid,
 	mod->dev = m->dev;
 	mod->inode = m->inode;
 	mod->mtime = mtime;
-	if (look_into(ms, mod, fd)) {
+	err = look_into(ms, mod, fd);
+	if (err) {
 		module_free(mod);
-		return NULL;
+		return err;
 	}
-	if (!mod->elf)
-		return mod;
 	snprintf(root, sizeof(root), "/proc/%d/root", pid);
-	if (!elfobj_add_debug(mod->elf, root))
+	if (mod->elf && !elfobj_add_debug(mod->elf, root))
 		elfobj_add_debug(mod->elf, "");
-	return mod;
+	*out = mod;
+	return 0;
 }
 
-/* The module behind an executable file mapping, if the file can be had. 0 or -ENOMEM. */
+/* The module behind an executable file mapping, if the file can be had. Errors: see look_into. */
 static int module_of(struct modules *ms, int pid, struct proc_map *m, const char *path,
 		     struct proc_maps *maps)
 {
@@ -485,13 +489,11 @@ static int module_of(struct modules *ms, int pid, struct proc_map *m, const char
 	if (!mod && ms->n >= MODULES_MAX) {
 		maps->skipped++;
 	} else if (!mod) {
-		mod = module_load(ms, fd, pid, m, path, mtime);
-		if (mod) {
+		err = module_load(ms, fd, pid, m, path, mtime, &mod);
+		if (!err) {
 			mod->next = ms->list;
 			ms->list = mod;
 			ms->n++;
-		} else {
-			err = -ENOMEM;
 		}
 	}
 	close(fd);

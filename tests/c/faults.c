@@ -5,7 +5,8 @@
  *
  *   alloc N        the N-th allocation fails
  *   alloc+ N       and all that follow
- *   kernel N E     the N-th bpf() or perf_event_open() fails with errno E
+ *   kernel N E     the N-th bpf() or perf_event_open() fails with errno E; kernel+, perf+: onward
+ *   perf N E       of perf_event_open() alone
  *   deny N E PID   the N-th access to process PID (its files in /proc, its memory) fails so
  *   deny+ N E PID  and all that follow
  *   kill N PID     the process PID is killed, and gone, right before that access
@@ -188,7 +189,9 @@ long syscall(long number, ...)
 	va_end(ap);
 	if (!real)
 		real = (long (*)(long, ...))next("syscall");
-	if (is("kernel") && (number == SYS_bpf || number == SYS_perf_event_open) && due()) {
+	if (((is("kernel") && number == SYS_bpf) ||
+	     ((is("kernel") || is("perf")) && number == SYS_perf_event_open)) &&
+	    due()) {
 		errno = fault.err;
 		return -1;
 	}

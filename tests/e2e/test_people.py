@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from frames import count, total
-from harness import (LJX, OK, PERMISSION, Ljx, Process, ljx, luajit, read_folded, seccomp,
+from harness import (LJX, OK, PERMISSION, PROGRAMS, Ljx, Process, ljx, luajit, read_folded, seccomp,
                      wait_until)
 
 pytestmark = pytest.mark.privileged
@@ -91,11 +91,75 @@ def test_user_namespace():
     assert re.search("FAIL BPF sampler .*EPERM", p.out) and "user namespace" in p.out, p.out
 
 
-def test_seccomp():
-    """A filter that forbids bpf() is named, for all capabilities are there."""
-    with Process(*seccomp("321"), LJX, "doctor") as p:
+@pytest.mark.parametrize("caps,first", [
+    ([], "BPF sampler: .*EPERM, missing: CAP_BPF CAP_PERFMON$"),
+    (["bpf"], "BPF sampler: .*EPERM, missing: CAP_PERFMON$"),
+    (["perfmon"], "BPF sampler: .*EPERM, missing: CAP_BPF$"),
+    (["bpf", "perfmon"], ""),
+], ids=lambda v: "+".join(v) or "none" if isinstance(v, list) else None)
+def test_own_target(place, caps, first):
+    """One's own processes may be read without capabilities: what is missing then is the others."""
+    with as_nobody("luajit", SPIN) as target:
+        target.event("stack")
+        got = json.loads(nobody(caps, place / "ljx", "doctor", "-p", target.pid, "--json", cwd=place).out)
+    assert re.match(first, got["first"]) and bool(first) == bool(got["first"]), got
+
+
+def as_nobody(*cmd):
+    return Process("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *cmd)
+
+
+def test_root_without_ptrace():
+    """Root with all but the right to read others."""
+    with as_nobody("luajit", SPIN) as target:
+        target.event("stack")
+        with Process("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-all", LJX, "doctor", "-p",
+                     target.pid, "--json", limit=False) as p:
+            p.finish()
+    assert re.match("memory: .*E(ACCES|PERM)", json.loads(p.out)["first"]), p.out
+    assert "CAP_SYS_PTRACE" in p.out and "--cap-add" in p.out and "sudo" not in p.out, p.out
+
+
+@pytest.mark.parametrize("call,first", [("321", "BPF sampler: .*EPERM"),
+                                        ("298", "cpu-clock events: perf_event_open: EPERM"),
+                                        ("310", "memory: .*EPERM")],
+                         ids=["bpf", "perf_event_open", "process_vm_readv"])
+def test_seccomp(call, first):
+    """A filter that forbids a call is named, for all capabilities are there."""
+    with luajit(SPIN) as target:
+        target.event("stack")
+        with Process(*seccomp(call), LJX, "doctor", "-p", target.pid, "--json", limit=False) as p:
+            p.finish()
+    assert re.match(first, json.loads(p.out)["first"]), p.out
+    assert "seccomp filter" in p.out, p.out
+
+
+def test_paranoid(tmp_path):
+    """Debian's kernels want more than CAP_PERFMON. This one does not, so both are made up."""
+    (tmp_path / "paranoid").write_text("3\n")
+    shell = f"mount --bind {tmp_path}/paranoid /proc/sys/kernel/perf_event_paranoid && " \
+            f"LJX_FAULT='perf+ 1 13' LD_PRELOAD={PROGRAMS}/faults.so exec {LJX} doctor --json"
+    with Process("unshare", "-m", "sh", "-c", shell, limit=False) as p:
         p.finish()
-    assert re.search("FAIL BPF sampler .*EPERM", p.out) and "seccomp filter" in p.out, p.out
+    assert re.match("cpu-clock events: perf_event_open: EACCES although CAP_PERFMON is set: .*"
+                    r"perf_event_paranoid <= 2 \(now 3\)", json.loads(p.out)["first"]), p.out
+    assert "sysctl kernel.perf_event_paranoid=2" in p.out
+
+
+@pytest.mark.parametrize("gone", ["/sys/kernel/tracing /sys/kernel/debug", "/sys"])
+def test_no_tracefs(tmp_path, gone):
+    """Neither tracefs nor sysfs is needed: not for samples, not for trace events."""
+    hide = "; ".join(f"mount -t tmpfs none {path}" for path in gone.split() if os.path.isdir(path))
+    script = tmp_path / "storm.lua"
+    script.write_text("while true do for i = 1, 300 do local f = function() return i end end jit.flush() end")
+    with luajit(script) as target:
+        for args in (["doctor", "-p", target.pid], ["trace", "-N", 50, "-p", target.pid],
+                     ["record", "-r", 499, "-d", 1, "-p", target.pid, "-o", tmp_path / "x.folded"]):
+            with Process("unshare", "-m", "sh", "-c", f'{hide}; exec "$@"', "sh", LJX, *args,
+                         limit=False) as p:
+                assert p.finish() == OK, p.out + p.err
+            assert args[0] != "trace" or p.out.count("\n") == 50
+    assert total(read_folded(tmp_path / "x.folded")) > 20
 
 
 def test_file_capabilities(place):
