@@ -59,7 +59,8 @@ typedef uint64_t ev_u64;
 	_(20, LOOPS, ev_loops)                                                                     \
 	_(21, CODE, ev_code)                                                                       \
 	_(22, SCAN, ev_scan)                                                                       \
-	_(23, TALLY, ev_tally)
+	_(23, TALLY, ev_tally)                                                                     \
+	_(24, SNAPS, ev_snaps)
 
 enum ev_kind {
 #define EV_ENUM(num, name, type) EV_##name = num,
@@ -142,7 +143,7 @@ struct ev_frame {
 	ev_u32 line; /* current line (TRACE: line of the start); 0: not known */
 	ev_u8 kind;  /* enum ev_frame_kind */
 	ev_u8 ffid;  /* GCfunc.ffid: 0 Lua, 1 C, else a fast function */
-	ev_u8 pad[2];
+	ev_u16 mark; /* TRACE, of a sample: tells it from others of its number; else 0 */
 };
 
 #define EV_MAX_FRAMES 256u
@@ -153,6 +154,7 @@ struct ev_frame {
 #define EV_SF_VMCODE 4u	   /* ip is in the VM's assembly */
 #define EV_SF_MCODE 8u	   /* ip is in the machine code of the trace */
 #define EV_SF_REPAIRED 16u /* base or pc were taken from a verified second source */
+#define EV_SF_CALLED 32u   /* ip is in code that the trace's machine code called */
 
 /* One CPU sample. The frames run from the leaf to the root. */
 struct ev_sample {
@@ -165,7 +167,8 @@ struct ev_sample {
 	ev_u8 state;   /* enum ev_state */
 	ev_u8 why;     /* enum ev_why */
 	ev_u16 nframes;
-	ev_u32 pad;
+	/* MCODE: where in the trace's machine code ip is; CALLED: where the call returns to. */
+	ev_u32 mcofs;
 	struct ev_frame f[];
 };
 
@@ -497,6 +500,48 @@ struct ev_scan {
 	struct ev_scan_entry e[];
 };
 
+/* A function that is active at some place of a trace. */
+struct ev_snap_frame {
+	struct ev_frame f; /* LUA, C or FF; kind 0: not known */
+	ev_u32 caller;	   /* index + 1 of the frame that called it, which comes before it; 0: none:
+			      it is the one at the VM's stack base */
+	ev_u32 flags;	   /* EV_SNAP_* */
+};
+/* By a tail call inside the trace: the stack still has the one that it took the place of. */
+#define EV_SNAP_TAIL 1u
+
+/* From mcofs in the machine code on, to the next one's. */
+struct ev_snap_range {
+	ev_u32 mcofs;
+	ev_u32 frame; /* index + 1 of the innermost frame; 0: not known */
+};
+
+enum ev_snaps_why {
+	EV_SNAPS_KNOWN = 0,
+	EV_SNAPS_NO_MCOFS = 1, /* the build's snapshots do not tell their place: no ranges */
+};
+
+#define EV_SNAPS_MAX 1024u
+/*
+ * What runs where in the machine code of a trace: the frames that its snapshots hold. Comes before
+ * the first sample in it; (pid, g, trace, start, mark) names it, as samples do.
+ */
+struct ev_snaps {
+	struct ev_hdr h;
+	ev_u64 g;
+	ev_u64 mcode;
+	ev_u64 start; /* addr of the TRACE frame */
+	ev_u32 trace;
+	ev_u32 szmcode;
+	ev_u32 mcloop; /* where its loop begins; 0: it has none */
+	ev_u16 mark;
+	ev_u16 why; /* enum ev_snaps_why */
+	ev_u32 nranges;
+	ev_u32 nframes;
+	struct ev_snap_range range[]; /* in order */
+	/* then nframes struct ev_snap_frame */
+};
+
 #define EV_ASSERT(type, size) _Static_assert(sizeof(struct type) == (size), "ABI of " #type)
 EV_ASSERT(ev_hdr, 24);
 EV_ASSERT(ev_frame, 16);
@@ -525,5 +570,8 @@ EV_ASSERT(ev_ff, 32);
 EV_ASSERT(ev_loop, 16);
 EV_ASSERT(ev_loops, 32);
 EV_ASSERT(ev_code, 48);
+EV_ASSERT(ev_snap_frame, 24);
+EV_ASSERT(ev_snap_range, 8);
+EV_ASSERT(ev_snaps, 72);
 
 #endif

@@ -38,6 +38,7 @@ _Static_assert(sizeof(REC_MAGIC) - 1 == sizeof(((struct rec_head *)0)->magic), "
 #define REC_STRS_CODE 1
 #define REC_STRS_SCAN 0
 #define REC_STRS_TALLY 0
+#define REC_STRS_SNAPS 0
 
 static const struct shape {
 	uint32_t size;
@@ -116,6 +117,27 @@ static int tally_ok(const struct ev_tally *t)
 	       t->like.h.size == t->h.size - offsetof(struct ev_tally, like) && trace_ok(&t->like);
 }
 
+/* Ranges in order, of frames that are there; callers before those that they call. */
+static int snaps_ok(const struct ev_snaps *s)
+{
+	const struct ev_snap_frame *f;
+	uint32_t i;
+
+	if (s->nranges > EV_SNAPS_MAX || s->nframes > EV_SNAPS_MAX ||
+	    s->h.size != sizeof(*s) + s->nranges * sizeof(s->range[0]) +
+			     s->nframes * sizeof(*f))
+		return 0;
+	for (i = 0; i < s->nranges; i++)
+		if (s->range[i].frame > s->nframes ||
+		    (i && s->range[i].mcofs <= s->range[i - 1].mcofs))
+			return 0;
+	f = (const struct ev_snap_frame *)(const void *)(s->range + s->nranges);
+	for (i = 0; i < s->nframes; i++)
+		if (f[i].caller > i)
+			return 0;
+	return 1;
+}
+
 int rec_check(const struct ev_hdr *h, size_t avail)
 {
 	const struct shape *s;
@@ -146,6 +168,8 @@ int rec_check(const struct ev_hdr *h, size_t avail)
 	}
 	if (h->kind == EV_CODE)
 		return code_ok((const struct ev_code *)h);
+	if (h->kind == EV_SNAPS)
+		return snaps_ok((const struct ev_snaps *)h);
 	if (h->kind == EV_SCAN) {
 		scan = (const struct ev_scan *)h;
 		return scan->n <= EV_SCAN_MAX &&

@@ -70,6 +70,7 @@ void resolve_free(struct resolve *r)
 
 	if (!r)
 		return;
+	resolve_snaps_drop(r, 0);
 	resolve_protos_drop(r, 0);
 	HASH_ITER(hh, r->procs, p, tmp)
 	free_proc(r, p);
@@ -466,6 +467,7 @@ void resolve_drop(struct resolve *r, int pid)
 
 	if (!p)
 		return;
+	resolve_snaps_drop(r, pid);
 	resolve_protos_drop(r, pid);
 	free_proc(r, p);
 }
@@ -520,6 +522,8 @@ int resolve_record(struct resolve *r, const struct ev_hdr *h)
 			err = resolve_names(r, h, s->f, s->nframes);
 		if (!err)
 			err = resolve_code(r, h);
+		if (!err)
+			err = resolve_snaps(r, s);
 		return err ? err : r->sink(r->ctx, h);
 	case EV_TRACE:
 		err = resolve_trace_syms(r, (const struct ev_trace *)(const void *)h);

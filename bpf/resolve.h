@@ -26,6 +26,9 @@ struct resolve_stats {
 	uint64_t codes;	      /* listings sent */
 	uint64_t names;
 	uint64_t names_gone; /* call sites whose prototype was freed before they were named */
+	uint64_t snaps;	     /* traces of which is known what runs where */
+	uint64_t snaps_gone; /* flushed before they could be read */
+	uint64_t snaps_bad;  /* whose snapshots are not understood */
 };
 
 struct resolve;

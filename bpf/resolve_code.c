@@ -123,6 +123,11 @@ static int of_sample(struct resolve *r, const struct ev_sample *s)
 	return err;
 }
 
+int resolve_code_of(struct resolve *r, const struct ev_hdr *h, const struct ev_frame *f)
+{
+	return r->want_code ? of_frame(r, h, f) : 0;
+}
+
 int resolve_code(struct resolve *r, const struct ev_hdr *h)
 {
 	const struct ev_trace *t = (const struct ev_trace *)(const void *)h;

@@ -73,6 +73,9 @@ struct rname {
 	UT_hash_handle hh;
 };
 
+struct rtrace;
+struct rinside;
+
 struct resolve {
 	resolve_sink_fn *sink;
 	void *ctx;
@@ -89,6 +92,10 @@ struct resolve {
 	uint32_t body_read;
 	int ask_ms; /* what waiting for symbols of others than LuaJIT may still take */
 	struct resolve_stats stats;
+	struct rtrace *traces;	 /* that were looked into */
+	struct rinside *inside;	 /* VMs whose traces are */
+	uint64_t snaps_seen;	 /* ns: when snaps_ns was right */
+	uint64_t snaps_ns;	 /* what that took, less what it may take */
 	int want_code;
 	struct ev_code *code; /* the same for CODE, NULL: none was sent so far */
 	uint64_t buf[8192];   /* records under construction */
@@ -118,6 +125,12 @@ int resolve_still_there(const struct rproto *p);
 
 /* resolve_code.c: the listings that a record needs. */
 int resolve_code(struct resolve *r, const struct ev_hdr *h);
+/* That of a frame's function; h: a SAMPLE or TRACE. */
+int resolve_code_of(struct resolve *r, const struct ev_hdr *h, const struct ev_frame *f);
+
+/* resolve_snaps.c: what runs where in the trace that the sample is in. */
+int resolve_snaps(struct resolve *r, const struct ev_sample *s);
+void resolve_snaps_drop(struct resolve *r, int pid); /* pid 0: all */
 
 /* resolve_sym.c */
 int resolve_sym(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time);

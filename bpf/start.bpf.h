@@ -6,6 +6,8 @@
 #ifndef BPF_START_BPF_H
 #define BPF_START_BPF_H
 
+#include "bpf/inside.bpf.h"
+
 /* The base of the caller if the frame at base was, or is about to be, called from before pc. */
 static __always_inline u64 caller_base(u64 fr2, u64 base, u64 pc)
 {
@@ -149,13 +151,14 @@ static __always_inline int start(const struct layout *l, struct walk *w, struct 
 {
 	struct ev_sample *s = sample_of(sc);
 	u64 jit_base = rdref(l, w->g + l->G_jit_base);
+	struct walk_trace t = {};
 	u32 flags = s->flags;
 	int ok = 0;
 
 	if (s->state == EV_STATE_TRACE) {
-		emit_trace(l, w, sc, s->trace, r->ip, &flags);
+		emit_trace(l, w, sc, s->trace, &t);
+		place(l, w, s, r, &t);
 		start_at(w, jit_base ? jit_base : base, 0);
-		s->flags = flags;
 		return judge(w, w->frame + 8, 0) == BASE_NOT ? EV_WHY_BAD_BASE : 0;
 	}
 	if (flags & EV_SF_VMCODE)

@@ -163,7 +163,8 @@ const struct ev_sample *userwalk_stack(struct userwalk *u, uint64_t L, int curre
 	const struct layout *l = &u->vm->row->l;
 	struct ev_sample *s = sample_of(&u->sc);
 	struct walk w = walk_init(u);
-	u32 vmstate = 0, flags = 0, i;
+	struct walk_trace t = {0, 0, 0, 0};
+	u32 vmstate = 0, i;
 	u64 base, jit_base;
 
 	memset(s, 0, sizeof(*s));
@@ -180,7 +181,7 @@ const struct ev_sample *userwalk_stack(struct userwalk *u, uint64_t L, int curre
 	start_saved(l, &w, base);
 	if (s->state == EV_STATE_TRACE) {
 		s->trace = vmstate;
-		emit_trace(l, &w, &u->sc, vmstate, 0, &flags);
+		emit_trace(l, &w, &u->sc, vmstate, &t);
 		jit_base = rdref(l, s->g + l->G_jit_base);
 		start_at(&w, jit_base ? jit_base : base, 0);
 	}

@@ -23,6 +23,7 @@
 #define BPF_WALK_H
 
 #include "bpf/event.h"
+#include "bpf/inside.h"
 #include "bytecode/layout.h"
 
 #define GCMASK ((1ULL << 47) - 1)
@@ -311,8 +312,7 @@ WALK_INLINE struct ev_frame *next_frame(struct walk *w, struct scratch *sc)
 		return 0;
 	}
 	w->n = n + 1;
-	sc->f[n].pad[0] = 0;
-	sc->f[n].pad[1] = 0;
+	sc->f[n].mark = 0;
 	sc->f[n].line = 0;
 	sc->f[n].ffid = 0;
 	return &sc->f[n];
@@ -615,11 +615,11 @@ WALK_INLINE u64 trace_at(const struct layout *l, u64 J, u32 trace)
 	return rdref(l, rd64(J + l->J_trace) + layout_ref_size(l) * (u64)trace);
 }
 
-/* Adds the trace as the leaf frame and tells whether ip is in its machine code. */
+/* Adds the trace as the leaf frame. */
 WALK_INLINE void emit_trace(const struct layout *l, struct walk *w, struct scratch *sc, u32 trace,
-			    u64 ip, u32 *flags)
+			    struct walk_trace *t)
 {
-	u64 J = w->g - l->GG_g + l->GG_J, T, pt, pc, mcode;
+	u64 J = w->g - l->GG_g + l->GG_J, T, pt, pc;
 	struct ev_frame *f;
 	u16 traceno = 0;
 	u32 pos;
@@ -629,9 +629,9 @@ WALK_INLINE void emit_trace(const struct layout *l, struct walk *w, struct scrat
 	T = trace_at(l, J, trace);
 	if (!T || rd(&traceno, 2, T + l->T_traceno) || traceno != trace)
 		return;
-	mcode = rd64(T + l->T_mcode);
-	if (ip - mcode < rd32(T + l->T_szmcode))
-		*flags |= EV_SF_MCODE;
+	t->T = T;
+	t->mcode = rd64(T + l->T_mcode);
+	t->szmcode = rd32(T + l->T_szmcode);
 	pt = rdref(l, T + l->T_startpt);
 	pc = rdref(l, T + l->T_startpc);
 	if (load_proto(l, w, sc, pt))
@@ -643,6 +643,7 @@ WALK_INLINE void emit_trace(const struct layout *l, struct walk *w, struct scrat
 	f->kind = EV_FRAME_TRACE;
 	f->addr = EV_FRAME_ADDR(w->id, pos);
 	f->line = line_of(l, &sc->raw, pos);
+	f->mark = inside_mark(T, t->mcode, t->szmcode);
 }
 
 /* Fills f with position pc (not after it) of prototype pt. */

@@ -10,6 +10,17 @@ static const char *const state_text[EV_STATE_MAX] = {
 #undef STATE_TEXT
 };
 
+static const char *const phase_text[PROF_INSIDE_MAX] = {
+#define PHASE_TEXT(name, text) [PROF_INSIDE_##name] = text,
+    PROF_INSIDES(PHASE_TEXT)
+#undef PHASE_TEXT
+};
+
+const char *prof_phase(unsigned int inside)
+{
+	return phase_text[inside];
+}
+
 const struct prof_node *prof_root(const struct prof *p)
 {
 	return &node_at(p, 0)->pub;

@@ -23,6 +23,7 @@ struct place {
 	uint32_t frame;
 	int32_t line; /* 0: not known */
 	enum category cat;
+	uint32_t depth; /* of inlining */
 };
 
 /* A row of stackTable. */
@@ -68,12 +69,29 @@ static enum category main_category(const struct prof_node *n)
 	return best;
 }
 
+/* How many functions up to this one are inlined into each other. */
+static uint32_t inline_depth(const struct prof *p, uint32_t node)
+{
+	uint32_t depth = 0;
+
+	for (; node; node = prof_parent(p, node)) {
+		const struct prof_node *n = prof_stack(p, node);
+
+		if (n->inlined)
+			depth++;
+		else if (prof_frame(p, n->frame)->kind != PROF_LINE)
+			break;
+	}
+	return depth;
+}
+
 /* The row of a node, or one that ends in it: a line frame stands for its function at that line. */
 static void stack_of_node(struct firefox *ff, uint32_t node, enum category cat)
 {
 	uint32_t parent = prof_parent(ff->p, node), frame = prof_stack(ff->p, node)->frame;
 	const struct prof_frame *f = prof_frame(ff->p, frame);
-	struct place place = {frame, f->kind == PROF_TRACE ? f->line : 0, cat};
+	struct place place = {frame, f->kind == PROF_TRACE ? f->line : 0, cat,
+			      inline_depth(ff->p, node)};
 
 	if (f->kind == PROF_LINE) {
 		place.frame = prof_stack(ff->p, parent)->frame;
@@ -181,7 +199,10 @@ static void put_frames(struct firefox *ff)
 
 	jw_begin(w, "frameTable", '{');
 	firefox_same(w, "address", "-1", n);
-	firefox_same(w, "inlineDepth", "0", n);
+	jw_begin(w, "inlineDepth", '[');
+	for (uint32_t i = 0; i < n; i++)
+		jw_uint(w, NULL, place_of(ff, i)->depth);
+	jw_end(w, ']');
 	jw_begin(w, "category", '[');
 	for (uint32_t i = 0; i < n; i++)
 		jw_uint(w, NULL, place_of(ff, i)->cat);

@@ -70,6 +70,7 @@ static void put_stacks(struct jsonw *w, const struct prof *p)
 		jw_uint(w, "frame", n->frame);
 		jw_uint(w, "self", n->self);
 		jw_uint(w, "total", n->total);
+		jw_bool(w, "inlined", (int)n->inlined);
 		jw_end(w, '}');
 	}
 	jw_end(w, ']');
@@ -110,6 +111,7 @@ static void put_counts(struct jsonw *w, const struct prof *p)
 		jw_uint(w, "vm", l->vm);
 		jw_string(w, "state", prof_state_name(l->state));
 		jw_uint(w, "trace", l->trace);
+		jw_string(w, "phase", prof_phase(l->inside));
 		jw_uint(w, "samples", piles[i].count);
 		jw_end(w, '}');
 	}

@@ -15,15 +15,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LABELS_MAX 7u
+#define LABELS_MAX 8u
+
+struct place {
+	uint32_t frame, line;
+};
 
 struct pprof {
 	FILE *f;
 	const struct prof *p;
-	struct pool strings;  /* a number is an index of string_table */
-	struct map locations; /* frame, line -> id */
-	uint64_t *places;     /* frame, line of id - 1 */
-	uint32_t nplaces, places_cap;
+	struct pool strings;   /* a number is an index of string_table */
+	struct pool locations; /* places, inlined ones first; a number is the id */
+	struct place *place;   /* of one location */
+	uint32_t nplaces, place_cap;
 	uint64_t *ids; /* of the sample's locations */
 	uint32_t nids, ids_cap;
 	unsigned char *packed;
@@ -66,24 +70,35 @@ static int64_t raw_string(struct pprof *pp, const char *s)
 	return string(pp, clean);
 }
 
-static uint64_t location(struct pprof *pp, uint32_t frame, uint32_t line)
+/* The id of the location that pp->place is. */
+static uint64_t location(struct pprof *pp)
 {
-	uint64_t key = (uint64_t)frame << 32 | line, *places;
-	uint32_t id = map_get(&pp->locations, key);
+	uint32_t id = pool_add(&pp->locations, pp->place, pp->nplaces * sizeof(*pp->place));
 
-	if (id)
-		return id;
-	places = table_room(pp->places, &pp->places_cap, (size_t)pp->nplaces + 1, sizeof(*places));
-	if (!places || map_set(&pp->locations, key, pp->nplaces + 1)) {
+	pp->nplaces = 0;
+	if (!id)
 		pp->err = -ENOMEM;
-		return 1;
-	}
-	pp->places = places;
-	places[pp->nplaces] = key;
-	return ++pp->nplaces;
+	return id;
 }
 
-/* The locations of a stack. A line frame says where in its parent it is. */
+static int add_place(struct pprof *pp, uint32_t frame, int32_t line)
+{
+	struct place *place =
+	    table_room(pp->place, &pp->place_cap, (size_t)pp->nplaces + 1, sizeof(*place));
+
+	if (!place) {
+		pp->err = -ENOMEM;
+		return -ENOMEM;
+	}
+	pp->place = place;
+	place[pp->nplaces++] = (struct place){frame, (uint32_t)line};
+	return 0;
+}
+
+/*
+ * The locations of a stack. A line frame says where in its parent it is; a function that was
+ * inlined is in the location of the one that it was inlined into.
+ */
 static void locate(struct pprof *pp, uint32_t stack)
 {
 	const struct prof_frame *line = NULL;
@@ -98,15 +113,19 @@ static void locate(struct pprof *pp, uint32_t stack)
 		return;
 	}
 	pp->ids = ids;
-	pp->nids = 0;
+	pp->nids = pp->nplaces = 0;
 	for (i = stack; i; i = prof_parent(pp->p, i)) {
-		uint32_t frame = prof_stack(pp->p, i)->frame;
-		const struct prof_frame *f = prof_frame(pp->p, frame);
+		const struct prof_node *n = prof_stack(pp->p, i);
+		const struct prof_frame *f = prof_frame(pp->p, n->frame);
 		int32_t at = line ? line->line : f->kind == PROF_TRACE ? f->line : 0;
 
 		line = f->kind == PROF_LINE ? f : NULL;
-		if (!line)
-			ids[pp->nids++] = location(pp, frame, (uint32_t)at);
+		if (line)
+			continue;
+		if (add_place(pp, n->frame, at))
+			return;
+		if (!n->inlined || !prof_parent(pp->p, i))
+			ids[pp->nids++] = location(pp);
 	}
 }
 
@@ -138,6 +157,11 @@ static size_t put_labels(struct pprof *pp, const struct prof_pile *pile, Pprof__
 	label[n++].str = string(pp, prof_state_name(l->state));
 	if (l->trace)
 		number_label(&label[n++], string(pp, "trace"), l->trace);
+	if (*prof_phase(l->inside)) {
+		pprof__label__init(&label[n]);
+		label[n].key = string(pp, "phase");
+		label[n++].str = string(pp, prof_phase(l->inside));
+	}
 	if (l->reason) {
 		pprof__label__init(&label[n]);
 		label[n].key = string(pp, "reason");
@@ -169,23 +193,38 @@ static void put_sample(struct pprof *pp, const struct prof_pile *pile)
 	put(pp, &piece);
 }
 
+static void put_location(struct pprof *pp, uint64_t id, const struct place *place, size_t n)
+{
+	Pprof__Profile piece = PPROF__PROFILE__INIT;
+	Pprof__Location l = PPROF__LOCATION__INIT, *locations = &l;
+	Pprof__Line *lines = calloc(n, sizeof(*lines)), **list = calloc(n, sizeof(*list));
+
+	if (!lines || !list)
+		pp->err = -ENOMEM;
+	for (size_t i = 0; i < n && !pp->err; i++) {
+		pprof__line__init(&lines[i]);
+		lines[i].function_id = place[i].frame + (uint64_t)1;
+		lines[i].line = place[i].line;
+		list[i] = &lines[i];
+	}
+	l.id = id;
+	l.mapping_id = 1;
+	l.n_line = n;
+	l.line = list;
+	piece.n_location = 1;
+	piece.location = &locations;
+	if (!pp->err)
+		put(pp, &piece);
+	free(lines);
+	free(list);
+}
+
 static void put_locations(struct pprof *pp)
 {
-	for (uint32_t i = 0; i < pp->nplaces && !pp->err; i++) {
-		Pprof__Profile piece = PPROF__PROFILE__INIT;
-		Pprof__Location l = PPROF__LOCATION__INIT, *locations = &l;
-		Pprof__Line line = PPROF__LINE__INIT, *lines = &line;
-
-		line.function_id = (pp->places[i] >> 32) + 1;
-		line.line = (int64_t)(uint32_t)pp->places[i];
-		l.id = i + 1;
-		l.mapping_id = 1;
-		l.n_line = 1;
-		l.line = &lines;
-		piece.n_location = 1;
-		piece.location = &locations;
-		put(pp, &piece);
-	}
+	for (uint32_t id = 1; id < pp->locations.n && !pp->err; id++)
+		put_location(pp, id,
+			     (const struct place *)(const void *)pool_get(&pp->locations, id),
+			     pp->locations.entries[id].len / sizeof(struct place));
 }
 
 /* Those of all frames: what is not needed is not in the way. */
@@ -285,8 +324,8 @@ int write_pprof(FILE *f, const struct prof *p, const struct write_info *info)
 	if (fclose(pp.f) && !pp.err)
 		pp.err = -errno;
 	pool_release(&pp.strings);
-	map_release(&pp.locations);
-	free(pp.places);
+	pool_release(&pp.locations);
+	free(pp.place);
 	free(pp.ids);
 	free(pp.packed);
 	return write_end(f, pp.err);

@@ -151,6 +151,8 @@ static void put_tip(const struct picture *pic, const struct prof_node *n)
 		put_before(pic, n);
 	else
 		put_groups(pic, n);
+	if (n->inlined)
+		fputs("\ninlined in its trace", pic->f);
 	fputs("</title>", pic->f);
 }
 

@@ -7,6 +7,7 @@
 #ifndef PROFILER_FOLD_H
 #define PROFILER_FOLD_H
 
+#include "profiler/inside.h"
 #include "profiler/prof.h"
 #include "profiler/table.h"
 
@@ -46,6 +47,7 @@ enum frame_type {
 	FRAME_SYM,    /* C:NAME */
 	FRAME_MODULE, /* C:NAME@module+0xOFFSET, NAME by vote */
 	FRAME_LINE,
+	FRAME_MARKED, /* another one, with a mark behind its label */
 };
 
 /* A frame and what its label is made of. */
@@ -68,12 +70,15 @@ struct vote {
 
 /* Is the node what the instruction pointer shows, on top of the frames that the VM knows? */
 #define NODE_LEAF 0x80000000u
+/* Is it a function that was inlined in a trace? */
+#define NODE_INLINED 0x40000000u
+#define FRAMES_MAX NODE_INLINED
 
 struct node {
 	struct prof_node
 	    pub; /* by_state: of self while samples are added, of total when finished */
 	uint32_t parent;
-	uint32_t leaf; /* NODE_LEAF or 0 */
+	uint32_t leaf; /* NODE_* or 0 */
 };
 
 /* Where a stack that was there before leads to. */
@@ -122,6 +127,13 @@ struct samples {
 	uint32_t nthreads, threads_cap;
 };
 
+/* What a sample turned out to be. */
+struct prof_place {
+	uint32_t node;
+	unsigned int state;
+	enum prof_inside inside;
+};
+
 #define NODES_LOG2 12u
 #define NODES_BLOCK (1u << NODES_LOG2)
 
@@ -165,6 +177,7 @@ struct prof {
 	uint32_t undefined; /* frame [undefined] */
 	uint32_t ended;	    /* node where the last record ended, UINT32_MAX if it was no sample */
 
+	struct inside_traces inside;
 	struct samples samples;
 	struct memo memo;
 	struct events events;
@@ -178,7 +191,7 @@ const char *defs_string(const struct ev_hdr *h, size_t fixed, unsigned int idx);
 /* Makes node 0. */
 int tree_root(struct prof *p, uint32_t frame);
 
-/* Goes from *node to its child of that frame; leaf is NODE_LEAF or 0. */
+/* Goes from *node to its child of that frame; leaf is NODE_* or 0. */
 int tree_child(struct prof *p, uint32_t *node, uint32_t frame, uint32_t leaf);
 
 /* Sums up and lists children by label. */
@@ -244,6 +257,9 @@ int frames_ff(struct prof *p, uint32_t build, uint32_t ffid, const char *name, u
 /* A line of a function. */
 int frames_line(struct prof *p, uint32_t func, uint32_t line, uint32_t *out);
 
+/* The same frame with "_[mark]" behind its label. */
+int frames_marked(struct prof *p, uint32_t frame, char mark, uint32_t *out);
+
 /* A caller called frame by name so often. */
 int frames_vote(struct prof *p, uint32_t frame, uint32_t name, uint64_t times);
 
@@ -276,7 +292,7 @@ void memo_release(struct prof *p);
 
 /* A sample, or an abort, that ended at node of the tree. about: of an abort, or NULL. */
 int samples_add(struct prof *p, const struct proc *proc, const struct ev_sample *s,
-		unsigned int state, uint32_t node, const struct prof_about *about);
+		const struct prof_place *at, const struct prof_about *about);
 
 /* Brings the ticks into order. */
 int samples_finish(struct prof *p);

@@ -34,7 +34,7 @@ static int frame_of(struct prof *p, const struct identity *id, uint32_t *out, in
 		return -ENOMEM;
 	p->frames = frames;
 	n = pool_add(&p->ids, id, sizeof(*id));
-	if (!n || n > NODE_LEAF)
+	if (!n || n > FRAMES_MAX)
 		return -ENOMEM;
 	*fresh = n > p->nframes;
 	if (*fresh) {
@@ -275,6 +275,35 @@ int frames_line(struct prof *p, uint32_t func, uint32_t line, uint32_t *out)
 	return set_label(p, f, label, NULL);
 }
 
+static int label_marked(struct prof *p, struct frame *f)
+{
+	const struct frame *of = &p->frames[f->chunk];
+	char label[LABEL_MAX + 1];
+
+	/* It stays a label's end, even of one that is as long as any may be. */
+	label_format(label, "%.*s_[%c]", (int)LABEL_MAX - 4, of->pub.label, (char)f->offset);
+	return set_label(p, f, label, of->pub.name);
+}
+
+int frames_marked(struct prof *p, uint32_t frame, char mark, uint32_t *out)
+{
+	struct identity id = {.type = FRAME_MARKED,
+			      .kind = p->frames[frame].pub.kind,
+			      .number = {frame, (uint32_t)mark}};
+	struct frame *f;
+	int err, fresh;
+
+	err = frame_of(p, &id, out, &fresh);
+	if (err || !fresh)
+		return err;
+	f = &p->frames[*out];
+	f->pub.file = p->frames[frame].pub.file;
+	f->pub.line = p->frames[frame].pub.line;
+	f->chunk = frame;
+	f->offset = (uint64_t)mark;
+	return label_marked(p, f);
+}
+
 /* Does vote a win over b? */
 static int wins(const struct prof *p, const struct vote *a, const struct vote *b)
 {
@@ -325,5 +354,8 @@ int frames_finish(struct prof *p)
 		f->name = p->votes[f->best - 1].name;
 		err = f->type == FRAME_LUA ? label_lua(p, f) : label_module(p, f);
 	}
+	for (uint32_t i = 0; i < p->nframes && !err && p->opts.marks; i++)
+		if (p->frames[i].type == FRAME_MARKED)
+			err = label_marked(p, &p->frames[i]);
 	return err;
 }

@@ -260,14 +260,17 @@ static int add_sample(struct lines *l, const struct ev_sample *s)
 {
 	unsigned int state = s->state < EV_STATE_MAX ? s->state : EV_STATE_UNKNOWN;
 	size_t room = (s->h.size - sizeof(*s)) / sizeof(s->f[0]);
-	uint32_t n = s->nframes < room ? s->nframes : (uint32_t)room, i, func, traced = 0;
-	int err = 0, self = 0;
+	uint32_t i, func, traced = 0;
+	int err = 0, self = 0, known;
+	struct inside whole;
 
 	if (l->p->opts.pid && l->p->opts.pid != s->h.pid)
 		return 0;
+	inside_expand(l->p, s, s->nframes < room ? s->nframes : (uint32_t)room, &whole);
+	known = whole.what == PROF_INSIDE_HEAD || whole.what == PROF_INSIDE_LOOP;
 	l->serial++;
-	for (i = 0; i < n && !err; i++) {
-		const struct ev_frame *f = &s->f[i];
+	for (i = known; i < whole.nframes && !err; i++) {
+		const struct ev_frame *f = &whole.s->f[i];
 		int trace = !i && f->kind == EV_FRAME_TRACE;
 
 		if (f->kind != EV_FRAME_LUA && !trace)

@@ -4,8 +4,8 @@
  * definitions of a struct prof, which must outlive it, and keeps the listings of CODE records.
  *
  * Self is the innermost Lua function, at the position where it is or where it calls what is not
- * Lua. In compiled code the only position that a sample knows is the trace's start: it counts
- * there. Total is the function at that position anywhere on the stack, once per sample.
+ * Lua. In compiled code that is so for inlined functions, too; where it is not known what runs in
+ * the trace, the sample counts at the trace's start. Total is the function at that position anywhere on the stack, once per sample.
  */
 #ifndef PROFILER_LINES_H
 #define PROFILER_LINES_H

@@ -31,11 +31,25 @@ struct cursor {
 	int real;	    /* functions of s->f were pushed */
 	int undefined;	    /* one of them is [undefined] */
 	int counted;	    /* count_names() will count the names on the stack */
+	enum prof_inside inside;
 };
+
+/* The mark of a frame, 0: it has none. */
+static char mark_of(const struct cursor *c, uint32_t frame, uint32_t leaf)
+{
+	enum prof_kind kind = c->p->frames[frame].pub.kind;
+
+	if (leaf & NODE_INLINED)
+		return 'i';
+	return kind == PROF_TRACE ? 'j' : kind == PROF_KERNEL ? 'k' : 0;
+}
 
 static int push(struct cursor *c, uint32_t frame, uint32_t leaf)
 {
-	return tree_child(c->p, &c->node, frame, leaf);
+	char mark = c->p->opts.marks ? mark_of(c, frame, leaf) : 0;
+	int err = mark ? frames_marked(c->p, frame, mark, &frame) : 0;
+
+	return err ? err : tree_child(c->p, &c->node, frame, leaf);
 }
 
 static int push_fixed(struct cursor *c, enum prof_kind kind, const char *label)
@@ -160,7 +174,7 @@ static int push_function(struct cursor *c, uint32_t i)
 	if (!err && !c->counted)
 		err = vote(c, i, frame, 1);
 	if (!err)
-		err = push(c, frame, 0);
+		err = push(c, frame, f->mark & INSIDE_INLINED ? NODE_INLINED : 0);
 	if (err)
 		return err;
 	c->top = frame;
@@ -370,6 +384,7 @@ static void count(struct cursor *c, uint64_t times)
 	st->undefined += !!c->undefined;
 	st->by_state[c->state] += times;
 	st->by_why[c->why] += times;
+	st->by_inside[c->inside] += times;
 }
 
 static int is_wanted(const struct prof *p, const struct ev_sample *s, unsigned int state)
@@ -381,9 +396,18 @@ static int is_wanted(const struct prof *p, const struct ev_sample *s, unsigned i
 	       at >= o->from && (!o->to || at < o->to);
 }
 
+/* The labels of a sample that was counted. */
+static int keep(struct cursor *c, const struct prof_about *about)
+{
+	struct prof_place at = {.node = c->node, .state = c->state, .inside = c->inside};
+
+	return c->p->opts.keep ? samples_add(c->p, c->proc, c->s, &at, about) : 0;
+}
+
 static int add_sample(struct prof *p, const struct ev_sample *s)
 {
 	struct cursor c = {.p = p, .s = s, .top = NO_FRAME};
+	struct inside whole;
 	size_t room = (s->h.size - sizeof(*s)) / sizeof(s->f[0]);
 	int err;
 
@@ -394,7 +418,10 @@ static int add_sample(struct prof *p, const struct ev_sample *s)
 	c.state = s->state < EV_STATE_MAX ? s->state : EV_STATE_UNKNOWN;
 	if (!is_wanted(p, s, c.state))
 		return 0;
-	c.nframes = s->nframes < room ? s->nframes : (uint32_t)room;
+	inside_expand(p, s, s->nframes < room ? s->nframes : (uint32_t)room, &whole);
+	c.s = whole.s;
+	c.nframes = whole.nframes;
+	c.inside = whole.what;
 	c.why = s->why < EV_WHY_MAX ? s->why : EV_WHY_BAD_FRAME;
 	err = fold_stack(&c);
 	if (!err)
@@ -403,7 +430,7 @@ static int add_sample(struct prof *p, const struct ev_sample *s)
 		err = push_fixed(&c, PROF_KERNEL, "[kernel]");
 	if (!err)
 		count(&c, 1);
-	return err || !p->opts.keep ? err : samples_add(p, c.proc, s, c.state, c.node, NULL);
+	return err ? err : keep(&c, NULL);
 }
 
 int abort_again(struct prof *p, const struct ev_sample *s, const struct prof_about *about,
@@ -419,7 +446,7 @@ int abort_again(struct prof *p, const struct ev_sample *s, const struct prof_abo
 	c.proc->pub.samples += about->times;
 	c.real = s->why == EV_WHY_NONE;
 	count(&c, about->times);
-	return p->opts.keep ? samples_add(p, c.proc, s, c.state, stack, about) : 0;
+	return keep(&c, about);
 }
 
 int abort_add(struct prof *p, const struct ev_sample *s, const struct prof_about *about,
@@ -476,6 +503,8 @@ int prof_add(struct prof *p, const struct ev_hdr *h)
 	case EV_META:
 		p->stats.rate = ((const struct ev_meta *)h)->rate;
 		return 0;
+	case EV_SNAPS:
+		return inside_add(p, (const struct ev_snaps *)h);
 	default:
 		return define(p, h);
 	}
@@ -549,6 +578,7 @@ void prof_free(struct prof *p)
 	memo_release(p);
 	samples_release(p);
 	events_release(p);
+	inside_release(p);
 	pool_release(&p->strs);
 	pool_release(&p->ids);
 	map_release(&p->votes_at);

@@ -10,12 +10,16 @@
  *
  *   Lua          NAME file:line            (line: linedefined; without a name file:line)
  *   main chunk   main chunk file           (=name chunks: just name)
- *   trace        trace#N:file:line         (as jit.v prints the start: basename)
+ *   trace        trace#N:file:line         (as jit.v prints the start: basename); what it inlined
+ *                                          is below it, as if it had been called
  *   C            C:NAME, or C:NAME@module+0xOFFSET (NAME by the caller's bytecode; ? if none)
  *   fast func    string.match, or fastfunc#N where no table fits the build
  *   VM code      lj_BC_X, symbol, lj_vm
  *   others       [kernel] [GC] [JIT] record|optimise|assemble  [exit] [truncated]
  *                [no Lua stack: REASON] [undefined]
+ *
+ * With marks labels end in _[j] for compiled code, _[i] for what was inlined in it, _[k] for the
+ * kernel; such frames are others than those without.
  *
  * A string chunk is [string "first line..."], at most 60 bytes. Labels are sanitised once, here:
  * ';' -> ':', control characters -> ' ', invalid UTF-8 -> U+FFFD, a trailing blank + number gets
@@ -52,6 +56,7 @@ enum prof_split {
 
 struct prof_opts {
 	int lines;	    /* a pseudo-frame "file:current-line" above each Lua function */
+	int marks;	    /* _[j], _[i], _[k] behind compiled, inlined, kernel frames */
 	unsigned int split; /* 1 << PROF_BY_* */
 	unsigned int keep;  /* PROF_KEEP_* */
 	int aborts;	    /* count prof_event()'s aborts in the place of samples */
@@ -89,6 +94,7 @@ struct prof_node {
 	uint32_t nchildren;
 	uint64_t total;			 /* samples here and below */
 	uint64_t self;			 /* samples that end here */
+	uint32_t inlined;		 /* the function was inlined in a trace */
 	uint64_t before, before_self;	 /* of a comparison: total and self of the other one */
 	uint64_t by_state[EV_STATE_MAX]; /* total, split */
 	struct prof_node **children;
@@ -123,6 +129,24 @@ uint32_t prof_states(char letter);
 /* by_state, summed up by groups. */
 void prof_groups(const uint64_t by_state[EV_STATE_MAX], uint64_t out[PROF_GROUP_MAX]);
 
+/* How much is known of where in a trace a sample is: text for labels. */
+#define PROF_INSIDES(_)                                                                   \
+	_(NOT, "")                                                                        \
+	_(HEAD, "head") /* before its loop, or it has none */                             \
+	_(LOOP, "loop")                                                                   \
+	_(UNKNOWN, "")	 /* neither in its machine code nor in what that called, or lost */ \
+	_(NO_MCOFS, "") /* the build's traces do not tell: only where it starts */
+
+enum prof_inside {
+#define PROF_ENUM(name, text) PROF_INSIDE_##name,
+	PROF_INSIDES(PROF_ENUM)
+#undef PROF_ENUM
+	    PROF_INSIDE_MAX
+};
+
+/* "head", "loop", or "". */
+const char *prof_phase(unsigned int inside);
+
 /* What is counted. */
 enum prof_unit {
 	PROF_SAMPLES,
@@ -143,6 +167,7 @@ struct prof_stats {
 	enum prof_unit unit;
 	uint64_t by_state[EV_STATE_MAX];
 	uint64_t by_why[EV_WHY_MAX];
+	uint64_t by_inside[PROF_INSIDE_MAX];
 	uint64_t start_time;	 /* ns, of the stream's first record */
 	uint64_t start_realtime; /* the same by the wall clock, ns since 1970; 0: not known */
 	uint64_t first_time, last_time; /* ns, of samples */
@@ -204,6 +229,7 @@ struct prof_labels {
 	uint32_t vm;	 /* number; 0: none */
 	uint32_t trace;	 /* number; 0: none */
 	uint32_t state;	 /* enum ev_state */
+	uint32_t inside; /* enum prof_inside */
 	uint32_t reason; /* of an abort, for prof_text(); 0: it is none */
 	uint32_t site;	 /* of an abort, as prof_event() was told */
 };

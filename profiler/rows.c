@@ -24,7 +24,7 @@ int rows_is_function(const struct prof *p, const struct node *n)
 
 	/* A C function that only the instruction pointer shows is where its caller spends time. */
 	if (kind == PROF_C)
-		return !n->leaf;
+		return !(n->leaf & NODE_LEAF);
 	return kind == PROF_LUA || n->pub.frame == p->undefined;
 }
 

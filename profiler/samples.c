@@ -153,11 +153,13 @@ static int add_tick(struct samples *sm, uint64_t time, uint32_t pile, uint64_t t
 }
 
 int samples_add(struct prof *p, const struct proc *proc, const struct ev_sample *s,
-		unsigned int state, uint32_t node, const struct prof_about *about)
+		const struct prof_place *at, const struct prof_about *about)
 {
 	struct samples *sm = &p->samples;
-	struct prof_labels labels = {
-	    .vm = defs_vm(p, proc, s->g), .trace = s->trace, .state = state};
+	struct prof_labels labels = {.vm = defs_vm(p, proc, s->g),
+				     .trace = s->trace,
+				     .state = at->state,
+				     .inside = at->inside};
 	struct prof_thread *thread;
 	uint64_t times = about ? about->times : 1;
 	uint32_t id, pile;
@@ -175,7 +177,7 @@ int samples_add(struct prof *p, const struct proc *proc, const struct ev_sample 
 	if (s->h.time > thread->last_time)
 		thread->last_time = s->h.time;
 	id = pool_add(&sm->labels, &labels, sizeof(labels));
-	if (!id || find_pile(sm, node, id - 1, &pile))
+	if (!id || find_pile(sm, at->node, id - 1, &pile))
 		return -ENOMEM;
 	sm->piles[pile].count += times;
 	return p->opts.keep & PROF_KEEP_TICKS ? add_tick(sm, s->h.time, pile, times) : 0;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Adds a node below parent; leaf is NODE_LEAF or 0. */
+/* Adds a node below parent; leaf is NODE_* or 0. */
 static int new_node(struct prof *p, uint32_t parent, uint32_t frame, uint32_t leaf, uint32_t *out)
 {
 	struct node *n;
@@ -35,6 +35,7 @@ static int new_node(struct prof *p, uint32_t parent, uint32_t frame, uint32_t le
 	n->pub.frame = frame;
 	n->parent = parent;
 	n->leaf = leaf;
+	n->pub.inlined = (leaf & NODE_INLINED) != 0;
 	*out = p->nnodes++;
 	return 0;
 }

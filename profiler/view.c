@@ -24,7 +24,8 @@ static int add_reversed(struct prof *to, const struct prof *p, uint32_t stack)
 	int err = 0;
 
 	for (uint32_t i = stack; i && !err; i = node_at(p, i)->parent)
-		err = tree_child(to, &at, node_at(p, i)->pub.frame, 0);
+		err = tree_child(to, &at, node_at(p, i)->pub.frame,
+				 node_at(p, i)->leaf & NODE_INLINED);
 	if (err)
 		return err;
 	n = node_at(to, at);

@@ -10,6 +10,7 @@
 int folds_new(const struct options *o, struct folds *f)
 {
 	struct prof_opts po = {.lines = o->lines,
+			       .marks = o->marks,
 			       .aborts = o->aborts,
 			       .split = o->split,
 			       .pid = o->npids ? (uint32_t)o->pid[0] : 0,

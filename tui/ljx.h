@@ -51,7 +51,7 @@ struct options {
 	enum write_colour colour;
 	int icicle, reverse, keep;
 	int aborts, by_cost; /* --aborts, --aborts=cost */
-	int batch, lines, per_thread, json, quiet, nothing, stacks, check, watch;
+	int batch, lines, marks, per_thread, json, quiet, nothing, stacks, check, watch;
 	int old_bpf, no_drop;
 	double min_cost;	 /* percent */
 	int list;		 /* bc -l */

@@ -31,7 +31,7 @@ static void usage(FILE *f)
 #define TARGET_OPTIONS "pid group name container cgroup layout " OPTIONS_COMMAND " "
 #define SAMPLE_OPTIONS "rate duration per-thread no-drop-root "
 #define JIT_OPTIONS "duration probe limit quiet no-drop-root "
-#define SHAPE_OPTIONS "lines per-process icicle reverse split "
+#define SHAPE_OPTIONS "lines annotate-frames per-process icicle reverse split "
 #define COST_OPTIONS "aborts color-by "
 #define BUILD_OPTIONS "pid file vmdef gen json "
 
@@ -58,6 +58,7 @@ static void usage(FILE *f)
 	"  -q               no messages\n"
 #define SHAPE_HELP                                                                                \
 	"  --lines          a frame for the current line above each Lua function\n"               \
+	"  --annotate-frames  _[j], _[i], _[k] behind compiled, inlined and kernel frames\n"      \
 	"  --per-process    keep processes apart: a root frame comm:pid\n"                        \
 	"  --icicle         pictures: the root at the top\n"                                      \
 	"  --reverse        pictures: leaves first\n"                                             \

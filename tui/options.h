@@ -12,6 +12,7 @@
 
 /* Identifier, name, letter or 0, and the field of struct options that it sets to 1. */
 #define FLAG_OPTIONS(X)                                                                  \
+	X(ANNOTATE_FRAMES, "annotate-frames", 0, marks)                                  \
 	X(ASCII, "ascii", 0, ascii)                                                      \
 	X(BATCH, "batch", 'b', batch)                                                    \
 	X(BYTECODE, "bytecode", 0, bytecode)                                             \

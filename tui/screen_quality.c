@@ -51,6 +51,21 @@ static void say_bad(struct rows *r, uint64_t n, const char *what, const char *me
 	    n ? ": " : "", n ? means : "");
 }
 
+/* Of the samples in traces: do they tell what the trace runs there? */
+static void say_inside(struct rows *r, const struct prof_stats *s)
+{
+	uint64_t known = s->by_inside[PROF_INSIDE_HEAD] + s->by_inside[PROF_INSIDE_LOOP];
+	uint64_t all = known + s->by_inside[PROF_INSIDE_UNKNOWN] +
+		       s->by_inside[PROF_INSIDE_NO_MCOFS];
+
+	if (!all)
+		return;
+	say(r, ROLE_NORMAL, "%11.1f%%  of those in traces with inlined functions and lines",
+	    percent_of(known, all));
+	say_bad(r, s->by_inside[PROF_INSIDE_NO_MCOFS], "in traces only with their start",
+		"this LuaJIT keeps no more");
+}
+
 static void say_samples(struct rows *r, const struct model_picture *pic)
 {
 	static const char *const why[] = {
@@ -76,6 +91,7 @@ static void say_samples(struct rows *r, const struct model_picture *pic)
 			say(r, i == EV_WHY_OUTSIDE ? ROLE_NORMAL : ROLE_WARN,
 			    "%11.2f%%  no Lua stack: %s", percent_of(s->by_why[i], s->samples),
 			    why[i]);
+	say_inside(r, s);
 }
 
 /* What is long in lines that fit. */

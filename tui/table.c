@@ -76,6 +76,25 @@ void print_rows(FILE *f, const struct prof *p, const struct prof_row *row, size_
 		fprintf(f, "  ... %zu more\n", n - rows);
 }
 
+/* Of the samples in traces: how many tell what the trace runs there? */
+static void print_inside(FILE *f, const struct prof_stats *s)
+{
+	uint64_t head = s->by_inside[PROF_INSIDE_HEAD], loop = s->by_inside[PROF_INSIDE_LOOP];
+	uint64_t unknown = s->by_inside[PROF_INSIDE_UNKNOWN];
+	uint64_t old = s->by_inside[PROF_INSIDE_NO_MCOFS], all = head + loop + unknown + old;
+
+	if (!all)
+		return;
+	fprintf(f, "compiled: %.1f%% with inlined functions and lines, %.1f%% in loop bodies\n",
+		percent(head + loop, all), percent(loop, all));
+	if (unknown)
+		fprintf(f, "  %llu (%.2f%%) only with their trace\n", (unsigned long long)unknown,
+			percent(unknown, all));
+	if (old)
+		fprintf(f, "  %llu (%.2f%%) only with their trace's start: this LuaJIT keeps no more\n",
+			(unsigned long long)old, percent(old, all));
+}
+
 void print_quality(FILE *f, const struct prof *p)
 {
 	static const char *const why[] = {
@@ -101,6 +120,7 @@ void print_quality(FILE *f, const struct prof *p)
 			EV_MAX_FRAMES);
 	if (s->undefined)
 		fprintf(f, "  %llu with an undefined frame\n", (unsigned long long)s->undefined);
+	print_inside(f, s);
 }
 
 static json_t *counts(const uint64_t *by, const char *const *name, size_t n)
@@ -163,16 +183,22 @@ int print_json(FILE *f, const struct prof *p)
 	    EV_WHYS(TEXT)
 #undef TEXT
 	};
+	static const char *const insides[] = {[PROF_INSIDE_NOT] = "",
+					      [PROF_INSIDE_HEAD] = "head",
+					      [PROF_INSIDE_LOOP] = "loop",
+					      [PROF_INSIDE_UNKNOWN] = "unknown",
+					      [PROF_INSIDE_NO_MCOFS] = "start only"};
 	const struct prof_stats *s = prof_stats(p);
 	json_t *o = json_pack(
-	    "{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o}", "schema",
+	    "{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o,s:o}", "schema",
 	    "ljx.report/1", "builds", prof_builds(p), "samples", (json_int_t)s->samples, "with_lua",
 	    (json_int_t)s->with_lua, "lost", (json_int_t)s->lost, "kernel", (json_int_t)s->kernel,
 	    "truncated", (json_int_t)s->truncated, "repaired", (json_int_t)s->repaired, "undefined",
 	    (json_int_t)s->undefined, "rate", (json_int_t)s->rate, "seconds",
 	    (double)(s->last_time - s->first_time) / 1e9, "first_sample",
 	    (double)s->first_time / 1e9, "by_state", counts(s->by_state, states, EV_STATE_MAX),
-	    "by_why", counts(s->by_why, whys, EV_WHY_MAX), "functions", functions(p), "processes",
+	    "by_why", counts(s->by_why, whys, EV_WHY_MAX), "compiled",
+	    counts(s->by_inside, insides, PROF_INSIDE_MAX), "functions", functions(p), "processes",
 	    processes(p));
 	int err;
 

@@ -6,7 +6,7 @@ import zlib
 from collections import namedtuple
 
 Header = namedtuple("Header", "kind cpu size time pid tid")
-Sample = namedtuple("Sample", "h ip g L trace flags state why frames")
+Sample = namedtuple("Sample", "h ip g L trace flags state why frames mcofs mark")
 Frame = namedtuple("Frame", "addr line kind ffid")
 Record = namedtuple("Record", "h fields strings")
 Tally = namedtuple("Tally", "h first last count starts attempts like")
@@ -19,7 +19,10 @@ Code = namedtuple("Code", "h g id flags lines text")
 
 Scan = namedtuple("Scan", "h g type trace unplaced entries")
 
-SAMPLE, META, EVENT, LOOPS, CODE, SCAN, TALLY = 1, 15, 17, 20, 21, 22, 23
+Snaps = namedtuple("Snaps", "h g mcode start trace szmcode mcloop mark why ranges frames")
+SnapFrame = namedtuple("SnapFrame", "frame caller flags")
+
+SAMPLE, META, EVENT, LOOPS, CODE, SCAN, TALLY, SNAPS = 1, 15, 17, 20, 21, 22, 23, 24
 # enum ev_scan_type
 SCAN_BEGIN, SCAN_END, SCAN_EXITS, SCAN_CAUSE = 1, 2, 3, 4
 CODE_CUT, CODE_NOJIT = 1, 2
@@ -35,7 +38,7 @@ NUMBER = {name: kind for kind, (name, _, _) in KINDS.items()}
 # bpf/event.h, EV_STATES, EV_WHYS and flags.
 TRACE, INTERP, C, OUTSIDE = 1, 2, 3, 9
 WHY_NO_VM = 2
-KERNEL, TRUNCATED, REPAIRED = 1, 2, 16
+KERNEL, TRUNCATED, IN_MCODE, REPAIRED, CALLED = 1, 2, 8, 16, 32
 LUA, CFUNC, FAST, COROUTINE, TRACE_FRAME = 1, 2, 3, 4, 5
 # enum ev_trace_type, ev_trace_kind, ev_flush_cause; LJ_TRLINK_*
 START, STOP, ABORT, FLUSH = 1, 2, 3, 4
@@ -53,14 +56,29 @@ def strings(data, n):
 
 
 def sample(h, data):
-    ip, g, lstate, trace, flags, state, why, n, pad = struct.unpack_from("<QQQIIBBHI", data, 24)
-    assert pad == 0 and h.size == 64 + 16 * n
-    frames = []
+    ip, g, lstate, trace, flags, state, why, n, mcofs = struct.unpack_from("<QQQIIBBHI", data, 24)
+    assert h.size == 64 + 16 * n
+    assert flags & (IN_MCODE | CALLED) or mcofs == 0
+    frames, first = [], 0
     for i in range(n):
-        addr, line, kind, ffid, pad = struct.unpack_from("<QIBBH", data, 64 + 16 * i)
-        assert pad == 0
+        addr, line, kind, ffid, mark = struct.unpack_from("<QIBBH", data, 64 + 16 * i)
+        assert mark == 0 or (i == 0 and kind == TRACE_FRAME)
+        first = first or mark
         frames.append(Frame(addr, line, kind, ffid))
-    return Sample(h, ip, g, lstate, trace, flags, state, why, frames)
+    return Sample(h, ip, g, lstate, trace, flags, state, why, frames, mcofs, first)
+
+
+def snaps(h, data):
+    """ranges: (offset, number of the innermost frame or 0); frames from number 1 on"""
+    g, mcode, start, trace, size, loop, mark, why, n, m = struct.unpack_from("<QQQIIIHHII", data, 24)
+    at = 72 + 8 * n
+    assert h.size == at + 24 * m
+    ranges = [struct.unpack_from("<II", data, 72 + 8 * i) for i in range(n)]
+    frames = [SnapFrame(frame(data, at + 24 * i), *struct.unpack_from("<II", data, at + 24 * i + 16))
+              for i in range(m)]
+    assert all(a[0] < b[0] for a, b in zip(ranges, ranges[1:])) and all(f <= m for _, f in ranges)
+    assert all(f.caller <= i for i, f in enumerate(frames))
+    return Snaps(h, g, mcode, start, trace, size, loop, mark, why, ranges, frames)
 
 
 def frame(data, at):
@@ -145,6 +163,8 @@ def block_records(block):
             found.append(scan(h, data))
         elif h.kind == TALLY:
             found.append(tally(h, data))
+        elif h.kind == SNAPS:
+            found.append(snaps(h, data))
         else:
             assert h.kind in KINDS, f"a recording must not hold kind {h.kind}"
             _, fmt, n = KINDS[h.kind]
@@ -161,6 +181,10 @@ def codes(recs):
 
 def all_loops(recs):
     return [r for r in recs if r.h.kind == LOOPS]
+
+
+def all_snaps(recs):
+    return [r for r in recs if r.h.kind == SNAPS]
 
 
 def samples(recs):

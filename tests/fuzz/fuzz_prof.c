@@ -40,6 +40,7 @@ static struct ev_sample *sample(struct input *in, unsigned int n)
 	s->g = number(in);
 	s->trace = (ev_u32)number(in);
 	s->flags = take(in);
+	s->mcofs = take(in);
 	s->state = take(in) % 12;
 	s->why = take(in) % 12;
 	s->nframes = (ev_u16)n;
@@ -150,6 +151,39 @@ static void check_window(struct lines *l, uint64_t all)
 	}
 	if (sum > all || lines_choose(l, &since))
 		abort();
+}
+
+/* What runs in a trace: ranges and frames that hold together. */
+static struct ev_hdr *snaps(struct input *in)
+{
+	unsigned int n = take(in) & 7, m = take(in) & 15, i;
+	struct ev_snap_frame *f;
+	struct ev_snaps *e = calloc(1, sizeof(*e) + n * sizeof(e->range[0]) + m * sizeof(*f));
+	uint32_t at = 0;
+
+	if (!e)
+		abort();
+	e->g = number(in);
+	e->mcode = number(in);
+	e->start = number(in);
+	e->trace = (ev_u32)number(in);
+	e->mcloop = take(in);
+	e->why = take(in) & 1;
+	e->nranges = n;
+	e->nframes = m;
+	for (i = 0; i < n; i++, at += 1 + take(in) % 16)
+		e->range[i] = (struct ev_snap_range){at, m ? take(in) % (m + 1) : 0};
+	f = (struct ev_snap_frame *)(void *)(e->range + n);
+	for (i = 0; i < m; i++) {
+		f[i].f.addr = EV_FRAME_ADDR(number(in), number(in));
+		f[i].f.kind = take(in) % 7;
+		f[i].f.line = (ev_u32)number(in);
+		f[i].caller = take(in) % (i + 1);
+		f[i].flags = take(in);
+	}
+	e->h.size = (ev_u32)(sizeof(*e) + n * sizeof(e->range[0]) + m * sizeof(*f));
+	e->h.kind = EV_SNAPS;
+	return &e->h;
 }
 
 /* No function has more than all samples, or less at its positions than they. */
@@ -285,11 +319,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	lines_window(l, opts.from + 1);
 	while (in.left) {
-		unsigned int kind = take(&in) % 22, deep = kind == EV_SAMPLE ? take(&in) % 48 : 0;
+		unsigned int kind = take(&in) % 25, deep = kind == EV_SAMPLE ? take(&in) % 48 : 0;
 		struct ev_hdr *h;
 
 		if (kind == EV_CODE) {
 			h = code(&in);
+		} else if (kind == EV_SNAPS) {
+			h = snaps(&in);
 		} else if (kind >= 18 || kind == EV_SAMPLE) {
 			h = (struct ev_hdr *)sample(&in, deep);
 			h->kind = EV_SAMPLE;

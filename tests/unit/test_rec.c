@@ -384,6 +384,35 @@ static void test_check_scan(void **state)
 	assert_false(rec_check(&s->h, sizeof(buf)));
 }
 
+static void test_check_snaps(void **state)
+{
+	struct {
+		struct ev_snaps e;
+		struct ev_snap_range range[2];
+		struct ev_snap_frame f[2];
+	} s = {.e = {.h = {.kind = EV_SNAPS, .size = sizeof(s)}, .nranges = 2, .nframes = 2},
+	       .range = {{0, 1}, {10, 2}},
+	       .f = {{.caller = 0}, {.caller = 1}}};
+
+	(void)state;
+	assert_true(rec_check(&s.e.h, sizeof(s)));
+	s.range[1].frame = 3; /* there is none */
+	assert_false(rec_check(&s.e.h, sizeof(s)));
+	s.range[1].frame = 0;
+	assert_true(rec_check(&s.e.h, sizeof(s)));
+	s.range[1].mcofs = 0; /* not in order */
+	assert_false(rec_check(&s.e.h, sizeof(s)));
+	s.range[1].mcofs = 1;
+	s.f[1].caller = 2; /* calls itself */
+	assert_false(rec_check(&s.e.h, sizeof(s)));
+	s.f[1].caller = 0;
+	assert_true(rec_check(&s.e.h, sizeof(s)));
+	s.e.nframes = 3;
+	assert_false(rec_check(&s.e.h, sizeof(s)));
+	s.e.nframes = 0x80000002;
+	assert_false(rec_check(&s.e.h, sizeof(s)));
+}
+
 /* Each kind at its structure's size, with as many empty strings as it takes. */
 static void test_check_kinds(void **state)
 {
@@ -393,6 +422,7 @@ static void test_check_kinds(void **state)
 		unsigned int nstrs;
 	} kinds[] = {
 	    {EV_PROTO_RAW, sizeof(struct ev_proto_raw), 0},
+	    {EV_SNAPS, sizeof(struct ev_snaps), 0},
 	    {EV_VM_HINT, sizeof(struct ev_vm_hint), 0},
 	    {EV_PROC, sizeof(struct ev_proc), 3},
 	    {EV_BUILD, sizeof(struct ev_build), 4},
@@ -614,6 +644,7 @@ int main(void)
 	    cmocka_unit_test(test_head),	   cmocka_unit_test(test_not_readable),
 	    cmocka_unit_test(test_bad_records),	   cmocka_unit_test(test_check_header),
 	    cmocka_unit_test(test_check_sample),   cmocka_unit_test(test_check_scan),
+	    cmocka_unit_test(test_check_snaps),
 	    cmocka_unit_test(test_check_kinds),	   cmocka_unit_test(test_check_code),
 	    cmocka_unit_test(test_check_strings),  cmocka_unit_test(test_build),
 	    cmocka_unit_test(test_writer_refuses), cmocka_unit_test(test_disk_full),
