@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Snapshots of anything, in memory that ends where they are said to end. */
+/* Snapshots and code of anything, in memory that ends where they are said to end. */
+#include "bytecode/path.h"
 #include "bytecode/snap.h"
 #include "tests/fuzz/input.h"
 
@@ -38,6 +39,28 @@ static void check(const struct snap_trace *t, enum snap_form form)
 		snap_const(t, i, op, &value);
 }
 
+static void visit(void *ctx, uint32_t pos, unsigned int works)
+{
+	const struct path_code *c = ctx;
+
+	if (pos >= c->n || works > 16)
+		abort();
+}
+
+static void check_path(struct input *in)
+{
+	struct path_code c = {.gen = bc_gen_by_count(take(in) & 1 ? 97 : 104), .n = take(in) & 63};
+	uint32_t from = (uint32_t)number(in), to = (uint32_t)number(in), at = 0, next = 0;
+	enum path_end end = take(in) & 3;
+	uint32_t *bc = block(in, 4 * (size_t)c.n);
+
+	c.bc = bc;
+	if (path_walk(&c, from, to, end, visit, &c, &at, &next) == PATH_COMPARED &&
+	    (at >= c.n || (end != PATH_COMPARE)))
+		abort();
+	free(bc);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = {data, size};
@@ -45,6 +68,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	enum snap_form form = SNAP_SHORT + take(&in) % 3;
 	void *k, *snap, *map;
 
+	if (take(&in) & 1) {
+		check_path(&in);
+		return 0;
+	}
 	t.szmcode = (uint32_t)number(&in);
 	t.nconst = take(&in) & 31;
 	t.nk = take(&in) & 1 ? SNAP_REF_BASE - t.nconst : (uint32_t)number(&in);

@@ -243,6 +243,7 @@ static void test_lines(void **state)
 	f = lines_funcs(l, &n);
 	assert_int_equal(n, 1);
 	assert_int_equal(f[0].self, 1);
+	assert_int_equal(lines_positions(l, &f[0]), 0);
 	assert_int_equal(f[0].npos, 1);
 	assert_int_equal(f[0].pos[0].line, 33);
 	assert_int_equal(f[0].pos[0].pos, 4);
