@@ -93,7 +93,7 @@ static int read_body(struct reading *x)
 	t->nconst = SNAP_REF_BASE - t->nk;
 	len = map - k + 4ull * t->nmap;
 	if (t->nk > SNAP_REF_BASE || k <= x->T || snap < k || map < snap || map - k > TRACE_BYTES ||
-	    t->nmap > TRACE_BYTES / 4 || 8ull * t->nconst > snap - k || (map & 3))
+	    t->nmap > TRACE_BYTES / 4 || 8ull * t->nconst > snap - k || ((map - k) & 3))
 		return -1;
 	x->body = malloc(len);
 	if (!x->body || mem_read(x->in->pid, k, x->body, len))
