@@ -81,6 +81,41 @@ int elfobj_func_bounds(const struct elfobj *eo, uint64_t vaddr, uint64_t *start,
 /* The first function of .eh_frame_hdr's table that starts at vaddr or later. 0 or -ENOENT. */
 int elfobj_next_func(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64_t *end);
 
+/* What the CFA, the stack pointer of the caller after its call, is. */
+enum elfobj_cfa {
+	ELFOBJ_CFA_NONE,   /* not known: no function, or none that is understood */
+	ELFOBJ_CFA_SP,	   /* rsp + off */
+	ELFOBJ_CFA_BP,	   /* rbp + off */
+	ELFOBJ_CFA_AT_BP,  /* what is at rbp + off */
+	ELFOBJ_CFA_PLT,	   /* rsp + 8, and 8 more if the last 4 bits of rip are off or above */
+	ELFOBJ_CFA_SIGNAL, /* rsp is at the kernel's record of all registers */
+	ELFOBJ_CFA_END,	   /* the outermost frame */
+};
+
+/* Where the caller's rbp is. */
+enum elfobj_bp {
+	ELFOBJ_BP_SAME,	 /* still in rbp */
+	ELFOBJ_BP_SAVED, /* at the CFA + bp_off */
+	ELFOBJ_BP_AT_BP, /* at rbp */
+	ELFOBJ_BP_LOST,
+};
+
+/* How to unwind from pc on, up to the next row. The return address is at the CFA - 8. */
+struct elfobj_row {
+	uint64_t pc;
+	enum elfobj_cfa cfa;
+	enum elfobj_bp bp;
+	int64_t off, bp_off;
+};
+
+/*
+ * The call frame information of all functions: fn is called with each row, ascending by pc; one of
+ * ELFOBJ_CFA_NONE after each function. Stops when fn returns non-zero and returns that. 0; also if
+ * there is none.
+ */
+typedef int elfobj_row_fn(void *ctx, const struct elfobj_row *row);
+int elfobj_cfi(const struct elfobj *eo, elfobj_row_fn *fn, void *ctx);
+
 /* Value of a defined symbol by exact name, .dynsym last. 0 or -ENOENT. */
 int elfobj_lookup(const struct elfobj *eo, const char *name, uint64_t *vaddr, uint64_t *size);
 

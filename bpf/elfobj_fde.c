@@ -22,8 +22,7 @@
 #define SKIP_MAX 4096u /* entries that are of no use, one after the other */
 #define CIE_MAX 128u   /* bytes looked at */
 
-/* Bytes of a pointer in this encoding; 0: not decoded. */
-static size_t pe_size(unsigned int enc)
+size_t eo_pe_size(unsigned int enc)
 {
 	if (enc & 0x80) /* indirect */
 		return 0;
@@ -39,13 +38,13 @@ static size_t pe_size(unsigned int enc)
 	return 0;
 }
 
-/* p has pe_size(enc) bytes. */
+/* p has eo_pe_size(enc) bytes. */
 static uint64_t pe_value(const unsigned char *p, unsigned int enc)
 {
 	uint64_t v64;
 	uint32_t v32;
 
-	if (pe_size(enc) == 8) {
+	if (eo_pe_size(enc) == 8) {
 		memcpy(&v64, p, sizeof(v64));
 		return v64;
 	}
@@ -70,7 +69,7 @@ void eo_load_fdes(const struct elfobj *eo)
 	if (!eo->ehhdr_size || got < sizeof(head) || head[0] != 1 || head[2] != PE_UDATA4 ||
 	    head[3] != PE_DATAREL_SDATA4)
 		return;
-	skip = 4 + (head[1] == PE_OMIT ? 0 : pe_size(head[1]));
+	skip = 4 + (head[1] == PE_OMIT ? 0 : eo_pe_size(head[1]));
 	if (skip == 4 && head[1] != PE_OMIT)
 		return;
 	memcpy(&count, head + skip, sizeof(count));
@@ -88,6 +87,11 @@ void eo_load_fdes(const struct elfobj *eo)
 uint64_t eo_fde_start(const struct elfobj *eo, size_t i)
 {
 	return eo->ehhdr_vaddr + (uint64_t)(int64_t)eo->lazy->fdes[i].start;
+}
+
+uint64_t eo_fde_vaddr(const struct elfobj *eo, size_t i)
+{
+	return eo->ehhdr_vaddr + (uint64_t)(int64_t)eo->lazy->fdes[i].fde;
 }
 
 /* Skips a LEB128 number. Returns the new position, or len + 1 if it does not end. */
@@ -132,7 +136,7 @@ static int cie_encoding(const struct elfobj *eo, uint64_t vaddr, unsigned int *e
 			return 0;
 		}
 		if (*aug == 'P')
-			pos += pe_size(p[pos] & 0x7f);
+			pos += eo_pe_size(p[pos] & 0x7f);
 		else if (*aug != 'L')
 			return -ENOENT;
 		pos++;
@@ -149,7 +153,7 @@ int eo_fde_end(const struct elfobj *eo, size_t i, uint64_t *end)
 	unsigned int enc = PE_ABSPTR;
 	size_t got, n;
 
-	fde = eo->ehhdr_vaddr + (uint64_t)(int64_t)eo->lazy->fdes[i].fde;
+	fde = eo_fde_vaddr(eo, i);
 	got = eo_read_vaddr(eo, fde, p, sizeof(p));
 	if (got < 8)
 		return -ENOENT;
@@ -158,7 +162,7 @@ int eo_fde_end(const struct elfobj *eo, size_t i, uint64_t *end)
 	cie = fde + 4 - back;
 	if (len >= 0xfffffff0u || !back || cie_encoding(eo, cie, &enc))
 		return -ENOENT;
-	n = pe_size(enc);
+	n = eo_pe_size(enc);
 	if (!n || got < 8 + 2 * n || len < 4 + 2 * n)
 		return -ENOENT;
 	start = pe_value(p + 8, enc);

@@ -104,6 +104,9 @@ const char *eo_section_name(const struct elfobj *eo, const Elf64_Shdr *sh);
 /* The search table of .eh_frame_hdr. Afterwards lazy->fdes; nfdes is 0 if there is none. */
 void eo_load_fdes(const struct elfobj *eo);
 uint64_t eo_fde_start(const struct elfobj *eo, size_t i);
+uint64_t eo_fde_vaddr(const struct elfobj *eo, size_t i);
+/* Bytes of a pointer in this encoding; 0: not decoded. */
+size_t eo_pe_size(unsigned int enc);
 /* End of the function of entry i, from its FDE. 0 or -ENOENT. */
 int eo_fde_end(const struct elfobj *eo, size_t i, uint64_t *end);
 

@@ -116,6 +116,33 @@ struct smp_config {
 	ev_u32 pad;
 };
 
+/*
+ * Unwinding of C frames. A row says how from its address on: bits 32 to 63 are the address, counted
+ * from the table's base; 16 to 31 an offset in words; 8 to 15 where the caller's rbp is; 0 to 7 what
+ * the CFA is, as in elfobj.h.
+ */
+#define SMP_CFA_NONE 0u
+#define SMP_CFA_SP 1u
+#define SMP_CFA_BP 2u
+#define SMP_CFA_AT_BP 3u
+#define SMP_CFA_PLT 4u
+#define SMP_CFA_SIGNAL 5u
+#define SMP_CFA_END 6u
+
+#define SMP_BP_SAME 0u /* else so many words below the CFA, or: */
+#define SMP_BP_AT_BP 254u
+#define SMP_BP_LOST 255u
+
+#define SMP_ROW(pc, kind, off, bp) \
+	((ev_u64)(pc) << 32 | (ev_u64)(off) << 16 | (ev_u64)(bp) << 8 | (kind))
+#define SMP_ROW_PC(row) ((ev_u32)((row) >> 32))
+#define SMP_ROW_RULE(row) ((ev_u32)(row))
+#define SMP_ROW_OFF(row) ((ev_s32)(ev_u32)(row) >> 16)
+#define SMP_ROW_BP(row) ((ev_u32)(row) >> 8 & 0xff)
+#define SMP_ROW_KIND(row) ((ev_u32)(row)&0xff)
+
+#define SMP_UNWIND_STEP 256u /* bytes of code for each word of a table's index */
+
 /* Counted in BPF since it was loaded. */
 struct smp_counters {
 	ev_u64 events;	     /* perf events, of any process */
