@@ -10,8 +10,9 @@ DEMO_PKGS := luajit2
 PROGRAM_PKGS := neovim dnsdist knot-resolver love python3-lupa uwsgi-core uwsgi-plugin-luajit sysbench \
 	tarantool texlive-binaries
 TEST_PKGS := luajit2 libcap2-bin libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk tmux libcmocka-dev \
-libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
-	valgrind linux-perf python3-jsonschema $(PROGRAM_PKGS) BENCH_PKGS := bpftrace musl-tools
+	libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
+	valgrind linux-perf python3-jsonschema musl-tools $(PROGRAM_PKGS)
+BENCH_PKGS := bpftrace
 
 # Debian's own interpreter: the one that python3-pytest belongs to.
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
@@ -61,9 +62,9 @@ test-kernels:
 # What the tests run: made by tests/run, so that a broken build is a failed test.
 UNIT_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/fuzz/*.c)))
-HOST_PROGS := $(B)/tests/c/host $(B)/tests/c/host-static $(B)/tests/c/vms $(B)/tests/c/gap \
-$(B)/tests/c/states $(B)/tests/c/registers $(B)/tests/c/crowd $(B)/tests/c/host-bare \
-	$(B)/tests/c/stall $(B)/tests/c/liar $(B)/tests/c/faults.so
+HOST_PROGS := $(B)/tests/c/host $(B)/tests/c/host-static $(B)/tests/c/host-bare $(B)/tests/c/vms \
+	$(B)/tests/c/gap $(B)/tests/c/states $(B)/tests/c/registers $(B)/tests/c/crowd $(B)/tests/c/stall \
+	$(B)/tests/c/liar $(B)/tests/c/faults.so
 
 unit-programs: $(UNIT_PROGS)
 fuzz-programs: $(FUZZ_PROGS)
@@ -104,9 +105,15 @@ $(B)/tests/c/%-static: tests/c/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUAJIT_CFLAGS) -rdynamic -o $@ $< -l:libluajit-5.1.a -lm -ldl -pthread
 
-# One in which nothing has a name. $(B)/tests/c/%-bare: tests/c/%.c @mkdir -p $(@D) $(CC) \
-	$(ALL_CFLAGS) $(LUAJIT_CFLAGS) -s -o $@ $< -l:libluajit-5.1.a -lm -ldl -pthread To be \
-	preloaded. $(B)/tests/c/%.so: -shared -fPIC
+# One in which nothing has a name.
+$(B)/tests/c/%-bare: tests/c/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LUAJIT_CFLAGS) -s -o $@ $< -l:libluajit-5.1.a -lm -ldl -pthread
+
+# To be preloaded.
+$(B)/tests/c/%.so: tests/c/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -shared -fPIC -o $@ $<
 
 $(B)/tests/c/%: tests/c/%.c
 	@mkdir -p $(@D)
