@@ -49,12 +49,16 @@ static int look(void *ctx, uint64_t addr, const uint64_t *word, size_t own, size
 	return err;
 }
 
-/* g->allocf is the first field of global_State; LuaJIT's own lies in the file that holds the VM. */
+/*
+ * g->allocf and allocd are the first fields of global_State. LuaJIT's own lies in the file that
+ * holds the VM and has a heap as its data; a build with LUAJIT_USE_SYSMALLOC has a function for
+ * realloc in that file, without any (lib_aux.c:luaL_newstate).
+ */
 int protoscan_own_allocator(int pid, const struct proc_maps *maps, const struct vm *vm)
 {
 	const struct proc_map *m = proc_maps_at(maps, mem_u64(pid, vm->g));
 
-	return m && m->module == vm->module;
+	return m && m->module == vm->module && mem_u64(pid, vm->g + 8);
 }
 
 int protoscan(int pid, const struct proc_maps *maps, const struct vm *vm, protoscan_fn *fn,
