@@ -196,8 +196,8 @@ static int match_vm(void *ctx, uint64_t addr, const uint64_t *word, size_t own, 
 	int err = 0;
 
 	for (i = 0; i < own && i + 3 <= n && !err; i++) {
-		/* With 32-bit references objects are aligned to 8 bytes only. */
-		if (s->ndist[1] && !(i & 1) && is_self(s, 1, addr + 8 * i, word + i, &g))
+		/* lj_alloc.c aligns to 8 bytes; where the first object lies depends on its size. */
+		if (s->ndist[1] && is_self(s, 1, addr + 8 * i, word + i, &g))
 			err = found_self(s, g);
 		else if (s->ndist[0] && is_self(s, 0, addr + 8 * i, word + i, &g))
 			err = found_self(s, g);
