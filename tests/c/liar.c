@@ -66,8 +66,8 @@ static const char worker_code[] = "local n = 0\n"
 				  "return n + #table.concat(t)\n";
 
 static struct {
-	uint64_t L, gg, g, J; /* the coroutine that runs, its VM */
-	uint64_t proto[PROTOS_MAX];
+	uint64_t L, gg, g, J;			    /* the coroutine that runs, its VM */
+	uint64_t proto[PROTOS_MAX], fn[PROTOS_MAX]; /* a function of each */
 	size_t nprotos;
 	uint64_t L_true[14]; /* the coroutine's first words, as they were */
 	uint64_t trace_true[32];
@@ -169,8 +169,10 @@ static void find_protos(void)
 		pt = get(fn + pc) - size;
 		for (i = 0; i < v.nprotos && v.proto[i] != pt; i++)
 			;
-		if (i == v.nprotos)
+		if (i == v.nprotos) {
+			v.fn[i] = fn;
 			v.proto[v.nprotos++] = pt;
+		}
 	}
 }
 
@@ -475,6 +477,30 @@ static void files(unsigned int n)
 	}
 }
 
+/* Prototypes of 4 MB, other ones at each look. */
+static void bodies(unsigned int n)
+{
+	size_t i;
+
+	if (!n) {
+		some(64 * MB);
+		for (i = 0; i < v.nprotos; i++) {
+			memcpy((void *)(uintptr_t)(v.arena + 4096 * i),
+			       (const void *)(uintptr_t)v.proto[i], 256);
+			v.proto[i] = v.arena + 4096 * i;
+			put64(v.proto[i] + at("PT_k"), v.proto[i] + 4 * MB - 64);
+			put64(v.proto[i] + at("PT_lineinfo"), 0);
+			put64(v.proto[i] + at("PT_varinfo"), 0);
+			put64(v.proto[i] + at("PT_uvinfo"), 0);
+			put32(v.proto[i] + at("PT_sizept"), 4 * MB);
+			put32(v.proto[i] + at("PT_sizekn"), 0);
+			put64(v.fn[i] + at("F_pc"), v.proto[i] + at("PT_size"));
+		}
+	}
+	for (i = 0; i < v.nprotos; i++)
+		put32(v.proto[i] + at("PT_firstline"), n);
+}
+
 static void honest(unsigned int n)
 {
 	(void)n;
@@ -502,6 +528,7 @@ static const struct mode {
     {"many-vms", many_vms, 0},
     {"half-vms", half_vms, 0},
     {"many-protos", many_protos, 0},
+    {"bodies", bodies, 0},
     {"flip", flip, 1},
     {"vanish", vanish, 1},
     {"files", files, 0},

@@ -37,6 +37,7 @@ MODES = {
     "snapshots": None,
     "penalties": None,
     "many-protos": None,
+    "bodies": None,
     "flip": {"no VM found yet", "outside Lua", "no valid stack base", "undefined"},
     "vanish": {"no VM found yet", "outside Lua", "no valid stack base", "memory not readable"},
 }

@@ -241,6 +241,30 @@ static void use(int fd, int unpacks)
 	elfobj_free(eo);
 }
 
+/* A debug file from a server, for a program without symbols that has its build-id. */
+static void reply(const struct image *answer)
+{
+	static struct image im;
+	struct elfobj *eo;
+	uint64_t addr;
+	int fd[2] = {memfd_create("fuzz", MFD_CLOEXEC), memfd_create("fuzz", MFD_CLOEXEC)};
+
+	make(&im);
+	im.sh[3].sh_type = SHT_NULL;
+	if (fd[0] < 0 || fd[1] < 0 || write(fd[0], &im, sizeof(im)) != (ssize_t)sizeof(im) ||
+	    write(fd[1], answer, sizeof(*answer)) != (ssize_t)sizeof(*answer) ||
+	    elfobj_open(fd[0], "fuzz", &eo, NULL) || elfobj_source(eo))
+		abort();
+	if (elfobj_add_fetched(eo, fd[1]) && elfobj_source(eo) != ELFOBJ_DEBUGINFOD)
+		abort();
+	for (addr = 0; addr < sizeof(im); addr += 100)
+		ask(eo, addr);
+	elfobj_has_debug(eo);
+	elfobj_free(eo);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 /* Edits of 4 bytes each: where, in the part with the headers and tables, and the byte or two there.
  */
 static void edit(struct image *im, const uint8_t *data, size_t size)
@@ -257,7 +281,10 @@ static void edit(struct image *im, const uint8_t *data, size_t size)
 	}
 }
 
-/* The first byte's lowest bit chooses: edits, or a file; the next, where the symbols are. */
+/*
+ * The first byte's lowest bit chooses: edits, or a file; the next, where the symbols are; the
+ * third, that it is a server's answer.
+ */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct image im;
@@ -265,13 +292,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size)
 		return 0;
-	fd = memfd_create("fuzz", MFD_CLOEXEC);
-	if (fd < 0)
-		abort();
 	make(&im);
 	if (data[0] & 2)
 		make_mini(&im);
 	edit(&im, data + 1, size - 1);
+	if (data[0] & 4) {
+		reply(&im);
+		return 0;
+	}
+	fd = memfd_create("fuzz", MFD_CLOEXEC);
+	if (fd < 0)
+		abort();
 	if (data[0] & 1) {
 		if (write(fd, &im, sizeof(im)) != (ssize_t)sizeof(im))
 			abort();

@@ -4,6 +4,7 @@
  * made here, or edits of the installed LuaJIT.
  */
 #include "bpf/finder_int.h"
+#include "bpf/guess.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -118,6 +119,23 @@ static void function(const uint8_t *data, size_t size)
 	elfobj_free((struct elfobj *)(uintptr_t)c.eo);
 }
 
+/* What is derived from such code, whether it fits a row or not. */
+static void derive(const struct finder *f)
+{
+	static struct guesses gs;
+	const struct layout_field *bad;
+	size_t i;
+
+	memset(&gs, 0, sizeof(gs));
+	guess_by_code(f, &gs);
+	if (gs.n > GUESSES_MAX || !memchr(gs.text, '\0', sizeof(gs.text)))
+		abort();
+	for (i = 0; i < gs.n; i++) {
+		sink += strlen(gs.g[i].row.name) + strlen(gs.g[i].row.where);
+		sink += (uint64_t)layout_sane(&gs.g[i].row.l, &bad);
+	}
+}
+
 /* Of 5 bytes each: where, and the two bytes there. */
 static void edits(const uint8_t *data, size_t size)
 {
@@ -150,13 +168,15 @@ static void edits(const uint8_t *data, size_t size)
 	eo = open_bytes(copy, len);
 	if (!eo)
 		return;
-	if (!finder_run(eo, NULL, 0, &f, NULL))
+	if (!finder_run(eo, NULL, 0, &f, NULL)) {
+		derive(&f);
 		for (i = 0; i < FINDER_NFUNCS; i++)
 			if (f.func[i].addr && i != FINDER_VM_CPCALL &&
 			    (elfobj_func_bounds(eo, f.func[i].addr, &start, &end) ||
 			     start != f.func[i].addr || f.func[i].probe < start ||
 			     f.func[i].probe >= end))
 				abort();
+	}
 	elfobj_free(eo);
 }
 
