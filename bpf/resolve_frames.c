@@ -118,6 +118,7 @@ static uint32_t use_code(struct reading *x, struct rcode *p)
 	userwalk_position(x->in->u, p->pt, p->bc, &f);
 	p->id = EV_FRAME_PROTO(f.addr);
 	if (!p->id || p->h.sizept > BODY_MAX || x->bytes + p->h.sizept > BODIES_MAX ||
+	    !resolve_body_allowed(x->r, p->h.sizept) ||
 	    x->l->PT_size + 4ull * p->h.sizebc > p->h.sizept)
 		return p->id;
 	p->body = malloc(p->h.sizept);
@@ -305,7 +306,8 @@ static void visit_one(struct steps *st, uint32_t pos, unsigned int works)
 		st->lost = 1;
 		return;
 	}
-	st->step[st->n++] = (struct step){st->at.p, st->at.caller, spot_frame(st, pos), line, works};
+	st->step[st->n++] =
+	    (struct step){st->at.p, st->at.caller, spot_frame(st, pos), line, works};
 }
 
 static void visit(void *ctx, uint32_t pos, unsigned int works);

@@ -8,6 +8,7 @@
  * place it appears, so that memory changes between two looks at it.
  */
 #include "bpf/code.h"
+#include "bpf/inside.h"
 #include "bpf/jitscan.h"
 #include "bpf/mem.h"
 #include "bpf/protoscan.h"
@@ -331,6 +332,38 @@ static int see_line(void *ctx, uint32_t pos, const char *line)
 	return 0;
 }
 
+/* Samples in each of the traces, as the sampler would tell of them. */
+static void look_inside(const struct vm *vm)
+{
+	union {
+		struct ev_sample s;
+		char room[sizeof(struct ev_sample) + sizeof(struct ev_frame)];
+	} u;
+	const struct layout *l = &vm->row->l;
+	uint64_t J = vm_main(vm) + l->GG_J, T;
+	uint32_t i, n = 0, szmcode = 0;
+
+	mem_read(pid, J + l->J_sizetrace, &n, 4);
+	for (i = 1; i < n && i < 200; i++) {
+		T = vm_trace(pid, vm, i);
+		mem_read(pid, T + l->T_szmcode, &szmcode, 4);
+		memset(&u, 0, sizeof(u));
+		u.s.h = (struct ev_hdr){.kind = EV_SAMPLE, .size = sizeof(u), .pid = (ev_u32)pid};
+		u.s.g = vm->g;
+		u.s.trace = i;
+		u.s.state = EV_STATE_TRACE;
+		u.s.flags = EV_SF_CALLED;
+		u.s.mcofs = 5;
+		u.s.nframes = 1;
+		u.s.f[0].kind = EV_FRAME_TRACE;
+		u.s.f[0].mark = inside_mark(T, mem_u64(pid, T + l->T_mcode), szmcode);
+		if (resolve_record(resolver, &u.s.h))
+			abort();
+	}
+	resolve_snaps_drop(resolver, 0);
+	resolver->snaps_ns = 0;
+}
+
 static void list_code(void)
 {
 	const struct layout *l = &vms->vm[0].row->l;
@@ -400,6 +433,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	walk_stacks(&vms->vm[0]);
 	scan(whole);
+	look_inside(&vms->vm[0]);
 	list_code();
 	nedits = 0;
 	resolve_protos_drop(resolver, 0);
