@@ -16,8 +16,8 @@ MIXED = os.path.join(ROOT, "tests/golden/mixed.ljx")
 EXPORTS = ["x.folded", "x.svg", "x.html", "x.speedscope.json", "x.pb.gz", "x.firefox.json.gz",
            "callgrind.out.x", "x.ljx.json", "x.csv"]
 
-pytestmark = pytest.mark.skipif(not os.path.exists(FAULTS) or "asan" in LJX,
-                                reason="a sanitizer has an allocator of its own")
+# Not that they need to be; but a sanitizer, under which the others run too, has an allocator of its own.
+pytestmark = pytest.mark.privileged
 
 
 def run(fault, count, *args):
@@ -82,7 +82,6 @@ def test_exports(tmp_path, name):
     assert {f.name for f in tmp_path.iterdir()} <= {name, "n"}
 
 
-@pytest.mark.privileged
 @pytest.mark.parametrize("args", [["record", "-o", "x.ljx"], ["nyi"], ["top", "-b"], ["bt"], ["doctor"],
                                   ["annotate", "func:decode"]], ids=lambda a: a[0])
 def test_live(tmp_path, args):
@@ -106,7 +105,6 @@ def test_live(tmp_path, args):
         assert target.finish() == OK, target.err
 
 
-@pytest.mark.privileged
 @pytest.mark.parametrize("megabytes", [24, 40, 48, 56, 64, 96, 128])
 def test_limit(tmp_path, megabytes):
     """A limit of the address space, as of a service: as far as it suffices."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Targets in containers, chroots and control groups; and ljx in a container."""
+import json
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import uuid
 import pytest
 
 from frames import Truth, count, total
-from harness import (LJX, PROGRAMS, TARGET, Ljx, Process, folded, ljx, luajit, read_folded, record,
+from harness import (LJX, PROGRAMS, TARGET, Ljx, Process, children, folded, ljx, luajit, read_folded, record,
                      wait_until)
 
 pytestmark = pytest.mark.privileged
@@ -217,3 +218,49 @@ def test_pid_of_the_inside(tmp_path, image, cgroup):
         assert "has that pid" in p.err
         if not os.path.exists(f"/proc/{nspid}"):
             assert f"-p {pid}" in ljx("record", "-p", nspid, "-d", 1, status=TARGET).err
+
+
+def test_life_in_a_container(tmp_path, image, cgroup):
+    """A container's processes fork, become other programs and end, while all of it is profiled: those
+    of before ljx came, and those that come later, with their trace events."""
+    ident = re.search("docker-(.*)[.]scope", cgroup).group(1)
+    (image / "storm.lua").write_text(
+        "while os.clock() < 1.5 do for i = 1, 200 do local f = function() return i end end jit.flush() end")
+    shell = f"{{ luajit {SPIN} & (read go < /tmp/go; exec luajit /storm.lua) & wait; }}"
+    os.mkfifo(image / "tmp/go")
+    (image / "dev").mkdir()
+    (image / "dev/null").touch()  # what a shell gives to what runs beside it
+    out = str(tmp_path / "x.ljx")
+    with inside(image, shell) as target:
+        target.event("stack")
+        for pid in everyone(target.pid):
+            with open(f"{cgroup}/cgroup.procs", "w") as f:
+                f.write(str(pid))
+        spin = member(target, "luajit")
+        with Ljx("record", "--container", ident, "-r", 499, "-o", out) as p:
+            p.wait_sampling()
+            with open(image / "tmp/go", "w") as f:
+                f.write("go\n")
+            storm = wait_until(lambda: [q for q in everyone(target.pid) if q != spin and comm(q) == "luajit"],
+                               "the other program")[0]
+            wait_until(lambda: comm(storm) != "luajit", "its end", 90)
+            p.kill(2)
+            assert p.finish() == 0, p.err
+    stacks = folded(out, "--per-process")
+    roots = {s[0] for s, _ in stacks if "storm.lua" in " ".join(s) or f"work {SPIN}" in " ".join(s)}
+    assert roots == {f"luajit:{spin}", f"luajit:{storm}"}, (p.err, sorted({s[0] for s, _ in stacks}))
+    events = [json.loads(line) for line in ljx("trace", "--json", out).out.splitlines()]
+    assert sum(e["pid"] == storm for e in events) > 100
+
+
+def comm(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().strip()
+    except OSError:
+        return ""
+
+
+def everyone(pid):
+    """A process and all below it."""
+    return [pid] + [q for child in children(pid) for q in everyone(child)]
