@@ -10,8 +10,8 @@ DEMO_PKGS := luajit2
 PROGRAM_PKGS := neovim dnsdist knot-resolver love python3-lupa uwsgi-core uwsgi-plugin-luajit sysbench \
 	tarantool texlive-binaries
 TEST_PKGS := luajit2 libcap2-bin libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk tmux libcmocka-dev \
-	libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
-	valgrind linux-perf python3-jsonschema musl-tools $(PROGRAM_PKGS)
+libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
+	valgrind linux-perf python3-jsonschema musl-tools $(PROGRAM_PKGS) gdb
 BENCH_PKGS := bpftrace
 
 # Debian's own interpreter: the one that python3-pytest belongs to.
@@ -63,8 +63,8 @@ test-kernels:
 UNIT_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/fuzz/*.c)))
 HOST_PROGS := $(B)/tests/c/host $(B)/tests/c/host-static $(B)/tests/c/host-bare $(B)/tests/c/vms \
-	$(B)/tests/c/gap $(B)/tests/c/states $(B)/tests/c/registers $(B)/tests/c/crowd $(B)/tests/c/stall \
-	$(B)/tests/c/liar $(B)/tests/c/faults.so
+	$(B)/tests/c/gap $(B)/tests/c/states $(B)/tests/c/registers $(B)/tests/c/crowd \
+	$(B)/tests/c/stall $(B)/tests/c/liar $(B)/tests/c/faults.so $(B)/tests/c/nest.so
 
 unit-programs: $(UNIT_PROGS)
 fuzz-programs: $(FUZZ_PROGS)
@@ -110,10 +110,9 @@ $(B)/tests/c/%-bare: tests/c/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUAJIT_CFLAGS) -s -o $@ $< -l:libluajit-5.1.a -lm -ldl -pthread
 
-# To be preloaded.
-$(B)/tests/c/%.so: tests/c/%.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -shared -fPIC -o $@ $<
+# To be preloaded. $(B)/tests/c/%.so: tests/c/%.c @mkdir -p $(@D) $(CC) $(ALL_CFLAGS) -shared \
+	-fPIC -o $@ $< loaded: by Lua, with stacks that have no frame pointers, or before a program. \
+	$(LUAJIT_CFLAGS) -fomit-frame-pointer
 
 $(B)/tests/c/%: tests/c/%.c
 	@mkdir -p $(@D)

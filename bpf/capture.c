@@ -67,7 +67,11 @@ int capture_new(const struct capture_opts *opts, resolve_sink_fn *sink, void *ct
 	if (opts->say)
 		resolve_fetch(c->resolve, opts->say, opts->say_ctx);
 	resolve_want_code(c->resolve, opts->code);
-	err = capture_load(c);
+	err = opts->kernel ? resolve_want_kernel(c->resolve) : 0;
+	if (!err)
+		err = capture_load(c);
+	if (!err && opts->native + opts->kernel && !c->native && opts->say)
+		opts->say(opts->say_ctx, "no C frames: this kernel refuses the program for them");
 	if (!err && opts->need_traces)
 		err = capture_load_tracer(c);
 	if (err) {
@@ -88,13 +92,15 @@ void capture_free(struct capture *c)
 	capture_tallies_free(c);
 	ring_buffer__free(c->ring);
 	sampler_bpf__destroy(c->tracer);
-	sampler_bpf__destroy(c->skel);
 	HASH_ITER(hh, c->procs, f, tmp)
 	{
 		HASH_DEL(c->procs, f);
+		capture_native_drop(c, f);
 		capture_scan_drop(c, f);
 		free(f);
 	}
+	capture_native_free(c);
+	sampler_bpf__destroy(c->skel);
 	resolve_free(c->resolve);
 	free(c);
 }
@@ -138,6 +144,7 @@ static void forget(struct capture *c, struct follow *f)
 	c->skipped += f->skipped;
 	probes_free(f->probes);
 	capture_scan_drop(c, f);
+	capture_native_drop(c, f);
 	bpf_map_delete_elem(bpf_map__fd(c->skel->maps.procs), &f->pid);
 	resolve_drop(c->resolve, f->pid);
 	HASH_DEL(c->procs, f);
@@ -247,6 +254,7 @@ static void on_exec(struct capture *c, struct follow *f)
 	f->probes = NULL;
 	f->probe_err = 0;
 	capture_scan_drop(c, f);
+	capture_native_drop(c, f);
 	f->sampled = 0;
 	f->since = resolve_now();
 	f->next = 0;
@@ -291,6 +299,8 @@ static int on_record(void *ctx, void *data, size_t size)
 		on_exit_of(c, f, data);
 	else if (f && !f->sampled && !f->next) /* a child that ran before we looked at it */
 		attach(c, f, &has_code, NULL);
+	if (f && h->kind == EV_NATIVE)
+		capture_native_seen(f, data);
 	if (f && f->sampled && h->kind == EV_TRACE)
 		capture_meet_vm(c, f, ((const struct ev_trace *)data)->g);
 	else if (f && f->sampled && h->kind == EV_PROTO_RAW)
@@ -485,6 +495,7 @@ static int housekeeping(struct capture *c)
 	HASH_ITER(hh, c->procs, f, tmp)
 	{
 		f->no_vm = 0; /* its address may be a VM's by the next time */
+		capture_native_tick(c, f, now);
 		if (f->next <= now || (f->hinted && f->next_hinted <= now))
 			look_after(c, f);
 	}
@@ -546,6 +557,7 @@ const struct capture_stats *capture_stats(struct capture *c)
 	s->samples = n->samples;
 	s->lost_samples = n->lost_samples + c->drained.lost_samples;
 	s->lost_protos = n->lost_protos + c->drained.lost_protos;
+	s->lost_natives = n->lost_natives;
 	s->faults = n->faults;
 	s->traces = n->traces;
 	s->lost_traces = n->lost_traces + c->drained.lost_traces;
@@ -569,5 +581,6 @@ const struct capture_stats *capture_stats(struct capture *c)
 		s->looks_cut += f->scan ? jitscan_cut(f->scan) : 0;
 	}
 	s->resolve = *resolve_stats(c->resolve);
+	capture_native_stats(c, s);
 	return s;
 }

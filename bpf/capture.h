@@ -28,6 +28,8 @@ struct capture_opts {
 	int follow;	/* children, present and future, belong to the target */
 	int nothing;	/* for benchmarks: the same events with an empty program */
 	int old_bpf;	/* for tests: the programs that older kernels get */
+	int native;	/* C frames, too: EV_NATIVE; if the kernel refuses, say tells */
+	int kernel;	/* and the kernel's */
 	int no_samples; /* no sampling: trace events only */
 	int code;	/* listings of the bytecode that samples and trace events show */
 	enum capture_traces traces;
@@ -58,6 +60,9 @@ struct capture_stats {
 	unsigned int watched; /* alive, without LuaJIT so far */
 	unsigned int exited;
 	int last_status; /* wait status of the last target that exited, -1: not known */
+	uint64_t lost_natives; /* C stacks: ring full */
+	uint32_t tables;       /* for unwinding C code */
+	size_t table_bytes;
 	uint64_t vms, vms_refused;
 	uint64_t vms_unwatched; /* without probes on their recorder, though they were asked for */
 	/* What a target has too much of. */

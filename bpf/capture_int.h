@@ -38,6 +38,7 @@ struct follow {
 	uint64_t met_since;	 /* ns: met counts from then on */
 	uint64_t no_vm;		 /* the last that an event showed and that is none */
 	unsigned int met;	 /* how many were none */
+	struct native_proc *native; /* what BPF was told for C stacks; NULL: nothing */
 	UT_hash_handle hh;
 };
 
@@ -45,6 +46,7 @@ struct capture {
 	struct capture_opts opts;
 	struct sampler_bpf *skel;
 	struct sampler_bpf *tracer; /* with the same maps; NULL: not loaded yet */
+	struct native_all *native;  /* C stacks; NULL: none */
 	int btf;		    /* the kernel tells its structures */
 	int old;		    /* the programs are those for older kernels */
 	int multi;		    /* uprobes go by links of many, which need no CAP_SYS_ADMIN */
@@ -111,6 +113,17 @@ int capture_install_probes(struct capture *c, struct follow *f, const struct vm_
 
 /* A VM that an event shows is looked at, if it is not known. */
 void capture_meet_vm(struct capture *c, struct follow *f, uint64_t g);
+
+/* capture_native.c: C stacks; without c->native these do nothing, but for init. 0 or -errno. */
+int capture_native_init(struct capture *c);
+void capture_native_free(struct capture *c);
+/* Tells BPF what code the process maps. */
+int capture_native_add(struct capture *c, struct follow *f);
+void capture_native_drop(struct capture *c, struct follow *f);
+/* A C stack has come; what it lacks is looked for at the next tick. */
+void capture_native_seen(struct follow *f, const struct ev_native *n);
+void capture_native_tick(struct capture *c, struct follow *f, uint64_t now);
+void capture_native_stats(const struct capture *c, struct capture_stats *s);
 
 /* capture_scan.c */
 

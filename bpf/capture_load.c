@@ -90,7 +90,7 @@ static void choose(struct sampler_bpf *skel, int traces)
 		bpf_program__set_autoload(tracer[i], traces);
 }
 
-static void configure(struct capture *c)
+static void configure(struct capture *c, int native)
 {
 	struct smp_config *config = &c->skel->rodata->config;
 	struct stat ns;
@@ -103,6 +103,9 @@ static void configure(struct capture *c)
 	config->btf = (uint32_t)c->btf;
 	config->blind = !c->btf || c->old;
 	config->ncpus = (uint32_t)capture_cpus();
+	if (native)
+		config->native = (c->opts.native ? SMP_NATIVE_USER : 0) |
+				 (c->opts.kernel ? SMP_NATIVE_KERNEL : 0);
 	bpf_map__set_max_entries(c->skel->maps.ring, ring_size(&c->opts));
 	if (!config->blind)
 		bpf_map__set_max_entries(c->skel->maps.stacks, 1);
@@ -110,6 +113,11 @@ static void configure(struct capture *c)
 	choose(c->skel, 0);
 	/* A child's pid is in the kernel's structures: without them, children are polled. */
 	bpf_program__set_autoload(c->skel->progs.on_fork, c->btf);
+	if (!config->native) {
+		bpf_program__set_autoload(c->skel->progs.native, false);
+		bpf_map__set_max_entries(c->skel->maps.tables, 1);
+		bpf_map__set_max_entries(c->skel->maps.unwound, 1);
+	}
 	if (c->opts.traces == CAPTURE_TRACES_OFF) {
 		bpf_map__set_max_entries(c->skel->maps.recorders, 1);
 		bpf_map__set_max_entries(c->skel->maps.starts, 1);
@@ -151,7 +159,8 @@ static struct sampler_bpf *open_form(int old, const struct bpf_object_open_opts 
 	return NULL;
 }
 
-static int load_form(struct capture *c, int old, const struct bpf_object_open_opts *opts)
+static int load_form(struct capture *c, int old, int native,
+		     const struct bpf_object_open_opts *opts)
 {
 	int err;
 
@@ -159,9 +168,13 @@ static int load_form(struct capture *c, int old, const struct bpf_object_open_op
 	if (!c->skel)
 		return -ENOMEM;
 	c->old = old;
-	configure(c);
+	configure(c, native);
 	err = sampler_bpf__load(c->skel);
+	if (!err && native)
+		err = capture_native_init(c);
 	if (err) {
+		capture_native_free(c);
+		c->native = NULL;
 		sampler_bpf__destroy(c->skel);
 		c->skel = NULL;
 		return err;
@@ -186,20 +199,30 @@ static int options(struct capture *c, struct bpf_object_open_opts *opts, char pa
 	return fd;
 }
 
+/* The newer form if possible, else the older one. */
+static int load_any(struct capture *c, int native, const struct bpf_object_open_opts *opts)
+{
+	int err = c->opts.old_bpf ? -EINVAL : load_form(c, 0, native, opts);
+
+	/* The second error is no better than the first one, where that tells of the user. */
+	if (err && err != -EPERM && err != -ENOMEM)
+		err = load_form(c, 1, native, opts);
+	return err;
+}
+
 int capture_load(struct capture *c)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts);
 	char path[64];
-	int err, fd;
+	int native = c->opts.native || c->opts.kernel, err, fd;
 
 	libbpf_set_print(no_print);
 	fd = options(c, &opts, path);
 	if (fd < -1)
 		return fd;
-	err = c->opts.old_bpf ? -EINVAL : load_form(c, 0, &opts);
-	/* The second error is no better than the first one, where that tells of the user. */
-	if (err && err != -EPERM && err != -ENOMEM)
-		err = load_form(c, 1, &opts);
+	err = load_any(c, native, &opts);
+	if (err && native) /* a profile without C frames is better than none */
+		err = load_any(c, 0, &opts);
 	if (fd >= 0)
 		close(fd);
 	return err;

@@ -176,6 +176,8 @@ int capture_install(struct capture *c, struct follow *f, const struct vm_list *v
 {
 	int err = install_list(c, f, vms);
 
+	if (!err && vms->n)
+		err = capture_native_add(c, f);
 	return err || !c->tracer ? err : capture_install_probes(c, f, vms);
 }
 

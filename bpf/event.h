@@ -60,7 +60,8 @@ typedef uint64_t ev_u64;
 	_(21, CODE, ev_code)                                                                       \
 	_(22, SCAN, ev_scan)                                                                       \
 	_(23, TALLY, ev_tally)                                                                     \
-	_(24, SNAPS, ev_snaps)
+	_(24, SNAPS, ev_snaps)                                                                     \
+	_(26, NATIVE, ev_native)
 
 enum ev_kind {
 #define EV_ENUM(num, name, type) EV_##name = num,
@@ -170,6 +171,57 @@ struct ev_sample {
 	/* MCODE: where in the trace's machine code ip is; CALLED: where the call returns to. */
 	ev_u32 mcofs;
 	struct ev_frame f[];
+};
+
+/*
+ * Why the C stack of a sample is not whole. NONE: it is, down to main or the start of the thread.
+ * The text is what stands in "[native: TEXT]"; of NO_INFO, with the file.
+ */
+#define EV_NATIVE_WHYS(_)                                                                          \
+	_(0, NONE, "")                                                                             \
+	_(1, NO_INFO, "no unwind info")                                                            \
+	_(2, READ, "stack not readable")                                                           \
+	_(3, DEPTH, "deeper than can be walked")                                                   \
+	_(4, LATER, "unwind info not read yet")                                                    \
+	_(5, NO_MAP, "code not known yet")                                                         \
+	_(6, NO_REGS, "kernel: no user registers")                                                 \
+	_(7, NO_FRAME, "no frame of the VM")                                                       \
+	_(8, ODD, "inconsistent frame")                                                            \
+	_(9, NOT_ASKED, "not asked for")
+
+enum ev_native_why {
+#define EV_ENUM(num, name, text) EV_NATIVE_##name = num,
+	EV_NATIVE_WHYS(EV_ENUM)
+#undef EV_ENUM
+	EV_NATIVE_WHY_MAX
+};
+
+/*
+ * A word of a C stack: the address of an instruction (of a call its last byte), or, by its highest
+ * byte, not of kernel addresses: the place of frames [from, to) of the sample's Lua stack; or a part
+ * that is missing, and why.
+ */
+#define EV_NATIVE_LUA(from, to) (1ull << 56 | (ev_u64)(from) << 32 | (to))
+#define EV_NATIVE_GAP(why) (2ull << 56 | (why))
+#define EV_NATIVE_IS_LUA(w) ((w) >> 56 == 1)
+#define EV_NATIVE_IS_GAP(w) ((w) >> 56 == 2)
+#define EV_NATIVE_FROM(w) ((ev_u32)((w) >> 32) & 0xffff)
+#define EV_NATIVE_TO(w) ((ev_u32)(w))
+#define EV_NATIVE_WHY(w) ((ev_u32)(w)&0xff)
+
+#define EV_KERNEL_MAX 127u /* of word[] for the kernel */
+#define EV_NATIVE_MAX 511u /* of word[] in all */
+/*
+ * The C stack of the sample that follows, of the same time and thread, from the leaf to the root.
+ * Lua frames that it does not place are below what is known of it.
+ */
+struct ev_native {
+	struct ev_hdr h;
+	ev_u16 nkernel; /* of the words: in the kernel, first */
+	ev_u16 nwords;	/* of all */
+	ev_u8 why;	/* enum ev_native_why: why it ends where it does */
+	ev_u8 pad[3];
+	ev_u64 word[];
 };
 
 /* A prototype seen for the first time, as raw bytes copied at that moment. */
@@ -307,6 +359,7 @@ enum ev_sym_kind {
 	EV_SYM_BC = 3,	   /* a bytecode handler of the VM: name is lj_BC_X */
 	EV_SYM_VM = 4,	   /* other assembly of the VM: name is a symbol, or lj_vm */
 	EV_SYM_ANON = 5,   /* code in no file: name is where ("[anon]", "[vdso]") */
+	EV_SYM_KERNEL = 6, /* a function of the kernel, or of its module */
 };
 /* The file holds a VM: nameless code there that the interpreter calls is one of its helpers. */
 #define EV_SYM_LUAJIT 1u
@@ -573,5 +626,6 @@ EV_ASSERT(ev_code, 48);
 EV_ASSERT(ev_snap_frame, 24);
 EV_ASSERT(ev_snap_range, 8);
 EV_ASSERT(ev_snaps, 72);
+EV_ASSERT(ev_native, 32);
 
 #endif

@@ -39,6 +39,7 @@ _Static_assert(sizeof(REC_MAGIC) - 1 == sizeof(((struct rec_head *)0)->magic), "
 #define REC_STRS_SCAN 0
 #define REC_STRS_TALLY 0
 #define REC_STRS_SNAPS 0
+#define REC_STRS_NATIVE 0
 
 static const struct shape {
 	uint32_t size;
@@ -138,6 +139,24 @@ static int snaps_ok(const struct ev_snaps *s)
 	return 1;
 }
 
+/* Its addresses, and places that are in a Lua stack of any length. */
+static int native_ok(const struct ev_native *n)
+{
+	uint64_t w;
+	unsigned int i;
+
+	if (n->nwords > EV_NATIVE_MAX || n->nkernel > n->nwords ||
+	    n->h.size != sizeof(*n) + n->nwords * sizeof(n->word[0]))
+		return 0;
+	for (i = n->nkernel; i < n->nwords; i++) {
+		w = n->word[i];
+		if (EV_NATIVE_IS_LUA(w) && (EV_NATIVE_FROM(w) > EV_NATIVE_TO(w) ||
+					    EV_NATIVE_TO(w) > EV_MAX_FRAMES))
+			return 0;
+	}
+	return 1;
+}
+
 int rec_check(const struct ev_hdr *h, size_t avail)
 {
 	const struct shape *s;
@@ -161,6 +180,8 @@ int rec_check(const struct ev_hdr *h, size_t avail)
 		return trace_ok((const struct ev_trace *)h);
 	if (h->kind == EV_TALLY)
 		return tally_ok((const struct ev_tally *)h);
+	if (h->kind == EV_NATIVE)
+		return native_ok((const struct ev_native *)h);
 	if (h->kind == EV_LOOPS) {
 		loops = (const struct ev_loops *)h;
 		return loops->n <= EV_LOOPS_MAX &&

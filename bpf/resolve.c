@@ -78,6 +78,7 @@ void resolve_free(struct resolve *r)
 		r->builds = b->next;
 		free(b);
 	}
+	resolve_natives_free(r);
 	modules_free(r->modules);
 	free(r->code);
 	free(r);
@@ -104,6 +105,13 @@ const struct vm *resolve_vm_at(const struct rproc *p, uint64_t g)
 		if (p->vms.vm[i].g == g)
 			return &p->vms.vm[i];
 	return NULL;
+}
+
+int resolve_refresh_maps(struct resolve *r, int pid)
+{
+	struct rproc *p = resolve_proc(r, pid);
+
+	return p ? resolve_read_maps(r, p) : -ESRCH;
 }
 
 const struct proc_maps *resolve_maps(struct resolve *r, int pid)
@@ -524,7 +532,11 @@ int resolve_record(struct resolve *r, const struct ev_hdr *h)
 			err = resolve_code(r, h);
 		if (!err)
 			err = resolve_snaps(r, s);
+		if (!err)
+			err = resolve_native(r, s);
 		return err ? err : r->sink(r->ctx, h);
+	case EV_NATIVE:
+		return resolve_native_keep(r, (const struct ev_native *)(const void *)h);
 	case EV_TRACE:
 		err = resolve_trace_syms(r, (const struct ev_trace *)(const void *)h);
 		if (!err)

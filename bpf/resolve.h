@@ -44,6 +44,12 @@ void resolve_want_code(struct resolve *r, int on);
 void resolve_free(struct resolve *r);
 
 /*
+ * The kernel's functions get names. To be called while there are the rights to know their addresses.
+ * 0 or -ENOMEM.
+ */
+int resolve_want_kernel(struct resolve *r);
+
+/*
  * Begins a generation of pid: reads /proc, finds its VMs, emits PROC, BUILD and VM records. 0 also
  * if it has no LuaJIT: then vms->n is 0, and *has_code tells whether a file with a VM is mapped.
  * -errno if it is gone or may not be read. vms is borrowed until the next call for this pid.
@@ -83,6 +89,9 @@ void resolve_ask(struct resolve *r, const struct module *m, int wait_ms);
 
 /* Takes in those that have come: addresses get better names from now on. */
 void resolve_poll(struct resolve *r);
+
+/* Reads the mappings again. 0 or -errno. */
+int resolve_refresh_maps(struct resolve *r, int pid);
 
 /* The mappings and the VMs as of the last look, or NULL. */
 const struct proc_maps *resolve_maps(struct resolve *r, int pid);

@@ -98,6 +98,8 @@ struct resolve {
 	uint64_t snaps_ns;	 /* what that took, less what it may take */
 	int want_code;
 	struct ev_code *code; /* the same for CODE, NULL: none was sent so far */
+	struct rnative *natives; /* of resolve_native.c */
+	struct kallsyms *kallsyms;
 	uint64_t buf[8192];   /* records under construction */
 };
 
@@ -110,6 +112,14 @@ int resolve_read_maps(struct resolve *r, struct rproc *p);
 /* Builds a record with strings and hands it to the sink. */
 int resolve_emit(struct resolve *r, struct ev_hdr *h, size_t fixed, const char *const *strs,
 		 unsigned int n);
+
+/* resolve_native.c: 0, -errno or what the sink returned. */
+
+/* Keeps a C stack until its sample comes. */
+int resolve_native_keep(struct resolve *r, const struct ev_native *e);
+/* Sends the one of a sample, if there is one. */
+int resolve_native(struct resolve *r, const struct ev_sample *s);
+void resolve_natives_free(struct resolve *r);
 
 /* resolve_proto.c */
 int resolve_proto_raw(struct resolve *r, const struct ev_proto_raw *raw);
@@ -134,5 +144,10 @@ void resolve_snaps_drop(struct resolve *r, int pid); /* pid 0: all */
 
 /* resolve_sym.c */
 int resolve_sym(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time);
+/* Is there a SYM record for addr? */
+int resolve_is_known(const struct rproc *p, uint64_t addr);
+/* Sends one that addr is in, cut so that no two overlap. strs: as in the record. */
+int resolve_add_range(struct resolve *r, struct rproc *p, struct ev_sym *e, uint64_t addr,
+		      const char *const strs[2]);
 
 #endif

@@ -265,21 +265,41 @@ static const struct proc_map *map_at(struct resolve *r, struct rproc *p, uint64_
 	return proc_maps_at(&p->maps, addr);
 }
 
+int resolve_is_known(const struct rproc *p, uint64_t addr)
+{
+	size_t at;
+
+	return range_find(p, addr, &at);
+}
+
+int resolve_add_range(struct resolve *r, struct rproc *p, struct ev_sym *e, uint64_t addr,
+		      const char *const strs[2])
+{
+	size_t at = 0;
+	int err;
+
+	if (range_find(p, addr, &at))
+		return 0;
+	if (addr < e->start || addr >= e->end) {
+		e->start = addr;
+		e->end = addr + 1;
+	}
+	err = range_add(p, at, &e->start, &e->end);
+	return err ? err : resolve_emit(r, &e->h, sizeof(*e), strs, 2);
+}
+
 int resolve_sym(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time)
 {
 	struct ev_sym e = {.h = {.kind = EV_SYM, .time = time, .pid = (ev_u32)p->pid}};
 	const struct proc_map *m;
 	struct symbol s = {.start = addr, .end = addr + 1, .kind = EV_SYM_ANON};
 	const char *strs[2];
-	size_t at;
-	int err;
 
-	if (range_find(p, addr, &at))
+	if (resolve_is_known(p, addr))
 		return 0;
 	m = map_at(r, p, addr);
 	if (!m)
-		return 0;	  /* not mapped any more: stays without a name */
-	range_find(p, addr, &at); /* reading the mappings may have dropped the ranges */
+		return 0; /* not mapped any more: stays without a name */
 	if (m->module && m->module->elf) {
 		file_symbol(r, p, m, addr, &s);
 	} else {
@@ -288,13 +308,6 @@ int resolve_sym(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time
 		snprintf(s.name, sizeof(s.name), "%s%s%s", m->name[0] == '[' ? "" : "[", m->name,
 			 m->name[0] == '[' ? "" : "]");
 	}
-	if (addr < s.start || addr >= s.end) {
-		s.start = addr;
-		s.end = addr + 1;
-	}
-	err = range_add(p, at, &s.start, &s.end);
-	if (err)
-		return err;
 	e.h.tid = e.h.pid;
 	e.start = s.start;
 	e.end = s.end;
@@ -303,5 +316,5 @@ int resolve_sym(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time
 	e.flags = s.flags;
 	strs[0] = s.name;
 	strs[1] = m->module ? m->module->base : "";
-	return resolve_emit(r, &e.h, sizeof(e), strs, 2);
+	return resolve_add_range(r, p, &e, addr, strs);
 }

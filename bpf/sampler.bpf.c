@@ -33,6 +33,8 @@ typedef __s64 s64;
 #else
 #define WALK_FN __noinline
 #endif
+struct walk;
+static void walk_cut(const struct walk *w);
 #include "bpf/walk.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -239,6 +241,7 @@ struct making {
 	struct walk w;
 	struct pick p;
 	struct regs r;
+	u64 blind; /* r is not known */
 };
 
 struct {
@@ -534,11 +537,28 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct reg
 	return saved_regs(r);
 }
 
+static __always_inline void deliver(struct ev_sample *s)
+{
+	u32 size = s->nframes;
+
+	if (size > EV_MAX_FRAMES)
+		size = EV_MAX_FRAMES;
+	size = sizeof(*s) + size * sizeof(struct ev_frame);
+	s->h.size = size;
+	/* The last eighth is kept for trace events: they are few, and each one counts. */
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
+		bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 8 * 7 ||
+	    bpf_ringbuf_output(&ring, s, size, BPF_RB_NO_WAKEUP))
+		COUNT(lost_samples);
+}
+
+#include "bpf/native.bpf.h"
+
 SEC("perf_event")
 int sample(struct bpf_perf_event_data *ctx)
 {
 	u64 id = current_id();
-	u32 tgid = id >> 32, size;
+	u32 tgid = id >> 32;
 	struct smp_proc *proc;
 	struct ev_sample *s;
 	struct making *m;
@@ -553,6 +573,7 @@ int sample(struct bpf_perf_event_data *ctx)
 		return 0;
 	COUNT(samples);
 	m->sc.sampler = 1;
+	forget_cuts();
 	s = sample_of(&m->sc);
 	__builtin_memset(s, 0, sizeof(*s));
 	s->h.kind = EV_SAMPLE;
@@ -560,7 +581,7 @@ int sample(struct bpf_perf_event_data *ctx)
 	s->h.time = bpf_ktime_get_ns();
 	s->h.pid = tgid;
 	s->h.tid = (u32)id;
-	blind = user_regs(ctx, &m->r, &s->flags);
+	blind = m->blind = user_regs(ctx, &m->r, &s->flags);
 	if (!blind) {
 		s->ip = m->r.ip;
 		if (in_vmcode(proc, s->ip))
@@ -572,16 +593,9 @@ int sample(struct bpf_perf_event_data *ctx)
 		s->why = EV_WHY_NO_REGS;
 	else
 		fill(m, proc, config.blind && blind);
-	size = s->nframes;
-	if (size > EV_MAX_FRAMES)
-		size = EV_MAX_FRAMES;
-	size = sizeof(*s) + size * sizeof(struct ev_frame);
-	s->h.size = size;
-	/* The last eighth is kept for trace events: they are few, and each one counts. */
-	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
-		bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 8 * 7 ||
-	    bpf_ringbuf_output(&ring, s, size, BPF_RB_NO_WAKEUP))
-		COUNT(lost_samples);
+	if (config.native) /* goes on there, and comes back only if that cannot run */
+		bpf_tail_call(ctx, &then, 0);
+	deliver(s);
 	return 0;
 }
 

@@ -106,6 +106,9 @@ struct smp_tally {
 #define SMP_COOKIES 16384u /* of uprobes, by smp_watch_key, where the kernel has none */
 #define SMP_THREADS 16384u /* whose place on the C stack is remembered */
 
+#define SMP_NATIVE_USER 1u   /* C frames are wanted */
+#define SMP_NATIVE_KERNEL 2u /* and those of the kernel */
+
 /* What the loader tells the programs. */
 struct smp_config {
 	/* ljx's pid namespace, if it is not the first one: pids are to be those that ljx sees. */
@@ -113,7 +116,7 @@ struct smp_config {
 	ev_u32 btf;   /* the kernel tells its structures */
 	ev_u32 blind; /* kernel mode samples may come without the registers of user mode */
 	ev_u32 ncpus; /* that there may ever be */
-	ev_u32 pad;
+	ev_u32 native; /* SMP_NATIVE_* */
 };
 
 /*
@@ -142,6 +145,23 @@ struct smp_config {
 #define SMP_ROW_KIND(row) ((ev_u32)(row)&0xff)
 
 #define SMP_UNWIND_STEP 256u /* bytes of code for each word of a table's index */
+#define SMP_TABLES 4096u
+#define SMP_RANGES 4096u   /* of code in a process */
+#define SMP_UNWOUND 1024u  /* processes with ranges */
+#define SMP_NO_TABLE 0xffffffffu /* there is none: the file has no call frame information */
+#define SMP_LATER 0xfffffffeu	 /* not made yet */
+
+/*
+ * A mapping with code, of a process. They are in an array, ascending; the first element is none and
+ * has their number in start.
+ */
+struct smp_range {
+	ev_u64 start, end;
+	ev_u64 base;	     /* run-time address that the rows count from */
+	ev_u32 table;	     /* slot, SMP_NO_TABLE or SMP_LATER */
+	ev_u32 index, nrows; /* words of the table */
+	ev_u32 pad;
+};
 
 /* Counted in BPF since it was loaded. */
 struct smp_counters {
@@ -149,6 +169,7 @@ struct smp_counters {
 	ev_u64 samples;	     /* of a target, while it has LuaJIT */
 	ev_u64 lost_samples; /* ring full */
 	ev_u64 lost_protos;
+	ev_u64 lost_natives;
 	ev_u64 lost_notes;  /* fork, exec, exit, hints */
 	ev_u64 faults;	    /* reads of user memory that failed */
 	ev_u64 probes;	    /* hits of recorder probes */

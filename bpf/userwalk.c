@@ -17,6 +17,7 @@ typedef uint64_t u64;
 #define WALK_INLINE static inline
 #define WALK_FN static
 #define WALK_FN_NUM static
+#define walk_cut(w) ((void)(w)) /* of interest to C stacks only */
 #include "bpf/walk.h"
 
 /* A VM may have any number of prototypes, or claim so. */

@@ -17,7 +17,8 @@
  *   u64 proto_like(struct scratch *, u64 code, u32 sizebc, u64 shape)
  *   u32 define_proto(struct scratch *, const struct seen_key *, u64 chunkname)
  *   void remember_proto(const struct seen_key *, u32 id, u64 like)   proto_seen knows it from now on
- * The last five may be declared only; struct layout must be known.
+ *   void walk_cut(const struct walk *)   the frames so far were under C frame w->cf, the next are not
+ * The last six may be declared only; struct layout must be known.
  */
 #ifndef BPF_WALK_H
 #define BPF_WALK_H
@@ -360,6 +361,7 @@ WALK_INLINE void cframe_pop(const struct layout *l, struct walk *w)
 {
 	if (!w->cf)
 		return;
+	walk_cut(w);
 	w->cf_last = w->cf;
 	w->cf = rd64(w->cf + l->CF_prev) & ~3ULL;
 }

@@ -178,6 +178,7 @@ struct prof {
 	uint32_t ended;	    /* node where the last record ended, UINT32_MAX if it was no sample */
 
 	struct inside_traces inside;
+	struct ev_native *native; /* the last one, or NULL */
 	struct samples samples;
 	struct memo memo;
 	struct events events;
@@ -281,8 +282,9 @@ void events_release(struct prof *p);
 
 /* memo.c */
 
-/* What is known of the sample's stack; NULL: no room, then do without. Valid until the next. */
-struct memo_entry *memo_entry(struct prof *p, const struct ev_sample *s, uint32_t nframes);
+/* What is known of the sample's stack, which has these C frames or none; NULL: no room, then do without. Valid until the next. */
+struct memo_entry *memo_entry(struct prof *p, const struct ev_sample *s, uint32_t nframes,
+			      const struct ev_native *native);
 
 /* The stack of entry id, from 1 on. */
 const struct ev_sample *memo_key(const struct prof *p, uint32_t id);

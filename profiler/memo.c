@@ -5,6 +5,7 @@
  * comes that could make the same frames something else.
  */
 #include "profiler/fold.h"
+#include "profiler/native.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,13 @@
 
 /* The sample without what its place in the tree does not depend on. */
 static size_t make_key(const struct prof *p, const struct ev_sample *s, uint32_t nframes,
-		       struct ev_sample *key)
+		       const struct ev_native *native, struct ev_sample *key)
 {
+	size_t len = sizeof(*key) + nframes * sizeof(s->f[0]);
+	const ev_u64 *from;
+	uint32_t n;
+
+
 	memset(key, 0, sizeof(*key));
 	key->h.pid = s->h.pid;
 	key->g = s->g;
@@ -28,13 +34,20 @@ static size_t make_key(const struct prof *p, const struct ev_sample *s, uint32_t
 		key->L = s->L;
 	}
 	memcpy(key->f, s->f, nframes * sizeof(s->f[0]));
-	return sizeof(*key) + nframes * sizeof(s->f[0]);
+	if (!native)
+		return len;
+	key->pad = 1u + native->why;
+	n = native_base(native, &from);
+	memcpy((char *)key + len, from, n * sizeof(*from));
+	return len + n * sizeof(*from);
 }
 
-struct memo_entry *memo_entry(struct prof *p, const struct ev_sample *s, uint32_t nframes)
+struct memo_entry *memo_entry(struct prof *p, const struct ev_sample *s, uint32_t nframes,
+			      const struct ev_native *native)
 {
 	_Alignas(struct ev_sample) char
-	    buf[sizeof(struct ev_sample) + EV_MAX_FRAMES * sizeof(struct ev_frame)];
+	    buf[sizeof(struct ev_sample) + EV_MAX_FRAMES * sizeof(struct ev_frame) +
+		EV_NATIVE_MAX * sizeof(ev_u64)];
 	struct memo *m = &p->memo;
 	struct memo_entry *entries;
 	uint32_t id, before = m->keys.n;
@@ -42,7 +55,7 @@ struct memo_entry *memo_entry(struct prof *p, const struct ev_sample *s, uint32_
 
 	if (nframes > EV_MAX_FRAMES || m->bytes > BYTES_MAX)
 		return NULL;
-	len = make_key(p, s, nframes, (struct ev_sample *)buf);
+	len = make_key(p, s, nframes, native, (struct ev_sample *)buf);
 	/* Before the key is there, so that no key is without its entry. */
 	entries = table_room(m->entries, &m->cap, (size_t)before + 2, sizeof(*entries));
 	if (!entries)

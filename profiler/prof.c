@@ -5,6 +5,7 @@
  */
 #include "profiler/fold.h"
 #include "profiler/label.h"
+#include "profiler/native.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -32,6 +33,8 @@ struct cursor {
 	int undefined;	    /* one of them is [undefined] */
 	int counted;	    /* count_names() will count the names on the stack */
 	enum prof_inside inside;
+	const struct ev_native *native; /* its C stack, or NULL */
+	uint32_t extra; /* frames of s->f behind the first that it got here */
 };
 
 /* The mark of a frame, 0: it has none. */
@@ -186,20 +189,57 @@ static int push_function(struct cursor *c, uint32_t i)
 	return err ? err : push(c, line, 0);
 }
 
-/* The frames of the VM's stack, root first. */
+/* A frame of the VM's stack. */
+static int push_frame(struct cursor *c, uint32_t i)
+{
+	const struct ev_frame *f = &c->s->f[i];
+
+	if (f->kind == EV_FRAME_CO)
+		return 0;
+	return !i && f->kind == EV_FRAME_TRACE ? push_trace(c, f) : push_function(c, i);
+}
+
+static int push_items(struct cursor *c, const struct native_items *items)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < items->n && !err; i++) {
+		const struct native_item *it = &items->item[i];
+
+		err = it->frame == NO_FRAME ? push_frame(c, it->lua) : push(c, it->frame, it->leaf);
+	}
+	c->undefined |= items->undefined;
+	return err;
+}
+
+/* Does it say where the Lua frames are among those of C? */
+static int has_native(const struct cursor *c)
+{
+	return c->native && native_has_user(c->native);
+}
+
+/* Does it say what C code the innermost Lua frame is in? */
+static int has_leaf(const struct cursor *c)
+{
+	const ev_u64 *base;
+
+	return has_native(c) &&
+	       native_base(c->native, &base) + c->native->nkernel < c->native->nwords;
+}
+
+/* The frames of the VM's stack, root first, and those of C between and below them. */
 static int push_stack(struct cursor *c)
 {
-	for (uint32_t i = c->nframes; i--;) {
-		const struct ev_frame *f = &c->s->f[i];
-		int err;
+	struct native_items items;
+	int err = 0;
 
-		if (f->kind == EV_FRAME_CO)
-			continue;
-		err = !i && f->kind == EV_FRAME_TRACE ? push_trace(c, f) : push_function(c, i);
-		if (err)
-			return err;
+	if (has_native(c)) {
+		err = native_stack(c->p, c->proc, c->s, c->nframes, c->extra, c->native, &items);
+		return err ? err : push_items(c, &items);
 	}
-	return 0;
+	for (uint32_t i = c->nframes; i-- && !err;)
+		err = push_frame(c, i);
+	return err;
 }
 
 /* Does the stack have functions? A trace's start is none. */
@@ -221,7 +261,7 @@ static int push_head(struct cursor *c)
 	if (c->why == EV_WHY_NONE && !has_functions(c))
 		c->why =
 		    c->state == EV_STATE_TRACE || c->nframes ? EV_WHY_BAD_FRAME : EV_WHY_OUTSIDE;
-	if (!err && c->why != EV_WHY_NONE) {
+	if (!err && c->why != EV_WHY_NONE && !(c->why == EV_WHY_OUTSIDE && has_native(c))) {
 		char label[LABEL_MAX + 1];
 
 		snprintf(label, sizeof(label), "[no Lua stack: %s]", why_text[c->why]);
@@ -235,7 +275,7 @@ static int push_head(struct cursor *c)
 /* The head and the stack: as it was the last time, if there was one. */
 static int fold_stack(struct cursor *c)
 {
-	struct memo_entry *e = memo_entry(c->p, c->s, c->nframes);
+	struct memo_entry *e = memo_entry(c->p, c->s, c->nframes, has_native(c) ? c->native : NULL);
 	int err;
 
 	if (e && e->known) {
@@ -296,10 +336,19 @@ static int push_c_leaf(struct cursor *c)
 	uint32_t frame;
 	int err;
 
-	if (!sym || sym->kind != EV_SYM_FUNC)
+	if (has_leaf(c) || !sym || sym->kind != EV_SYM_FUNC)
 		return 0;
 	err = frames_cfunc(c->p, sym, &frame);
 	return err || frame == c->top ? err : push(c, frame, NODE_LEAF);
+}
+
+/* What C code the innermost Lua frame is in. */
+static int push_native_leaf(struct cursor *c)
+{
+	struct native_items items;
+	int err = native_leaf(c->p, c->proc, c->s, c->native, &items);
+
+	return err ? err : push_items(c, &items);
 }
 
 /* Is this LuaJIT's own C code, nameless, that the interpreter or a trace called? */
@@ -315,7 +364,7 @@ static int push_vm_leaf(struct cursor *c)
 	uint32_t frame;
 	int err;
 
-	if (!sym && !(c->s->flags & EV_SF_VMCODE))
+	if (has_leaf(c) || (!sym && !(c->s->flags & EV_SF_VMCODE)))
 		return 0;
 	if (!sym || is_helper(sym))
 		err = frames_fixed(c->p, PROF_VM, "lj_vm", &frame);
@@ -361,6 +410,17 @@ static int push_state(struct cursor *c)
 	default:
 		return 0;
 	}
+}
+
+static int push_kernel(struct cursor *c)
+{
+	struct native_items items;
+	int err = push_fixed(c, PROF_KERNEL, "[kernel]");
+
+	if (err || !c->native)
+		return err;
+	err = native_kernel(c->p, c->proc, c->native, &items);
+	return err ? err : push_items(c, &items);
 }
 
 static void count(struct cursor *c, uint64_t times)
@@ -421,15 +481,21 @@ static int add_sample(struct prof *p, const struct ev_sample *s)
 	inside_expand(p, s, s->nframes < room ? s->nframes : (uint32_t)room, &whole);
 	c.s = whole.s;
 	c.nframes = whole.nframes;
+	c.extra = c.nframes > s->nframes ? c.nframes - s->nframes : 0;
 	c.inside = whole.what;
 	c.why = s->why < EV_WHY_MAX ? s->why : EV_WHY_BAD_FRAME;
+	c.native = native_of(p, s);
 	err = fold_stack(&c);
 	if (!err)
 		err = push_state(&c);
+	if (!err && has_native(&c))
+		err = push_native_leaf(&c);
 	if (!err && (s->flags & EV_SF_KERNEL))
-		err = push_fixed(&c, PROF_KERNEL, "[kernel]");
+		err = push_kernel(&c);
 	if (!err)
 		count(&c, 1);
+	if (!err && c.native)
+		native_count(&p->stats, c.native);
 	return err ? err : keep(&c, NULL);
 }
 
@@ -491,6 +557,8 @@ int prof_add(struct prof *p, const struct ev_hdr *h)
 	switch (h->kind) {
 	case EV_SAMPLE:
 		return p->opts.aborts ? 0 : add_sample(p, (const struct ev_sample *)h);
+	case EV_NATIVE:
+		return native_add(p, (const struct ev_native *)h);
 	case EV_LOST:
 		p->stats.lost += ((const struct ev_lost *)h)->samples;
 		return 0;
@@ -576,6 +644,7 @@ void prof_free(struct prof *p)
 		return;
 	defs_release(p);
 	memo_release(p);
+	native_release(p);
 	samples_release(p);
 	events_release(p);
 	inside_release(p);

@@ -15,8 +15,9 @@
  *   C            C:NAME, or C:NAME@module+0xOFFSET (NAME by the caller's bytecode; ? if none)
  *   fast func    string.match, or fastfunc#N where no table fits the build
  *   VM code      lj_BC_X, symbol, lj_vm
- *   others       [kernel] [GC] [JIT] record|optimise|assemble  [exit] [truncated]
- *                [no Lua stack: REASON] [undefined]
+ *   kernel       [kernel], kernel:NAME
+ *   others       [GC] [JIT] record|optimise|assemble  [exit] [truncated]
+ *                [no Lua stack: REASON] [native: REASON] [undefined]
  *
  * With marks labels end in _[j] for compiled code, _[i] for what was inlined in it, _[k] for the
  * kernel; such frames are others than those without.
@@ -168,6 +169,8 @@ struct prof_stats {
 	uint64_t by_state[EV_STATE_MAX];
 	uint64_t by_why[EV_WHY_MAX];
 	uint64_t by_inside[PROF_INSIDE_MAX];
+	uint64_t native; /* with a C stack; by what is missing of it: */
+	uint64_t by_native[EV_NATIVE_WHY_MAX];
 	uint64_t start_time;	 /* ns, of the stream's first record */
 	uint64_t start_realtime; /* the same by the wall clock, ns since 1970; 0: not known */
 	uint64_t first_time, last_time; /* ns, of samples */

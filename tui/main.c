@@ -51,6 +51,9 @@ static void usage(FILE *f)
 	"  --per-thread     an event per thread instead of one per CPU: exact counts, but it\n" \
 	"                   costs microseconds at each context switch\n"                       \
 	"  --no-drop-root   keep all privileges after the attach\n"
+#define NATIVE_HELP                                                                           \
+	"  --native         C functions, too: between Lua functions and below them, to main\n" \
+	"  --kernel         functions of the kernel, too\n"
 #define JIT_HELP                                                                 \
 	"  -d TIME          stop after this long: 30, 30s, 5m, 1h (until ^C)\n"  \
 	"  --probe KIND     auto, uprobe or watch (auto)\n"                      \
@@ -80,7 +83,7 @@ static void usage(FILE *f)
 static const struct verb verbs[] = {
     {"top", verb_top, TARGET_OPTIONS SAMPLE_OPTIONS SHAPE_OPTIONS
      "batch frames count output format no-mouse ascii color probe limit refresh sort filter rows "
-     "quiet json",
+     "native kernel quiet json",
      "ljx top [TARGET] [-b] [-o FILE]... [--refresh TIME] [-s COLUMN] [--filter RE]\n"
      "       ljx top FILE.ljx",
      "the hot Lua functions, and what keeps them from being compiled, live",
@@ -95,11 +98,11 @@ static const struct verb verbs[] = {
 		 "  --refresh TIME   time between refreshes (1s)\n"
 		 "  -s COLUMN        sort by self, total or name\n"
 		 "  --filter RE      only functions that match\n"
-		 "  --rows N         -b: rows per table (20)\n" SAMPLE_HELP SHAPE_HELP
+		 "  --rows N         -b: rows per table (20)\n" NATIVE_HELP SAMPLE_HELP SHAPE_HELP
 		 "In the view F1 or ? shows the keys.\n",
      "  ljx top -p 4242\n  ljx top run.ljx\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
     {"record", verb_record, TARGET_OPTIONS SAMPLE_OPTIONS SHAPE_OPTIONS COST_OPTIONS
-     "output format probe limit quiet json",
+     "output format probe limit native kernel quiet json",
      "ljx record [TARGET] [-d TIME] [-o FILE]...",
      "sample, and write a recording, folded stacks or a flame graph",
      TARGET_HELP
@@ -108,7 +111,7 @@ static const struct verb verbs[] = {
      "  -f FORMAT        format of files whose name does not tell\n"
      "  --probe KIND     of the trace recorder, for .ljx: auto, uprobe, watch, off (auto)\n"
      "  --limit N        recordings of traces told a second and place (1000; 0: all)\n"
-     "  -q               no progress\n" SAMPLE_HELP SHAPE_HELP COST_HELP,
+     "  -q               no progress\n" NATIVE_HELP SAMPLE_HELP SHAPE_HELP COST_HELP,
      "  ljx record -g $(cat /run/nginx.pid) -d 30 -o nginx.svg -o nginx.ljx\n"
      "  ljx record -r 499 -o run.svg -- luajit script.lua\n"},
     {"report", verb_report, SHAPE_OPTIONS COST_OPTIONS "output format json pid time state rows quiet",

@@ -22,6 +22,8 @@
 	X(KEEP, "keep", 0, keep)                                                         \
 	X(LINES, "lines", 0, lines)                                                      \
 	X(LIST, "list", 'l', list)                                                       \
+	X(NATIVE, "native", 0, native)                                                   \
+	X(KERNEL, "kernel", 0, kernel)                                                   \
 	X(NO_DROP_ROOT, "no-drop-root", 0, no_drop)                                      \
 	X(NO_MOUSE, "no-mouse", 0, no_mouse)                                             \
 	X(NO_SOURCE, "no-source", 0, no_source)                                          \

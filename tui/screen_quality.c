@@ -73,6 +73,11 @@ static void say_samples(struct rows *r, const struct model_picture *pic)
 	    EV_WHYS(TEXT)
 #undef TEXT
 	};
+	static const char *const native[] = {
+#define TEXT(num, name, text) [num] = text,
+	    EV_NATIVE_WHYS(TEXT)
+#undef TEXT
+	};
 	const struct prof_stats *s = &pic->prof;
 	size_t i;
 
@@ -86,6 +91,13 @@ static void say_samples(struct rows *r, const struct model_picture *pic)
 	say_bad(r, s->undefined, "with an undefined frame", "its prototype was gone");
 	say(r, ROLE_NORMAL, "%12llu  repaired from a second source",
 	    (unsigned long long)s->repaired);
+	if (s->native)
+		say(r, ROLE_NORMAL, "%11.1f%%  of the C stacks go down to the bottom",
+		    percent_of(s->by_native[EV_NATIVE_NONE], s->native));
+	for (i = 1; i < EV_NATIVE_WHY_MAX; i++)
+		if (s->by_native[i])
+			say(r, ROLE_WARN, "%11.2f%%  C stack not whole: %s",
+			    percent_of(s->by_native[i], s->native), native[i]);
 	for (i = 1; i < EV_WHY_MAX; i++)
 		if (s->by_why[i])
 			say(r, i == EV_WHY_OUTSIDE ? ROLE_NORMAL : ROLE_WARN,

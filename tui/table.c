@@ -76,6 +76,12 @@ void print_rows(FILE *f, const struct prof *p, const struct prof_row *row, size_
 		fprintf(f, "  ... %zu more\n", n - rows);
 }
 
+static const char *const native_whys[] = {
+#define TEXT(num, name, text) [num] = text,
+    EV_NATIVE_WHYS(TEXT)
+#undef TEXT
+};
+
 /* Of the samples in traces: how many tell what the trace runs there? */
 static void print_inside(FILE *f, const struct prof_stats *s)
 {
@@ -118,6 +124,14 @@ void print_quality(FILE *f, const struct prof *p)
 	if (s->truncated)
 		fprintf(f, "  %llu truncated at %u frames\n", (unsigned long long)s->truncated,
 			EV_MAX_FRAMES);
+	if (s->native)
+		fprintf(f, "C stacks: %.2f%% of %llu down to the bottom\n",
+			percent(s->by_native[EV_NATIVE_NONE], s->native),
+			(unsigned long long)s->native);
+	for (i = 1; i < EV_NATIVE_WHY_MAX; i++)
+		if (s->by_native[i])
+			fprintf(f, "  %llu (%.2f%%) %s\n", (unsigned long long)s->by_native[i],
+				percent(s->by_native[i], s->native), native_whys[i]);
 	if (s->undefined)
 		fprintf(f, "  %llu with an undefined frame\n", (unsigned long long)s->undefined);
 	print_inside(f, s);
@@ -188,9 +202,15 @@ int print_json(FILE *f, const struct prof *p)
 					      [PROF_INSIDE_LOOP] = "loop",
 					      [PROF_INSIDE_UNKNOWN] = "unknown",
 					      [PROF_INSIDE_NO_MCOFS] = "start only"};
+	const char *natives[EV_NATIVE_WHY_MAX];
 	const struct prof_stats *s = prof_stats(p);
-	json_t *o = json_pack(
-	    "{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o,s:o}", "schema",
+	json_t *o;
+	int err;
+
+	memcpy(natives, native_whys, sizeof(natives));
+	natives[EV_NATIVE_NONE] = "down to the bottom";
+	o = json_pack(
+	    "{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o,s:o,s:o}", "schema",
 	    "ljx.report/1", "builds", prof_builds(p), "samples", (json_int_t)s->samples, "with_lua",
 	    (json_int_t)s->with_lua, "lost", (json_int_t)s->lost, "kernel", (json_int_t)s->kernel,
 	    "truncated", (json_int_t)s->truncated, "repaired", (json_int_t)s->repaired, "undefined",
@@ -198,10 +218,9 @@ int print_json(FILE *f, const struct prof *p)
 	    (double)(s->last_time - s->first_time) / 1e9, "first_sample",
 	    (double)s->first_time / 1e9, "by_state", counts(s->by_state, states, EV_STATE_MAX),
 	    "by_why", counts(s->by_why, whys, EV_WHY_MAX), "compiled",
-	    counts(s->by_inside, insides, PROF_INSIDE_MAX), "functions", functions(p), "processes",
-	    processes(p));
-	int err;
-
+	    counts(s->by_inside, insides, PROF_INSIDE_MAX), "native",
+	    counts(s->by_native, natives, EV_NATIVE_WHY_MAX), "functions", functions(p),
+	    "processes", processes(p));
 	if (!o)
 		return -1;
 	err = json_dumpf(o, f, JSON_INDENT(1));

@@ -9,6 +9,7 @@ Header = namedtuple("Header", "kind cpu size time pid tid")
 Sample = namedtuple("Sample", "h ip g L trace flags state why frames mcofs mark")
 Frame = namedtuple("Frame", "addr line kind ffid")
 Record = namedtuple("Record", "h fields strings")
+Native = namedtuple("Native", "h kernel words why")
 Tally = namedtuple("Tally", "h first last count starts attempts like")
 Event = namedtuple("Event", "h g mcode info trace parent exitno link root szmcode nins error nsnap "
                             "type kind linktype cause flags start end about text frames")
@@ -22,7 +23,7 @@ Scan = namedtuple("Scan", "h g type trace unplaced entries")
 Snaps = namedtuple("Snaps", "h g mcode start trace szmcode mcloop mark why ranges frames")
 SnapFrame = namedtuple("SnapFrame", "frame caller flags")
 
-SAMPLE, META, EVENT, LOOPS, CODE, SCAN, TALLY, SNAPS = 1, 15, 17, 20, 21, 22, 23, 24
+SAMPLE, META, EVENT, LOOPS, CODE, SCAN, TALLY, SNAPS, NATIVE = 1, 15, 17, 20, 21, 22, 23, 24, 26
 # enum ev_scan_type
 SCAN_BEGIN, SCAN_END, SCAN_EXITS, SCAN_CAUSE = 1, 2, 3, 4
 CODE_CUT, CODE_NOJIT = 1, 2
@@ -128,6 +129,19 @@ def tally(h, data):
     return Tally(h, *fields, event(like, data[64:]))
 
 
+def native(h, data):
+    """kernel: addresses; words: ("at", address), ("lua", from, to) or ("gap", why), leaf first"""
+    nkernel, n, why, p0, p1, p2 = struct.unpack_from("<HHBBBB", data, 24)
+    assert p0 == p1 == p2 == 0 and nkernel <= n and h.size == 32 + 8 * n
+    values = struct.unpack_from(f"<{n}Q", data, 32)
+    words = []
+    for w in values[nkernel:]:
+        assert w >> 56 < 3
+        words.append([("at", w), ("lua", w >> 32 & 0xffff, w & 0xffffffff),
+                      ("gap", w & 0xff)][w >> 56])
+    return Native(h, values[:nkernel], words, why)
+
+
 def records(path):
     """All records of a whole recording, in order."""
     with open(path, "rb") as f:
@@ -165,6 +179,8 @@ def block_records(block):
             found.append(tally(h, data))
         elif h.kind == SNAPS:
             found.append(snaps(h, data))
+        elif h.kind == NATIVE:
+            found.append(native(h, data))
         else:
             assert h.kind in KINDS, f"a recording must not hold kind {h.kind}"
             _, fmt, n = KINDS[h.kind]
@@ -177,6 +193,10 @@ def block_records(block):
 
 def codes(recs):
     return [r for r in recs if r.h.kind == CODE]
+
+
+def natives(recs):
+    return [r for r in recs if r.h.kind == NATIVE]
 
 
 def all_loops(recs):

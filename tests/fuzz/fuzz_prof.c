@@ -186,6 +186,32 @@ static struct ev_hdr *snaps(struct input *in)
 	return &e->h;
 }
 
+/* The C stack of the next sample: places of few Lua frames, gaps and addresses near the symbols'. */
+static struct ev_hdr *native(struct input *in)
+{
+	unsigned int n = take(in) & 31, i;
+	struct ev_native *e = calloc(1, sizeof(*e) + n * sizeof(e->word[0]));
+
+	if (!e)
+		abort();
+	e->nwords = (ev_u16)n;
+	e->nkernel = n ? (ev_u16)(take(in) % n) : 0;
+	e->why = take(in);
+	for (i = 0; i < n; i++) {
+		unsigned int what = take(in);
+
+		if (what < 64)
+			e->word[i] = EV_NATIVE_LUA(take(in) & 15, take(in) & 31);
+		else if (what < 80)
+			e->word[i] = EV_NATIVE_GAP(take(in));
+		else
+			e->word[i] = number(in);
+	}
+	e->h.kind = EV_NATIVE;
+	e->h.size = (ev_u32)(sizeof(*e) + n * sizeof(e->word[0]));
+	return &e->h;
+}
+
 /* No function has more than all samples, or less at its positions than they. */
 static void check_lines(struct lines *l, uint64_t samples, int whole)
 {
@@ -319,13 +345,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	lines_window(l, opts.from + 1);
 	while (in.left) {
-		unsigned int kind = take(&in) % 25, deep = kind == EV_SAMPLE ? take(&in) % 48 : 0;
+		unsigned int kind = take(&in) % 27, deep = kind == EV_SAMPLE ? take(&in) % 48 : 0;
 		struct ev_hdr *h;
 
 		if (kind == EV_CODE) {
 			h = code(&in);
 		} else if (kind == EV_SNAPS) {
 			h = snaps(&in);
+		} else if (kind == EV_NATIVE) {
+			h = native(&in);
 		} else if (kind >= 18 || kind == EV_SAMPLE) {
 			h = (struct ev_hdr *)sample(&in, deep);
 			h->kind = EV_SAMPLE;

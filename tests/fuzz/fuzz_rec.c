@@ -20,6 +20,7 @@ static volatile size_t sink;
 static void use(const struct ev_hdr *h)
 {
 	const struct ev_sample *s = (const struct ev_sample *)h;
+	const struct ev_native *e = (const struct ev_native *)h;
 	unsigned int i;
 
 	if ((uintptr_t)h % 8)
@@ -29,6 +30,9 @@ static void use(const struct ev_hdr *h)
 	if (h->kind == EV_SAMPLE)
 		for (i = 0; i < s->nframes; i++)
 			sink += s->f[i].addr;
+	if (h->kind == EV_NATIVE)
+		for (i = 0; i < e->nwords; i++)
+			sink += e->word[i];
 }
 
 static void read_file(int fd)

@@ -472,6 +472,36 @@ static struct ev_code *build_code(void *buf, ev_u32 n, const char *text)
 	return e;
 }
 
+/* The words end with the record; places are in a stack of any length. */
+static void test_check_native(void **state)
+{
+	struct {
+		struct ev_native e;
+		ev_u64 word[4];
+	} r = {.e = {.h = {.kind = EV_NATIVE, .size = sizeof(r)}, .nkernel = 1, .nwords = 4}};
+
+	(void)state;
+	r.word[0] = 0xffffffff81000000;
+	r.word[1] = 0x1000;
+	r.word[2] = EV_NATIVE_LUA(0, EV_MAX_FRAMES);
+	r.word[3] = EV_NATIVE_GAP(EV_NATIVE_NO_INFO);
+	assert_true(rec_check(&r.e.h, sizeof(r)));
+	r.e.nwords = 3;
+	assert_false(rec_check(&r.e.h, sizeof(r)));
+	r.e.nwords = EV_NATIVE_MAX + 1;
+	assert_false(rec_check(&r.e.h, sizeof(r)));
+	r.e.nwords = 4;
+	r.e.nkernel = 5;
+	assert_false(rec_check(&r.e.h, sizeof(r)));
+	r.e.nkernel = 0;
+	r.word[2] = EV_NATIVE_LUA(0, EV_MAX_FRAMES + 1);
+	assert_false(rec_check(&r.e.h, sizeof(r)));
+	r.word[2] = EV_NATIVE_LUA(2, 1);
+	assert_false(rec_check(&r.e.h, sizeof(r)));
+	r.word[2] = EV_NATIVE_LUA(2, 2);
+	assert_true(rec_check(&r.e.h, sizeof(r)));
+}
+
 /* As many lines as instructions, and the text ends with the record. */
 static void test_check_code(void **state)
 {
@@ -646,6 +676,7 @@ int main(void)
 	    cmocka_unit_test(test_check_sample),   cmocka_unit_test(test_check_scan),
 	    cmocka_unit_test(test_check_snaps),
 	    cmocka_unit_test(test_check_kinds),	   cmocka_unit_test(test_check_code),
+	    cmocka_unit_test(test_check_native),
 	    cmocka_unit_test(test_check_strings),  cmocka_unit_test(test_build),
 	    cmocka_unit_test(test_writer_refuses), cmocka_unit_test(test_disk_full),
 	    cmocka_unit_test(test_pipe),

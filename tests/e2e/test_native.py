@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""C and Lua in one stack: against gdb's backtrace, debug.traceback and what the C code does."""
+import fnmatch
+import re
+import subprocess
+from collections import Counter
+
+import pytest
+
+from harness import folded, ljx, luajit, record, report
+from recording import COROUTINE, LUA, natives, records, samples
+from web import Nginx, load
+
+pytestmark = pytest.mark.privileged
+
+SCRIPT = "tests/lua/nest.lua"
+LOOP = ["C:spin_2", "C:spin_1"]
+LEAF = [f"* {SCRIPT}:*", "C:l_spin"] + LOOP
+CALL = ["C:l_call", "C:call_3", "C:call_2", "C:call_1"]
+FN = f"*{SCRIPT}:*"
+TOP = ["C:_start", "C:__libc_start_main", "C:__libc_start_call_main", "C:main", "C:lua_cpcall",
+       "C:lua_pcall", f"main chunk {SCRIPT}", FN]
+CHUNK = "main chunk [[]string *"
+INNER = "*[[]string *:1"
+SPIN = ["C:l_spin"] + LOOP
+# From the root to the leaf, without what has no name in a LuaJIT without symbols.
+SHAPES = {
+    "c": TOP + [FN] + CALL + [FN] + SPIN,
+    "coroutine": TOP + CALL + ["coroutine.wrap*", FN, FN] + CALL + [FN] + SPIN,
+    "resume": TOP + ["C:l_resume", "C:resume_1", FN, FN] + CALL + [FN] + SPIN,
+    "vm": TOP + CALL + [FN, "C:l_vm", "C:vm_1", CHUNK] + CALL + [INNER] + SPIN,
+    "resume_vm": TOP + ["C:l_resume", "C:resume_1", FN] * 2 +
+                 ["C:l_vm", "C:vm_1", CHUNK, "C:l_resume", "C:resume_1", INNER, "C:l_vm", "C:vm_1",
+                  CHUNK] + SPIN,
+    "deep": TOP + ["C:l_deep"] + ["C:deep_1"] * 50 + ["C:call_1", FN] + SPIN,
+    "aligned": TOP + ["C:l_aligned", "C:aligned_1", "C:call_1", FN] + SPIN,
+    "signal": TOP + ["C:l_signal", "C:raise_1", "C:raise", "C:__pthread_kill_implementation",
+                     "C:*libc.so*", "C:on_signal", "C:call_1", FN] + SPIN,
+    "sort": TOP + ["table.sort", FN, FN] + SPIN,
+    "gsub": TOP + ["string.gsub", FN] + SPIN,
+    "finalizer": TOP + ["collectgarbage", "C:lua_gc", FN] + SPIN,
+}
+# One lua_State has it all, so that its traceback does.
+ALONE = ("c", "deep", "aligned", "signal", "sort", "gsub", "finalizer")
+
+
+def is_luajit(frame):
+    return fnmatch.fnmatchcase(frame, "C:[?]@*luajit*")
+
+
+def check_shape(stacks, shape):
+    """All samples, but for single ones in puts() before the loop."""
+    good = 0
+    for stack, n in stacks:
+        stack = [f for f in stack if not is_luajit(f)]
+        if stack[-1] == "[kernel]":
+            stack.pop()
+        fits = len(stack) == len(shape) and all(map(fnmatch.fnmatchcase, stack, shape))
+        assert fits or n < 3, f"{stack}\nis not\n{shape}"
+        good += n if fits else 0
+    assert good > 100
+
+
+GDB = """
+import gdb
+f = gdb.newest_frame()
+while f:
+    if f.type() in (gdb.NORMAL_FRAME, gdb.SIGTRAMP_FRAME):
+        print("PC", f.pc())
+    f = f.older()
+"""
+
+
+def gdb_stack(pid, tmp_path):
+    """The addresses of all frames, from the leaf to the root."""
+    script = tmp_path / "stack.py"
+    script.write_text(GDB)
+    out = subprocess.run(["gdb", "-nx", "-batch", "-ex", "set backtrace past-main on", "-p", str(pid),
+                          "-x", script],
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    return [int(pc) for pc in re.findall(r"^PC (\d+)$", out.stdout, re.M)]
+
+
+def check_gdb(native, pcs):
+    """Each word is a frame of gdb's: Lua frames run in one of the interpreter's."""
+    assert len(native.words) == len(pcs), (native.words, [hex(pc) for pc in pcs])
+    for i, (word, pc) in enumerate(zip(native.words, pcs)):
+        assert word[0] in ("at", "lua")
+        if word[0] == "at" and i:  # the loop is anywhere; of a call the last byte, of a signal not
+            assert word[1] in (pc - 1, pc), (i, hex(word[1]), hex(pc))
+
+
+def check_traceback(sample, text):
+    """The Lua stack but for the C function at its top, which was called then."""
+    lines = [m.group(1) or "C"
+             for m in re.finditer(rf"^\t(?:{SCRIPT}:(\d+)|\[C\]): (?:in|at)", text, re.M)]
+    seen = [str(f.line) if f.kind == LUA else "C" for f in sample.frames if f.kind != COROUTINE]
+    assert seen[1:] == lines
+
+
+# The programs for older kernels differ in their loops only.
+@pytest.mark.parametrize("name,form", [(name, "new") for name in SHAPES] +
+                         [(name, "old") for name in ("c", "vm", "resume_vm")])
+def test_nested(tmp_path, name, form):
+    old = ["--old-bpf"] if form == "old" else []
+    with luajit(SCRIPT, name) as target:
+        target.expect("^spinning$")
+        path = record(tmp_path, "-p", target.pid, "--native", *old, seconds=1, rate=499)
+        pcs = gdb_stack(target.pid, tmp_path)
+    check_shape(folded(path), SHAPES[name])
+    recs = records(path)
+    pairs = list(zip(natives(recs), samples(recs)))
+    assert len(pairs) == len(samples(recs)) > 100
+    assert all(n.h.time == s.h.time and n.h.tid == s.h.tid for n, s in pairs)
+    whole = [(n, s) for n, s in pairs if not n.why and not any(w[0] == "gap" for w in n.words)]
+    assert len(whole) / len(pairs) >= 0.99
+    # Those of the loop: each has the same callers.
+    usual = Counter(tuple(n.words[1:]) for n, _ in whole).most_common(1)[0][0]
+    stack, sample = next((n, s) for n, s in whole if tuple(n.words[1:]) == usual)
+    check_gdb(stack, pcs)
+    if name in ALONE:
+        check_traceback(sample, target.out)
+
+
+def test_only_when_asked(tmp_path):
+    with luajit(SCRIPT, "c") as target:
+        target.expect("^spinning$")
+        path = record(tmp_path, "-p", target.pid, seconds=0.6)
+    assert not natives(records(path))
+    assert not any("_start" in s for s, _ in folded(path))
+
+
+def test_jit_and_gc(tmp_path):
+    """All that the VM does, in compiled code and in its own C functions: whole stacks."""
+    with luajit("tests/lua/mixed.lua") as target:
+        path = record(tmp_path, "-p", target.pid, "--native", "-r", 999, seconds=4)
+    got = report(path)
+    whole = got["native"]["down to the bottom"] / sum(got["native"].values())
+    assert sum(got["native"].values()) == got["samples"] > 500
+    assert whole >= 0.99, got["native"]
+    roots = Counter()
+    for stack, n in folded(path):
+        roots[stack[0]] += n
+    assert roots["C:_start"] / sum(roots.values()) >= 0.99, roots
+
+
+def test_nginx(tmp_path):
+    """From main() to the handler and to the C function that it calls."""
+    with Nginx(tmp_path) as nginx, load(nginx, "/hello", 8):
+        path = record(tmp_path, "-g", nginx.pid, "--native", "-r", 999, seconds=5)
+        handler = nginx.handler("/hello")
+    got = report(path)
+    assert got["native"]["down to the bottom"] / sum(got["native"].values()) >= 0.99, got["native"]
+    stacks = [(s, n) for s, n in folded(path) if handler in s]
+    assert sum(n for _, n in stacks) > 3
+    for stack, _ in stacks:
+        below = [f for f in stack[:stack.index(handler)] if "?" not in f]
+        assert below[0] == "C:_start" and below.index("C:main") == 3, stack
+        assert below[-2:] == ["C:ngx_http_lua_content_by_chunk", "C:ngx_http_lua_run_thread"], stack
+    say = [s[s.index(handler) + 1:] for s, _ in stacks if "C:ngx_http_output_filter" in s]
+    assert say and all(s[0].startswith("C:say@ngx_http_lua_module.so") for s in say), say
+
+
+def test_kernel(tmp_path):
+    with luajit("-e", "local f = io.open('/dev/zero') while true do f:read(2^20) end") as target:
+        path = record(tmp_path, "-p", target.pid, "--kernel", "--native", seconds=2)
+        only = str(tmp_path / "kernel.folded")
+        ljx("record", "-q", "-d", 1, "-p", target.pid, "--kernel", "-o", only)
+    inside = [(s, n) for s, n in folded(path) if "[kernel]" in s]
+    assert sum(n for _, n in inside) > 30
+    for stack, _ in inside:
+        at = stack.index("[kernel]")
+        assert all(f.startswith("kernel:") for f in stack[at + 1:])
+    reads = sum(n for s, n in inside
+                if "kernel:vfs_read" in s and {"kernel:read_zero", "kernel:read_iter_zero"} & set(s))
+    assert reads / sum(n for _, n in inside) > 0.5, inside[:5]
+    assert any(s[0] == "C:_start" and {"C:__read", "C:read"} & set(s) for s, _ in inside), inside[:2]
+    # Without --native what is on top of the Lua stack.
+    with open(only) as f:
+        assert re.search(r"^C:[?]@luajit.*;io.method.read;\[kernel\];.*;kernel:vfs_read", f.read(), re.M)
