@@ -4,7 +4,7 @@
 # Debian 12 packages, by what needs them. tests/deps installs those that are missing.
 BUILD_PKGS := gcc libc6-dev clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g-dev liblzma-dev \
 	libdebuginfod-dev libncurses-dev libjansson-dev libprotobuf-c-dev protobuf-c-compiler \
-	uthash-dev libzydis-dev pkg-config
+	uthash-dev libzydis-dev libiberty-dev pkg-config
 DEMO_PKGS := luajit2
 # Programs that embed LuaJIT: tests/e2e/test_programs.py.
 PROGRAM_PKGS := neovim dnsdist knot-resolver love python3-lupa uwsgi-core uwsgi-plugin-luajit sysbench \

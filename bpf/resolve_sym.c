@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Names of code addresses: symbols, the VM's bytecode handlers, or module and function bounds. */
+#include "bpf/demangle.h"
 #include "bpf/mem.h"
 #include "bpf/resolve_int.h"
 
@@ -156,7 +157,7 @@ struct symbol {
 	uint64_t start, end, offset; /* start and end: run-time */
 	enum ev_sym_kind kind;
 	uint32_t flags;
-	char name[128];
+	char name[256];
 };
 
 /* An address in the interpreter: its bytecode's handler; lj_vm before the first and after the last.
@@ -232,7 +233,7 @@ static void file_symbol(struct resolve *r, const struct rproc *p, const struct p
 		s->kind = EV_SYM_FUNC;
 		if (in_asm)
 			s->kind = strncmp(name, "lj_BC_", 6) ? EV_SYM_VM : EV_SYM_BC;
-		snprintf(s->name, sizeof(s->name), "%s", name);
+		demangle(name, s->name, sizeof(s->name));
 	} else if (in_asm) {
 		vm_symbol(p, m, addr, s);
 		start = s->start - m->bias;
@@ -241,7 +242,7 @@ static void file_symbol(struct resolve *r, const struct rproc *p, const struct p
 		s->kind = EV_SYM_FUNC;
 		start = v & ~15ULL;
 		end = start + 16;
-		snprintf(s->name, sizeof(s->name), "%s", name);
+		demangle(name, s->name, sizeof(s->name));
 	} else {
 		s->kind = EV_SYM_MODULE;
 		if (elfobj_func_bounds(mod->elf, v, &start, &end)) {

@@ -9,7 +9,7 @@
  *   nest.deep(n, f)     deep_1, n of it, the last of which calls f
  *   nest.aligned(f)     aligned_1, whose stack is aligned to 64 bytes, calls f
  *   nest.signal(f)      on_signal, on a signal that raise_1 raises, calls f
- *   nest.spin()         says so on standard output; spin_2, spin_1, which loops
+ *   nest.spin()         says so on standard output; nest::turn and nest::loop, which loops
  */
 #include <signal.h>
 #include <stdio.h>
@@ -157,15 +157,19 @@ static FRAME int l_signal(lua_State *L)
 	return 0;
 }
 
-static FRAME void spin_1(void)
+/* As C++ and Rust would call them. */
+FRAME void loop(void) __asm__("_ZN4nest4loopEv");
+FRAME void turn(void) __asm__("_RNvCsbVXqutUjNVO_4nest4turn");
+
+void loop(void)
 {
 	for (;;)
 		turns++;
 }
 
-static FRAME void spin_2(void)
+void turn(void)
 {
-	spin_1();
+	loop();
 	NOT_LAST;
 }
 
@@ -174,7 +178,7 @@ static FRAME int l_spin(lua_State *L)
 	(void)L;
 	puts("spinning");
 	fflush(stdout);
-	spin_2();
+	turn();
 	NOT_LAST;
 	return 0;
 }

@@ -14,7 +14,7 @@ from web import Nginx, load
 pytestmark = pytest.mark.privileged
 
 SCRIPT = "tests/lua/nest.lua"
-LOOP = ["C:spin_2", "C:spin_1"]
+LOOP = ["C:nest::turn", "C:nest::loop"]  # mangled as Rust and C++ do
 LEAF = [f"* {SCRIPT}:*", "C:l_spin"] + LOOP
 CALL = ["C:l_call", "C:call_3", "C:call_2", "C:call_1"]
 FN = f"*{SCRIPT}:*"

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#include "bpf/demangle.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <libiberty/demangle.h>
+
+#define NAME_MAX_LEN 1024 /* of what is looked at: some compilers write longer ones, for nobody */
+#define TEXT_MAX 65536	  /* a short name may stand for a text without end */
+
+struct text {
+	char *out;
+	size_t size, len;
+	jmp_buf full;
+};
+
+/*
+ * There is no other way to stop it; it has its memory on the stack, but for the buffer of a Rust
+ * identifier with letters beyond ASCII, which may be lost then.
+ */
+static void append(const char *s, size_t n, void *ctx)
+{
+	struct text *t = ctx;
+	size_t room;
+
+	if (t->len + 1 < t->size) {
+		room = t->size - 1 - t->len;
+		memcpy(t->out + t->len, s, room < n ? room : n);
+	}
+	t->len += n;
+	if (t->len > TEXT_MAX)
+		longjmp(t->full, 1);
+}
+
+static int is_mangled(const char *name)
+{
+	return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
+}
+
+/* Is it a name of the one language or the other? */
+static int try_all(struct text *t, const char *name)
+{
+	if (setjmp(t->full))
+		return 0;
+	if (rust_demangle_callback(name, DMGL_NO_OPTS, append, t))
+		return t->len > 0;
+	t->len = 0;
+	return cplus_demangle_v3_callback(name, DMGL_NO_OPTS, append, t) && t->len > 0;
+}
+
+void demangle(const char *name, char *out, size_t size)
+{
+	struct text t = {.out = out, .size = size};
+
+	if (is_mangled(name) && strnlen(name, NAME_MAX_LEN) < NAME_MAX_LEN && try_all(&t, name))
+		out[t.len < size ? t.len : size - 1] = '\0';
+	else
+		snprintf(out, size, "%s", name);
+}
