@@ -67,6 +67,7 @@ int capture_new(const struct capture_opts *opts, resolve_sink_fn *sink, void *ct
 	if (opts->say)
 		resolve_fetch(c->resolve, opts->say, opts->say_ctx);
 	resolve_want_code(c->resolve, opts->code);
+	resolve_want_inline(c->resolve, opts->inlines);
 	err = opts->kernel ? resolve_want_kernel(c->resolve) : 0;
 	if (!err)
 		err = capture_load(c);

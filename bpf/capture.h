@@ -30,6 +30,7 @@ struct capture_opts {
 	int old_bpf;	/* for tests: the programs that older kernels get */
 	int native;	/* C frames, too: EV_NATIVE; if the kernel refuses, say tells */
 	int kernel;	/* and the kernel's */
+	int inlines;	/* and those that the compiler inlined, by debug information */
 	int no_samples; /* no sampling: trace events only */
 	int code;	/* listings of the bytecode that samples and trace events show */
 	enum capture_traces traces;

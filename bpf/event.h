@@ -61,7 +61,8 @@ typedef uint64_t ev_u64;
 	_(22, SCAN, ev_scan)                                                                       \
 	_(23, TALLY, ev_tally)                                                                     \
 	_(24, SNAPS, ev_snaps)                                                                     \
-	_(26, NATIVE, ev_native)
+	_(26, NATIVE, ev_native)                                                                   \
+	_(27, INLINE, ev_inline)
 
 enum ev_kind {
 #define EV_ENUM(num, name, type) EV_##name = num,
@@ -374,6 +375,19 @@ struct ev_sym {
 	/* strings: name (may be empty), module (basename, may be empty) */
 };
 
+/*
+ * The functions that the compiler put in another one, at an address of a C stack: from the innermost
+ * to the outermost. Comes before the first stack that has it, if the stream was asked for it.
+ */
+#define EV_INLINE_MAX 16u
+struct ev_inline {
+	struct ev_hdr h;
+	ev_u64 addr;
+	ev_u32 n;
+	ev_u32 pad;
+	/* strings: n names joined by \n */
+};
+
 struct ev_fork {
 	struct ev_hdr h; /* pid: the parent */
 	ev_u32 child;
@@ -627,5 +641,6 @@ EV_ASSERT(ev_snap_frame, 24);
 EV_ASSERT(ev_snap_range, 8);
 EV_ASSERT(ev_snaps, 72);
 EV_ASSERT(ev_native, 32);
+EV_ASSERT(ev_inline, 40);
 
 #endif

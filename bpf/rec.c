@@ -40,6 +40,7 @@ _Static_assert(sizeof(REC_MAGIC) - 1 == sizeof(((struct rec_head *)0)->magic), "
 #define REC_STRS_TALLY 0
 #define REC_STRS_SNAPS 0
 #define REC_STRS_NATIVE 0
+#define REC_STRS_INLINE 1
 
 static const struct shape {
 	uint32_t size;

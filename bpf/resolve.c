@@ -79,6 +79,7 @@ void resolve_free(struct resolve *r)
 		free(b);
 	}
 	resolve_natives_free(r);
+	resolve_inlines_free(r);
 	modules_free(r->modules);
 	free(r->code);
 	free(r);
@@ -333,8 +334,10 @@ int resolve_read_maps(struct resolve *r, struct rproc *p)
 
 	if (err)
 		return err;
-	if (!same_code(&p->maps, &maps))
+	if (!same_code(&p->maps, &maps)) {
 		p->nranges = 0;
+		resolve_inlines_drop(r, p->pid);
+	}
 	proc_maps_release(&p->maps);
 	p->maps = maps;
 	p->maps_time = resolve_now();
@@ -477,6 +480,7 @@ void resolve_drop(struct resolve *r, int pid)
 		return;
 	resolve_snaps_drop(r, pid);
 	resolve_protos_drop(r, pid);
+	resolve_inlines_drop(r, pid);
 	free_proc(r, p);
 }
 

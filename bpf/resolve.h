@@ -43,6 +43,9 @@ struct resolve *resolve_new(resolve_sink_fn *sink, void *ctx, const struct layou
 void resolve_want_code(struct resolve *r, int on);
 void resolve_free(struct resolve *r);
 
+/* Whether INLINE records are sent, for C stacks. Off at first. */
+void resolve_want_inline(struct resolve *r, int on);
+
 /*
  * The kernel's functions get names. To be called while there are the rights to know their addresses.
  * 0 or -ENOMEM.

@@ -100,6 +100,9 @@ struct resolve {
 	struct ev_code *code; /* the same for CODE, NULL: none was sent so far */
 	struct rnative *natives; /* of resolve_native.c */
 	struct kallsyms *kallsyms;
+	int want_inline;
+	struct rinline *inlined; /* of resolve_inline.c */
+	struct rdebug *debug;
 	uint64_t buf[8192];   /* records under construction */
 };
 
@@ -120,6 +123,11 @@ int resolve_native_keep(struct resolve *r, const struct ev_native *e);
 /* Sends the one of a sample, if there is one. */
 int resolve_native(struct resolve *r, const struct ev_sample *s);
 void resolve_natives_free(struct resolve *r);
+
+/* resolve_inline.c */
+int resolve_inline(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time);
+void resolve_inlines_drop(struct resolve *r, int pid); /* pid 0: all */
+void resolve_inlines_free(struct resolve *r);
 
 /* resolve_proto.c */
 int resolve_proto_raw(struct resolve *r, const struct ev_proto_raw *raw);

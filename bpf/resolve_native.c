@@ -81,6 +81,13 @@ static int kernel_sym(struct resolve *r, struct rproc *p, uint64_t addr, uint64_
 	return resolve_add_range(r, p, &e, addr, strs);
 }
 
+static int resolve_code_addr(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time)
+{
+	int err = resolve_sym(r, p, addr, time);
+
+	return err ? err : resolve_inline(r, p, addr, time);
+}
+
 int resolve_native(struct resolve *r, const struct ev_sample *s)
 {
 	struct rnative *n = of_cpu(r, s->h.cpu);
@@ -99,7 +106,7 @@ int resolve_native(struct resolve *r, const struct ev_sample *s)
 		if (i < e->nkernel)
 			err = kernel_sym(r, p, e->word[i], s->h.time);
 		else if (!(e->word[i] >> 56))
-			err = resolve_sym(r, p, e->word[i], s->h.time);
+			err = resolve_code_addr(r, p, e->word[i], s->h.time);
 	}
 	return err ? err : r->sink(r->ctx, &e->h);
 }

@@ -55,6 +55,7 @@ static int new_generation(struct prof *p, uint32_t pid, const char *comm)
 	proc->generation++;
 	proc->nranges = 0;
 	proc->nsyms = 0;
+	map_release(&proc->inlines);
 	if (comm) {
 		uint32_t id;
 
@@ -274,11 +275,26 @@ struct sym *defs_sym(const struct proc *proc, uint64_t addr)
 	return &proc->syms[proc->ranges[i].sym];
 }
 
+static int add_inline(struct prof *p, const struct ev_inline *ev)
+{
+	struct proc *proc = defs_proc(p, ev->h.pid);
+	uint32_t id = pool_str(&p->strs, defs_string(&ev->h, sizeof(*ev), 0));
+
+	return proc && id ? map_set(&proc->inlines, ev->addr, id) : -ENOMEM;
+}
+
+const char *defs_inlines(const struct prof *p, const struct proc *proc, uint64_t addr)
+{
+	uint32_t id = map_get(&proc->inlines, addr);
+
+	return id ? pool_get(&p->strs, id) : NULL;
+}
+
 int defs_is_definition(const struct ev_hdr *h)
 {
 	return h->kind == EV_PROC || h->kind == EV_EXEC || h->kind == EV_BUILD ||
 	       h->kind == EV_VM || h->kind == EV_FUNC || h->kind == EV_NAME || h->kind == EV_FF ||
-	       h->kind == EV_SYM;
+	       h->kind == EV_SYM || h->kind == EV_INLINE;
 }
 
 int defs_add(struct prof *p, const struct ev_hdr *h)
@@ -298,6 +314,8 @@ int defs_add(struct prof *p, const struct ev_hdr *h)
 		return add_name(p, (const struct ev_name *)h);
 	case EV_FF:
 		return add_ff(p, (const struct ev_ff *)h);
+	case EV_INLINE:
+		return add_inline(p, (const struct ev_inline *)h);
 	case EV_SYM:
 		return add_sym(p, (const struct ev_sym *)h);
 	default:
@@ -310,6 +328,7 @@ void defs_release(struct prof *p)
 	for (uint32_t i = 0; i < p->nprocs; i++) {
 		free(p->procs[i].ranges);
 		free(p->procs[i].syms);
+		map_release(&p->procs[i].inlines);
 	}
 	free(p->procs);
 	free(p->builds_shown);

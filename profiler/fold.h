@@ -38,6 +38,7 @@ struct proc {
 	uint32_t nranges, ranges_cap;
 	struct sym *syms;
 	uint32_t nsyms, syms_cap;
+	struct map inlines; /* address -> strs: names, the innermost first, joined by \n */
 };
 
 enum frame_type {
@@ -224,6 +225,9 @@ struct proc *defs_proc(struct prof *p, uint32_t pid);
 
 /* The symbol that covers addr, or NULL. Valid until the next EV_SYM. */
 struct sym *defs_sym(const struct proc *proc, uint64_t addr);
+
+/* The functions inlined at addr, the innermost first, joined by \n; or NULL. */
+const char *defs_inlines(const struct prof *p, const struct proc *proc, uint64_t addr);
 
 /* The build of a VM, 0 if not known. */
 uint32_t defs_build(const struct prof *p, const struct proc *proc, uint64_t g);

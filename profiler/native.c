@@ -79,7 +79,34 @@ static int put_gap(struct prof *p, const struct proc *proc, unsigned int why, ui
 	return err;
 }
 
-static int put_address(struct prof *p, struct sym *sym, uint32_t leaf, struct native_items *out)
+/* What was inlined at an address, from the outermost to the innermost. */
+static int put_inlines(struct prof *p, const struct proc *proc, uint64_t addr, uint32_t leaf,
+		       struct native_items *out)
+{
+	const char *names = defs_inlines(p, proc, addr), *end, *from;
+	char label[LABEL_MAX + 1];
+	uint32_t frame;
+	int err = 0;
+
+	if (!names)
+		return 0;
+	for (end = names + strlen(names); !err && end > names; end = from - 1) {
+		for (from = end; from > names && from[-1] != '\n';)
+			from--;
+		if (out->n >= NATIVE_ITEMS - EV_NATIVE_MAX - EV_MAX_FRAMES - 2)
+			break;
+		label_format(label, "C:%.*s (inlined)", (int)(end - from), from);
+		err = frames_fixed(p, PROF_C, label, &frame);
+		if (!err)
+			put(out, frame, 0, leaf);
+		if (from == names)
+			break;
+	}
+	return err;
+}
+
+static int put_address(struct prof *p, const struct proc *proc, uint64_t addr, struct sym *sym,
+		       uint32_t leaf, struct native_items *out)
 {
 	uint32_t frame = p->undefined;
 	int err = 0;
@@ -90,7 +117,7 @@ static int put_address(struct prof *p, struct sym *sym, uint32_t leaf, struct na
 		err = frames_cfunc(p, sym, &frame);
 	if (!err)
 		put(out, frame, 0, leaf);
-	return err;
+	return err ? err : put_inlines(p, proc, addr, leaf, out);
 }
 
 /* Where frame i of the sample as it was taken is now. */
@@ -172,8 +199,9 @@ int native_stack(struct prof *p, const struct proc *proc, const struct ev_sample
 		} else {
 			struct sym *sym = defs_sym(proc, w);
 
-			if (!is_callee(e, i, sym, s, nframes, extra))
-				err = put_address(p, sym, 0, out);
+			err = is_callee(e, i, sym, s, nframes, extra)
+				  ? put_inlines(p, proc, w, 0, out)
+				  : put_address(p, proc, w, sym, 0, out);
 		}
 	}
 	return err;
@@ -200,8 +228,9 @@ int native_leaf(struct prof *p, const struct proc *proc, const struct ev_sample 
 		sym = defs_sym(proc, w);
 		if (in_vm && i + 1 == first && sym && sym->flags & EV_SYM_LUAJIT)
 			leaf = NODE_LEAF;
-		if (!is_callee(e, i, sym, s, s->nframes, 0))
-			err = put_address(p, sym, leaf, out);
+		err = is_callee(e, i, sym, s, s->nframes, 0)
+			  ? put_inlines(p, proc, w, leaf, out)
+			  : put_address(p, proc, w, sym, leaf, out);
 	}
 	return err;
 }

@@ -15,7 +15,8 @@ struct native_item {
 	uint32_t leaf; /* NODE_LEAF: a helper of the VM, where its caller spends time; or 0 */
 };
 
-#define NATIVE_ITEMS (EV_MAX_FRAMES + EV_NATIVE_MAX + 2)
+/* Inlined functions are shown while there is room. */
+#define NATIVE_ITEMS (EV_MAX_FRAMES + 3 * EV_NATIVE_MAX)
 struct native_items {
 	uint32_t n;
 	int undefined; /* an address has no definition */

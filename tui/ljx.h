@@ -52,7 +52,7 @@ struct options {
 	int icicle, reverse, keep;
 	int aborts, by_cost; /* --aborts, --aborts=cost */
 	int batch, lines, marks, per_thread, json, quiet, nothing, stacks, check, watch;
-	int old_bpf, no_drop, native, kernel;
+	int old_bpf, no_drop, native, kernel, inlines;
 	double min_cost;	 /* percent */
 	int list;		 /* bc -l */
 	int bytecode, no_source; /* annotate */

@@ -53,6 +53,7 @@ static void usage(FILE *f)
 	"  --no-drop-root   keep all privileges after the attach\n"
 #define NATIVE_HELP                                                                           \
 	"  --native         C functions, too: between Lua functions and below them, to main\n" \
+	"  --inline         and what the compiler inlined in them, by debug information\n"    \
 	"  --kernel         functions of the kernel, too\n"
 #define JIT_HELP                                                                 \
 	"  -d TIME          stop after this long: 30, 30s, 5m, 1h (until ^C)\n"  \
@@ -83,7 +84,7 @@ static void usage(FILE *f)
 static const struct verb verbs[] = {
     {"top", verb_top, TARGET_OPTIONS SAMPLE_OPTIONS SHAPE_OPTIONS
      "batch frames count output format no-mouse ascii color probe limit refresh sort filter rows "
-     "native kernel quiet json",
+     "native kernel inline quiet json",
      "ljx top [TARGET] [-b] [-o FILE]... [--refresh TIME] [-s COLUMN] [--filter RE]\n"
      "       ljx top FILE.ljx",
      "the hot Lua functions, and what keeps them from being compiled, live",
@@ -102,7 +103,7 @@ static const struct verb verbs[] = {
 		 "In the view F1 or ? shows the keys.\n",
      "  ljx top -p 4242\n  ljx top run.ljx\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
     {"record", verb_record, TARGET_OPTIONS SAMPLE_OPTIONS SHAPE_OPTIONS COST_OPTIONS
-     "output format probe limit native kernel quiet json",
+     "output format probe limit native kernel inline quiet json",
      "ljx record [TARGET] [-d TIME] [-o FILE]...",
      "sample, and write a recording, folded stacks or a flame graph",
      TARGET_HELP

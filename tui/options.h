@@ -18,6 +18,7 @@
 	X(BYTECODE, "bytecode", 0, bytecode)                                             \
 	X(CHECK, "check", 0, check)                                                      \
 	X(ICICLE, "icicle", 0, icicle)                                                   \
+	X(INLINE, "inline", 0, inlines)                                                  \
 	X(JSON, "json", 0, json)                                                         \
 	X(KEEP, "keep", 0, keep)                                                         \
 	X(LINES, "lines", 0, lines)                                                      \

@@ -9,7 +9,8 @@
  *   nest.deep(n, f)     deep_1, n of it, the last of which calls f
  *   nest.aligned(f)     aligned_1, whose stack is aligned to 64 bytes, calls f
  *   nest.signal(f)      on_signal, on a signal that raise_1 raises, calls f
- *   nest.spin()         says so on standard output; nest::turn and nest::loop, which loops
+ *   nest.spin()         inlined_2, which says so on standard output; inlined_1, nest::turn and
+ *                       nest::loop, which loops
  */
 #include <signal.h>
 #include <stdio.h>
@@ -173,13 +174,23 @@ void turn(void)
 	NOT_LAST;
 }
 
+static inline __attribute__((always_inline)) void inlined_1(void)
+{
+	turn();
+	NOT_LAST;
+}
+
+static inline __attribute__((always_inline)) void inlined_2(void)
+{
+	puts("spinning");
+	fflush(stdout);
+	inlined_1();
+}
+
 static FRAME int l_spin(lua_State *L)
 {
 	(void)L;
-	puts("spinning");
-	fflush(stdout);
-	turn();
-	NOT_LAST;
+	inlined_2();
 	return 0;
 }
 

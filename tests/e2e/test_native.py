@@ -71,14 +71,18 @@ while f:
 """
 
 
+def gdb(pid, tmp_path, code):
+    script = tmp_path / "stack.py"
+    script.write_text(code)
+    cmd = ["gdb", "-nx", "-batch", "-ex", "set backtrace past-main on", "-p", str(pid), "-x", script]
+    return subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=60).stdout
+
+
 def gdb_stack(pid, tmp_path):
     """The addresses of all frames, from the leaf to the root."""
-    script = tmp_path / "stack.py"
-    script.write_text(GDB)
-    out = subprocess.run(["gdb", "-nx", "-batch", "-ex", "set backtrace past-main on", "-p", str(pid),
-                          "-x", script],
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
-    return [int(pc) for pc in re.findall(r"^PC (\d+)$", out.stdout, re.M)]
+    out = gdb(pid, tmp_path, GDB)
+    return [int(pc) for pc in re.findall(r"^PC (\d+)$", out, re.M)]
 
 
 def check_gdb(native, pcs):
@@ -120,6 +124,31 @@ def test_nested(tmp_path, name, form):
     check_gdb(stack, pcs)
     if name in ALONE:
         check_traceback(sample, target.out)
+
+
+GDB_NAMES = """
+import gdb
+f = gdb.newest_frame()
+while f:
+    if f.find_sal().symtab and f.find_sal().symtab.filename.endswith("nest.c"):
+        print("NAME", f.name())
+    f = f.older()
+"""
+
+
+def test_inlined(tmp_path):
+    """The functions of a file with debug information as gdb has them, those inlined too."""
+    with luajit(SCRIPT, "c") as target:
+        target.expect("^spinning$")
+        path = record(tmp_path, "-p", target.pid, "--inline", seconds=1)
+        out = gdb(target.pid, tmp_path, GDB_NAMES)
+    stack = max(folded(path), key=lambda s: s[1])[0]
+    ours = [f.removeprefix("C:").removesuffix(" (inlined)") for f in stack
+            if re.match(r"C:(l_|call_|inlined_|nest::)", f)]
+    names = [re.sub(".*(turn|loop).*", r"nest::\1", n) for n in re.findall("^NAME (.*)$", out, re.M)]
+    assert ours == names[::-1]
+    assert [f for f in stack if f.endswith(" (inlined)")] == \
+        ["C:inlined_2 (inlined)", "C:inlined_1 (inlined)"]
 
 
 def test_only_when_asked(tmp_path):

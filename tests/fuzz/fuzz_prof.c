@@ -212,6 +212,23 @@ static struct ev_hdr *native(struct input *in)
 	return &e->h;
 }
 
+/* At an address of such a stack, lines of anything. */
+static struct ev_hdr *inlined(struct input *in)
+{
+	struct ev_inline *e = calloc(1, sizeof(*e) + 16);
+	char *text = (char *)(e + 1);
+	int i;
+
+	if (!e)
+		abort();
+	e->addr = number(in);
+	for (i = 0; i < 15; i++)
+		text[i] = take(in) & 1 ? '\n' : (char)take(in);
+	e->h.kind = EV_INLINE;
+	e->h.size = sizeof(*e) + 16;
+	return &e->h;
+}
+
 /* No function has more than all samples, or less at its positions than they. */
 static void check_lines(struct lines *l, uint64_t samples, int whole)
 {
@@ -345,7 +362,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	lines_window(l, opts.from + 1);
 	while (in.left) {
-		unsigned int kind = take(&in) % 27, deep = kind == EV_SAMPLE ? take(&in) % 48 : 0;
+		unsigned int kind = take(&in) % 28, deep = kind == EV_SAMPLE ? take(&in) % 48 : 0;
 		struct ev_hdr *h;
 
 		if (kind == EV_CODE) {
@@ -354,6 +371,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			h = snaps(&in);
 		} else if (kind == EV_NATIVE) {
 			h = native(&in);
+		} else if (kind == EV_INLINE) {
+			h = inlined(&in);
 		} else if (kind >= 18 || kind == EV_SAMPLE) {
 			h = (struct ev_hdr *)sample(&in, deep);
 			h->kind = EV_SAMPLE;

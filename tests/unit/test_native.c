@@ -182,6 +182,25 @@ static void test_outside(void **state)
 		 "[no Lua stack: outside Lua];[kernel];kernel:vfs_read 1\n");
 }
 
+static void test_inlined(void **state)
+{
+	struct ev_inline one = {.h.pid = PID, .addr = A_INNER + 4, .n = 2};
+	struct ev_inline two = {.h.pid = PID, .addr = A_LCALL + 9, .n = 1};
+	struct prof *p = setup();
+
+	(void)state;
+	ADD_STRS(p, one, EV_INLINE, "leaf\nouter");
+	ADD_STRS(p, two, EV_INLINE, "wrap");
+	NATIVE(p, 5, 0, 0, A_INNER + 4, A_LCALL + 9, IN(0, 3), BOTTOM);
+	SAMPLE(p, ({.state = EV_STATE_C, .time = 5}), CFUNC(A_LCALL), WORK, MAIN);
+	/* At another address they are not. */
+	NATIVE(p, 6, 0, 0, A_INNER + 5, A_LCALL + 8, IN(0, 3), BOTTOM);
+	SAMPLE(p, ({.state = EV_STATE_C, .time = 6}), CFUNC(A_LCALL), WORK, MAIN);
+	check(p, "C:_start;C:main;C:lua_pcall;main chunk a.lua;work a.lua:5;C:l_call;C:inner 1\n"
+		 "C:_start;C:main;C:lua_pcall;main chunk a.lua;work a.lua:5;C:l_call;"
+		 "C:wrap (inlined);C:inner;C:outer (inlined);C:leaf (inlined) 1\n");
+}
+
 /* Places that are in no Lua stack, and words of nothing. */
 static void test_hostile(void **state)
 {
@@ -203,6 +222,7 @@ int main(void)
 	    cmocka_unit_test(test_order),	   cmocka_unit_test(test_other_coroutine),
 	    cmocka_unit_test(test_helpers_and_gc), cmocka_unit_test(test_gaps),
 	    cmocka_unit_test(test_outside),	   cmocka_unit_test(test_hostile),
+	    cmocka_unit_test(test_inlined),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
