@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Recordings with much in them: written in each format, and shown in the live view."""
+"""Recordings with much in them: written in each format, and shown in the live view; which should not
+use any CPU time when there is nothing to show."""
 import json
 import os
+import pathlib
 import subprocess
+import tempfile
 import time
 
 import big
-from harness import LJX, ROOT
+from harness import LJX, ROOT, cpu_seconds, luajit, wait_until
 from modes import WORK
+from screen import Screen
 
 VIEW = os.path.join(ROOT, "build/tests/perf/view")
 ENDINGS = (".svg", ".html", ".folded", ".speedscope.json", ".pb.gz", ".firefox.json", ".callgrind",
@@ -49,3 +53,16 @@ def live_view(results, count):
         value = min(run[key] for run in runs)
         miss = results.add(f"view/{what}", value, "ms", goal=goal)
         print(f"  {what:24} {value:5.1f} ms{miss}")
+
+
+def idle_view(results, seconds):
+    """What ljx top uses, in a terminal, while its target sleeps."""
+    with luajit("tests/lua/csleep.lua") as target, tempfile.TemporaryDirectory() as folder, \
+            Screen(pathlib.Path(folder), "top", "-p", target.pid) as s:
+        s.wait("F1Help")
+        begun, used = time.monotonic(), cpu_seconds(s.ljx)
+        wait_until(lambda: time.monotonic() > begun + seconds, "the time", seconds + 10)
+        used = cpu_seconds(s.ljx) - used
+        percent = 100 * used / (time.monotonic() - begun)
+    miss = results.add("view/of an idle target", percent, "% of a core", goal=0.5)
+    print(f"  {'of an idle target':24} {percent:5.2f} % of a core{miss}")
