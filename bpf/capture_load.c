@@ -128,6 +128,7 @@ static void configure(struct capture *c, int native)
 	/* Before 6.1 programs of perf events may only use maps whose memory is there. */
 	bpf_map__set_map_flags(c->skel->maps.procs, 0);
 	bpf_map__set_map_flags(c->skel->maps.vms, 0);
+	bpf_map__set_map_flags(c->skel->maps.vm_at, 0);
 	bpf_map__set_map_flags(c->skel->maps.watched, 0);
 }
 

@@ -53,10 +53,28 @@ static int add_module(struct smp_proc *p, const struct vm *vm, uint32_t layout)
 
 static void drop_list(struct capture *c, uint32_t vmkey, uint32_t n)
 {
+	int vms = bpf_map__fd(c->skel->maps.vms), at = bpf_map__fd(c->skel->maps.vm_at);
 	struct smp_vmkey key = {.key = vmkey};
+	struct smp_vmid id = {.key = vmkey};
+	struct smp_vm v;
 
-	for (key.idx = 0; key.idx < n; key.idx++)
-		bpf_map_delete_elem(bpf_map__fd(c->skel->maps.vms), &key);
+	for (key.idx = 0; key.idx < n; key.idx++) {
+		if (bpf_map_lookup_elem(vms, &key, &v))
+			continue;
+		id.g = v.g;
+		bpf_map_delete_elem(at, &id);
+		bpf_map_delete_elem(vms, &key);
+	}
+}
+
+/* Entry idx of a list. 0 or -errno. */
+static int add_to_list(struct capture *c, uint32_t vmkey, uint32_t idx, const struct smp_vm *v)
+{
+	struct smp_vmid id = {.g = v->g, .key = vmkey};
+	struct smp_vmkey key = {.key = vmkey, .idx = idx};
+	int err = bpf_map_update_elem(bpf_map__fd(c->skel->maps.vm_at), &id, &v->layout, BPF_ANY);
+
+	return err ? err : bpf_map_update_elem(bpf_map__fd(c->skel->maps.vms), &key, v, BPF_ANY);
 }
 
 void capture_drop_vms(struct capture *c, const struct follow *f)
@@ -140,24 +158,21 @@ static int install_list(struct capture *c, struct follow *f, const struct vm_lis
 {
 	struct smp_proc p = {.flags = c->opts.follow ? SMP_FOLLOW : 0};
 	uint32_t old_key = f->vmkey, old_n = f->nvms;
-	struct smp_vmkey key;
 	struct smp_vm v;
 	size_t i;
 	int err = 0;
 
 	f->nvms = 0;
 	/* A key of its own: forked children share the old one until we get to them. */
-	f->vmkey = key.key = ++c->next_vmkey;
+	f->vmkey = ++c->next_vmkey;
 	for (i = 0; i < vms->n && !err; i++) {
 		memset(&v, 0, sizeof(v));
 		v.g = vms->vm[i].g;
-		key.idx = (uint32_t)i;
 		err = layout_index(c, vms->vm[i].row, &v.layout);
 		if (!err)
 			err = add_module(&p, &vms->vm[i], v.layout);
 		if (!err)
-			err =
-			    bpf_map_update_elem(bpf_map__fd(c->skel->maps.vms), &key, &v, BPF_ANY);
+			err = add_to_list(c, f->vmkey, (uint32_t)i, &v);
 		if (!err)
 			f->nvms++;
 	}

@@ -225,15 +225,7 @@ static __always_inline u64 current_id(void)
 	return (u64)ns.tgid << 32 | ns.pid;
 }
 
-/* Choosing a VM by the C stack: the innermost C frame above sp. */
-struct pick {
-	struct smp_vmkey key;
-	u64 sp, seek; /* seek: the VM the register shows; is it in the list? */
-	u64 g, dist;
-	u64 any; /* a VM at all, for samples outside Lua */
-	u32 layout, any_layout, found;
-	u32 busy; /* VMs that some thread is in */
-};
+#include "bpf/pick.bpf.h"
 
 /* A sample in the making: more than fits on the stack. */
 struct making {
@@ -256,42 +248,6 @@ static __always_inline struct making *making_now(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&makings, &zero);
-}
-
-static __always_inline int pick_step(struct pick *p, u32 i)
-{
-	const struct layout *l;
-	struct smp_vm *vm;
-	u64 L = 0, cf, s[WALK_L_WORDS] = {};
-	struct walk_L th;
-
-	p->key.idx = i;
-	vm = bpf_map_lookup_elem(&vms, &p->key);
-	if (!vm)
-		return 0;
-	if (p->seek) {
-		p->found = vm->g == p->seek;
-		return p->found;
-	}
-	l = bpf_map_lookup_elem(&layouts, &vm->layout);
-	if (!l || peek(&L, 8, vm->g + l->G_cur_L))
-		return 0;
-	L = layout_ref(l, L);
-	if (!L || peek(s, sizeof(s), L))
-		return 0;
-	th = walk_L(l, s);
-	if (th.g != vm->g)
-		return 0;
-	p->any = vm->g;
-	p->any_layout = vm->layout;
-	cf = th.cframe;
-	p->busy += cf != 0;
-	if (cf >= p->sp && cf - p->sp < p->dist) {
-		p->dist = cf - p->sp;
-		p->g = vm->g;
-		p->layout = vm->layout;
-	}
-	return 0;
 }
 
 #include "bpf/compat.bpf.h"
@@ -482,14 +438,17 @@ static __always_inline void fill(struct making *m, const struct smp_proc *proc, 
 	} else {
 		p->sp = m->r.sp;
 		p->dist = stack_end(p->sp) - p->sp;
-		g = p->seek = vm_by_register(proc, m->r.r14, &layout);
+		g = vm_by_register(proc, m->r.r14, &layout);
 	}
-	pick_all(proc->nvms);
-	if (g && !p->found) { /* not verified yet: ask for it, trust nothing */
+	if (g && !vm_known(proc->vmkey, g)) { /* not verified yet: ask for it, trust nothing */
 		hint_vm(&s->h, g);
 		s->why = EV_WHY_NO_VM;
 		return;
 	}
+	if (!g)
+		pick_by_stack(p, proc, s->h.time, blind);
+	else if (proc->nvms > SMP_NEAR)
+		remember_near(proc->vmkey, g, 0);
 	if (blind && !p->g && (p->busy || !p->any)) /* in one of them, or not: who knows */
 		return;
 	if (!g) {

@@ -41,6 +41,27 @@ struct smp_vm {
 	ev_u32 pad;
 };
 
+/* A VM of a list by its address; the value is its layout's index. */
+struct smp_vmid {
+	ev_u64 g;
+	ev_u32 key;
+	ev_u32 pad;
+};
+
+/*
+ * The VMs that a thread was seen in, of a process that has more of them: those of its C stack are
+ * among these, but for one that it has just entered, which the next look at all of them finds.
+ */
+#define SMP_NEAR 16u		     /* a power of two */
+#define SMP_LOOK_EVERY 1000000000ull /* ns */
+#define SMP_NEAR_THREADS 4096u
+struct smp_near {
+	ev_u64 looked; /* ns: at all VMs of the process */
+	ev_u32 key;    /* the list that they are of */
+	ev_u32 n;      /* more than SMP_NEAR: not all are here, so look at all every time */
+	ev_u64 g[SMP_NEAR];
+};
+
 /*
  * The cookie of a probe: which layout, and how its function passes the VM. Arguments differ between
  * builds: in an amalgamated one the compiler passes to static functions what they really use. At
