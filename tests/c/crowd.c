@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Busy threads among idle VMs: crowd lua|c THREADS VMS SECONDS
+ * Busy threads among idle VMs: crowd lua|c|churn THREADS VMS SECONDS
  *
  * Makes VMS idle VMs, then THREADS threads with a VM each that work for SECONDS in Lua, or in a C
- * function that uses the register by which a VM is known for its own purposes. Prints "ready" when
- * all of them are there.
+ * function that uses the register by which a VM is known for its own purposes. With churn they make
+ * a VM, work for some milliseconds in it, and close it, again and again. Prints "ready" when all of
+ * them are there.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -46,7 +47,7 @@ static const char code[] =
     "local function leaf(a, b) return a * 3 % (b + 1) end\n"
     "local function work(n) local x = 1 for i = 1, n do x = x + leaf(i, x) end return x end\n"
     "local function run() if kind == 'c' then spin() end\n"
-    "  repeat work(1000) until is_over() end\n"
+    "  repeat work(1000) until kind == 'churn' or is_over() end\n"
     "run()\n";
 
 struct job {
@@ -54,20 +55,6 @@ struct job {
 	lua_State *L;
 	const char *kind;
 };
-
-static void *run(void *arg)
-{
-	struct job *j = arg;
-
-	lua_pushcfunction(j->L, is_over);
-	lua_pushcfunction(j->L, spin);
-	lua_pushstring(j->L, j->kind);
-	if (lua_pcall(j->L, 3, 0, 0)) {
-		fprintf(stderr, "crowd: %s\n", lua_tostring(j->L, -1));
-		exit(1);
-	}
-	return NULL;
-}
 
 static lua_State *new_vm(void)
 {
@@ -82,13 +69,34 @@ static lua_State *new_vm(void)
 	return L;
 }
 
+static void *run(void *arg)
+{
+	struct job *j = arg;
+
+	do {
+		if (!j->L)
+			j->L = new_vm();
+		lua_pushcfunction(j->L, is_over);
+		lua_pushcfunction(j->L, spin);
+		lua_pushstring(j->L, j->kind);
+		if (lua_pcall(j->L, 3, 0, 0)) {
+			fprintf(stderr, "crowd: %s\n", lua_tostring(j->L, -1));
+			exit(1);
+		}
+		lua_close(j->L);
+		j->L = NULL;
+	} while (now() < stop_at);
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
 	int threads, vms, i;
 	struct job *jobs;
 
-	if (argc != 5 || (strcmp(argv[1], "lua") && strcmp(argv[1], "c"))) {
-		fprintf(stderr, "usage: crowd lua|c THREADS VMS SECONDS\n");
+	if (argc != 5 ||
+	    (strcmp(argv[1], "lua") && strcmp(argv[1], "c") && strcmp(argv[1], "churn"))) {
+		fprintf(stderr, "usage: crowd lua|c|churn THREADS VMS SECONDS\n");
 		return 2;
 	}
 	threads = atoi(argv[2]);

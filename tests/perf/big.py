@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from recording import SAMPLE, Writer  # noqa: E402: it lies with the tests
 
 
-def recording(path, samples=1_000_000, stacks=20_000, functions=600):
+def recording(path, samples=1_000_000, stacks=20_000, functions=600, step_ns=1_000_000):
     """Four processes, distinct stacks of about 12 frames, some far more frequent than others."""
     rng = random.Random(7)
     w = Writer()
@@ -40,7 +40,7 @@ def recording(path, samples=1_000_000, stacks=20_000, functions=600):
         block, size, at = [], 0, w.time
         for i in range(samples):
             body = bodies[i] if i < stacks else bodies[int(stacks * rng.random() ** 3)]
-            at += 1_000_000
+            at += step_ns
             block += struct.pack("<HHIQII", SAMPLE, 0, 24 + len(body), at, i % 4 + 1, i % 4 + 1), body
             size += 24 + len(body)
             if size > 900_000 or i + 1 == samples:
