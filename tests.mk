@@ -10,8 +10,8 @@ DEMO_PKGS := luajit2
 PROGRAM_PKGS := neovim dnsdist knot-resolver love python3-lupa uwsgi-core uwsgi-plugin-luajit sysbench \
 	tarantool texlive-binaries
 TEST_PKGS := luajit2 libcap2-bin libluajit2-5.1-dev nginx libnginx-mod-http-lua wrk tmux libcmocka-dev \
-libclang-rt-dev python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
-	valgrind linux-perf python3-jsonschema musl-tools $(PROGRAM_PKGS) gdb
+	libclang-rt-dev musl-tools python3 python3-pytest librsvg2-bin libxml2-utils chromium dpkg-dev golang-go \
+	valgrind linux-perf python3-jsonschema gdb $(PROGRAM_PKGS)
 BENCH_PKGS := bpftrace
 
 # Debian's own interpreter: the one that python3-pytest belongs to.
@@ -110,9 +110,10 @@ $(B)/tests/c/%-bare: tests/c/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUAJIT_CFLAGS) -s -o $@ $< -l:libluajit-5.1.a -lm -ldl -pthread
 
-# To be preloaded. $(B)/tests/c/%.so: tests/c/%.c @mkdir -p $(@D) $(CC) $(ALL_CFLAGS) -shared \
-	-fPIC -o $@ $< loaded: by Lua, with stacks that have no frame pointers, or before a program. \
-	$(LUAJIT_CFLAGS) -fomit-frame-pointer
+# To be loaded: by Lua, with stacks that have no frame pointers, or before a program.
+$(B)/tests/c/%.so: tests/c/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LUAJIT_CFLAGS) -fomit-frame-pointer -shared -fPIC -o $@ $<
 
 $(B)/tests/c/%: tests/c/%.c
 	@mkdir -p $(@D)
@@ -120,5 +121,5 @@ $(B)/tests/c/%: tests/c/%.c
 
 -include $(UNIT_PROGS:=.d) $(FUZZ_PROGS:=.d)
 
-.PHONY: deps deps-demo deps-test demo test test-kernels test-matrix bench bench-full $(STAGES) unit-programs fuzz-programs \
-	programs perf-programs
+.PHONY: deps deps-demo deps-test demo test test-kernels test-matrix bench bench-full $(STAGES) \
+	unit-programs fuzz-programs programs perf-programs
