@@ -12,8 +12,7 @@
  *   int rd(void *dst, u32 size, u64 addr)      reads the target; non-zero: failed, counted
  *   int peek(void *dst, u32 size, u64 addr)    the same where failing is an answer
  *   const struct layout *layout_at(u32 idx)
- *   u32 proto_seen(const struct seen_key *, u64 *like)
- *                        id and likeness of a prototype that was defined, or EV_NO_PROTO
+ *   u32 proto_seen(const struct seen_key *, u64 *like)   id, likeness of a known one; EV_NO_PROTO
  *   u64 proto_like(struct scratch *, u64 code, u32 sizebc, u64 shape)
  *   u32 define_proto(struct scratch *, const struct seen_key *, u64 chunkname)
  *   void remember_proto(const struct seen_key *, u32 id, u64 like)   proto_seen knows it from now on

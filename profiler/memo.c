@@ -20,7 +20,6 @@ static size_t make_key(const struct prof *p, const struct ev_sample *s, uint32_t
 	const ev_u64 *from;
 	uint32_t n;
 
-
 	memset(key, 0, sizeof(*key));
 	key->h.pid = s->h.pid;
 	key->g = s->g;
@@ -36,7 +35,7 @@ static size_t make_key(const struct prof *p, const struct ev_sample *s, uint32_t
 	memcpy(key->f, s->f, nframes * sizeof(s->f[0]));
 	if (!native)
 		return len;
-	key->pad = 1u + native->why;
+	key->flags |= (1u + native->why) << 16; /* no flags of samples are there */
 	n = native_base(native, &from);
 	memcpy((char *)key + len, from, n * sizeof(*from));
 	return len + n * sizeof(*from);
@@ -45,9 +44,9 @@ static size_t make_key(const struct prof *p, const struct ev_sample *s, uint32_t
 struct memo_entry *memo_entry(struct prof *p, const struct ev_sample *s, uint32_t nframes,
 			      const struct ev_native *native)
 {
-	_Alignas(struct ev_sample) char
-	    buf[sizeof(struct ev_sample) + EV_MAX_FRAMES * sizeof(struct ev_frame) +
-		EV_NATIVE_MAX * sizeof(ev_u64)];
+	_Alignas(struct ev_sample) char buf[sizeof(struct ev_sample) +
+					    EV_MAX_FRAMES * sizeof(struct ev_frame) +
+					    EV_NATIVE_MAX * sizeof(ev_u64)];
 	struct memo *m = &p->memo;
 	struct memo_entry *entries;
 	uint32_t id, before = m->keys.n;
