@@ -33,6 +33,7 @@ struct native_proc {
 	size_t nrefs;
 	size_t later, ranges; /* of them without a table so far */
 	int wanted;	      /* a sample lacked something */
+	unsigned int code;    /* resolve_code_changes() when it was told */
 	uint64_t next, pause; /* ns */
 };
 
@@ -211,6 +212,7 @@ static int tell_ranges(struct capture *c, struct follow *f, const struct proc_ma
 	}
 	free(r);
 	np.ranges = n;
+	np.code = resolve_code_changes(c->resolve, f->pid);
 	if (err) {
 		give_refs(na, &np);
 		return err;
@@ -268,6 +270,8 @@ void capture_native_tick(struct capture *c, struct follow *f, uint64_t now)
 {
 	struct native_proc *np = f->native;
 
+	if (np && np->code != resolve_code_changes(c->resolve, f->pid))
+		capture_native_add(c, f);
 	if (!np || !np->wanted || now < np->next)
 		return;
 	np->wanted = 0;

@@ -191,7 +191,7 @@ int capture_install(struct capture *c, struct follow *f, const struct vm_list *v
 {
 	int err = install_list(c, f, vms);
 
-	if (!err && vms->n)
+	if (!err && vms->n && !f->native)
 		err = capture_native_add(c, f);
 	return err || !c->tracer ? err : capture_install_probes(c, f, vms);
 }

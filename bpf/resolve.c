@@ -115,6 +115,13 @@ int resolve_refresh_maps(struct resolve *r, int pid)
 	return p ? resolve_read_maps(r, p) : -ESRCH;
 }
 
+unsigned int resolve_code_changes(struct resolve *r, int pid)
+{
+	const struct rproc *p = resolve_proc(r, pid);
+
+	return p ? p->code : 0;
+}
+
 const struct proc_maps *resolve_maps(struct resolve *r, int pid)
 {
 	struct rproc *p = resolve_proc(r, pid);
@@ -336,6 +343,7 @@ int resolve_read_maps(struct resolve *r, struct rproc *p)
 		return err;
 	if (!same_code(&p->maps, &maps)) {
 		p->nranges = 0;
+		p->code++;
 		resolve_inlines_drop(r, p->pid);
 	}
 	proc_maps_release(&p->maps);

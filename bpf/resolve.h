@@ -96,6 +96,9 @@ void resolve_poll(struct resolve *r);
 /* Reads the mappings again. 0 or -errno. */
 int resolve_refresh_maps(struct resolve *r, int pid);
 
+/* Another number after the process mapped code, or unmapped it, as far as that was looked at. */
+unsigned int resolve_code_changes(struct resolve *r, int pid);
+
 /* The mappings and the VMs as of the last look, or NULL. */
 const struct proc_maps *resolve_maps(struct resolve *r, int pid);
 const struct vm_list *resolve_vms(struct resolve *r, int pid);

@@ -32,6 +32,7 @@ struct rproc {
 	struct vm_search *search; /* for new ones, under way; NULL: none */
 	struct vm_list found;	  /* by it, so far */
 	uint32_t vms_seen;	  /* creation numbers given */
+	unsigned int code;	  /* how often what code is mapped has changed */
 	struct rrange *range;	  /* sorted */
 	size_t nranges;
 	UT_hash_handle hh;

@@ -88,6 +88,26 @@ static int resolve_code_addr(struct resolve *r, struct rproc *p, uint64_t addr, 
 	return err ? err : resolve_inline(r, p, addr, time);
 }
 
+/* Code that is in no file is known after all: to have nothing by which it could be unwound. */
+static unsigned int explain_why(const struct rproc *p, unsigned int why, uint64_t addr)
+{
+	const struct proc_map *m = why == EV_NATIVE_NO_MAP ? proc_maps_at(&p->maps, addr) : NULL;
+
+	return m && !m->module ? EV_NATIVE_NO_INFO : why;
+}
+
+static void explain(const struct rproc *p, struct ev_native *e)
+{
+	unsigned int i;
+
+	for (i = e->nkernel + 1u; i < e->nwords; i++)
+		if (EV_NATIVE_IS_GAP(e->word[i]))
+			e->word[i] = EV_NATIVE_GAP(
+			    explain_why(p, EV_NATIVE_WHY(e->word[i]), e->word[i - 1]));
+	if (e->nwords > e->nkernel)
+		e->why = (ev_u8)explain_why(p, e->why, e->word[e->nwords - 1]);
+}
+
 int resolve_native(struct resolve *r, const struct ev_sample *s)
 {
 	struct rnative *n = of_cpu(r, s->h.cpu);
@@ -102,6 +122,8 @@ int resolve_native(struct resolve *r, const struct ev_sample *s)
 	e = (const struct ev_native *)n->rec;
 	if (e->h.time != s->h.time || e->h.tid != s->h.tid)
 		return 0;
+	if (p)
+		explain(p, (struct ev_native *)n->rec);
 	for (i = 0; p && i < e->nwords && !err; i++) {
 		if (i < e->nkernel)
 			err = kernel_sym(r, p, e->word[i], s->h.time);

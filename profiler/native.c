@@ -208,7 +208,8 @@ int native_stack(struct prof *p, const struct proc *proc, const struct ev_sample
 }
 
 int native_leaf(struct prof *p, const struct proc *proc, const struct ev_sample *s,
-		const struct ev_native *e, struct native_items *out)
+		uint32_t nframes, uint32_t extra, const struct ev_native *e,
+		struct native_items *out)
 {
 	const ev_u64 *base;
 	uint32_t nbase = native_base(e, &base), first = e->nwords - nbase, i, leaf = 0;
@@ -228,7 +229,7 @@ int native_leaf(struct prof *p, const struct proc *proc, const struct ev_sample 
 		sym = defs_sym(proc, w);
 		if (in_vm && i + 1 == first && sym && sym->flags & EV_SYM_LUAJIT)
 			leaf = NODE_LEAF;
-		err = is_callee(e, i, sym, s, s->nframes, 0)
+		err = is_callee(e, i, sym, s, nframes, extra)
 			  ? put_inlines(p, proc, w, leaf, out)
 			  : put_address(p, proc, w, sym, leaf, out);
 	}

@@ -49,7 +49,8 @@ int native_stack(struct prof *p, const struct proc *proc, const struct ev_sample
 
 /* What the innermost Lua frame called, or all if there is none. */
 int native_leaf(struct prof *p, const struct proc *proc, const struct ev_sample *s,
-		const struct ev_native *e, struct native_items *out);
+		uint32_t nframes, uint32_t extra, const struct ev_native *e,
+		struct native_items *out);
 
 /* In the kernel. */
 int native_kernel(struct prof *p, const struct proc *proc, const struct ev_native *e,

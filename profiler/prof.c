@@ -346,7 +346,7 @@ static int push_c_leaf(struct cursor *c)
 static int push_native_leaf(struct cursor *c)
 {
 	struct native_items items;
-	int err = native_leaf(c->p, c->proc, c->s, c->native, &items);
+	int err = native_leaf(c->p, c->proc, c->s, c->nframes, c->extra, c->native, &items);
 
 	return err ? err : push_items(c, &items);
 }
