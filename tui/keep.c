@@ -89,6 +89,7 @@ static int is_event(const struct ev_hdr *h)
 {
 	switch (h->kind) {
 	case EV_SAMPLE:
+	case EV_NATIVE:
 	case EV_TRACE:
 	case EV_TALLY:
 	case EV_SPOT:
