@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define CODE_BYTES_MAX (64u << 20) /* of all listings */
+#define PARTS_MAX (1u << 20)
 
 struct func {
 	uint64_t seen; /* serial number of the last sample that had it */
@@ -27,6 +28,11 @@ struct entry {
 	uint64_t seen;
 };
 
+/* What one process has of an entry's self. */
+struct part {
+	uint32_t by_state[EV_STATE_MAX];
+};
+
 struct lines {
 	struct prof *p;
 	struct map funcs_at;	/* frame + 1 -> index of funcs + 1 */
@@ -39,8 +45,12 @@ struct lines {
 	uint64_t serial; /* of the sample under way */
 	size_t code_bytes;
 	struct lines_stats stats;
-	struct ticks ticks; /* a: function, b: position */
+	struct ticks ticks;  /* a: function, b: position */
+	struct map parts_at; /* entry, pid -> index of parts + 1 */
+	struct part *parts;
+	uint32_t nparts, parts_cap;
 	int recent;
+	uint32_t pid;	 /* of the choice; 0: any */
 	uint64_t choice; /* number of the last lines_choose() */
 	uint32_t *next;	 /* of each tick: index + 1 of the one before of the same function */
 };
@@ -73,6 +83,8 @@ void lines_free(struct lines *l)
 	free(l->pub);
 	free(l->next);
 	ticks_release(&l->ticks);
+	map_release(&l->parts_at);
+	free(l->parts);
 	free(l);
 }
 
@@ -99,6 +111,9 @@ void lines_reset(struct lines *l)
 	l->stats.no_lua = 0;
 	l->choice++;
 	ticks_release(&l->ticks);
+	map_release(&l->parts_at);
+	memset(&l->parts_at, 0, sizeof(l->parts_at));
+	l->nparts = 0;
 }
 
 /* ---- definitions ---- */
@@ -235,6 +250,34 @@ static int count_total(struct lines *l, uint32_t func, const struct ev_frame *f)
 	return 0;
 }
 
+/* The samples of an entry by process, if anybody wants to know. */
+static int count_part(struct lines *l, uint32_t entry, uint32_t pid, unsigned int state)
+{
+	uint64_t key = (uint64_t)entry << 32 | pid;
+	uint32_t at = l->ticks.window ? map_get(&l->parts_at, key) : 0;
+	struct part *parts;
+
+	if (!l->ticks.window)
+		return 0;
+	if (!at && l->nparts == PARTS_MAX) {
+		l->stats.merged++;
+		return 0;
+	}
+	if (!at) {
+		parts = table_room(l->parts, &l->parts_cap, (size_t)l->nparts + 1, sizeof(*parts));
+		if (!parts)
+			return -ENOMEM;
+		l->parts = parts;
+		at = l->nparts + 1;
+		if (map_set(&l->parts_at, key, at))
+			return -ENOMEM;
+		l->nparts = at;
+		parts[at - 1] = (struct part){.by_state = {0}};
+	}
+	l->parts[at - 1].by_state[state]++;
+	return 0;
+}
+
 static int count_self(struct lines *l, uint32_t func, const struct ev_frame *f,
 		      const struct ev_sample *s, unsigned int state)
 {
@@ -253,7 +296,8 @@ static int count_self(struct lines *l, uint32_t func, const struct ev_frame *f,
 	e->pub.self++;
 	e->pub.by_state[state]++;
 	l->choice++; /* ticks are about to move */
-	return ticks_add(&l->ticks, &tick);
+	err = count_part(l, (uint32_t)(e - l->entries), s->h.pid, state);
+	return err ? err : ticks_add(&l->ticks, &tick);
 }
 
 static int add_sample(struct lines *l, const struct ev_sample *s)
@@ -322,6 +366,7 @@ int lines_choose(struct lines *l, const struct lines_query *q)
 	uint32_t *next, i;
 
 	l->recent = q->recent;
+	l->pid = q->pid;
 	l->choice++;
 	if (!q->recent)
 		return 0;
@@ -343,6 +388,24 @@ int lines_choose(struct lines *l, const struct lines_query *q)
 	return 0;
 }
 
+static void count_process(const struct lines *l, const struct func *own, struct lines_pos *pos,
+			  size_t n)
+{
+	uint32_t i, at;
+	size_t s;
+
+	for (i = own->last; i; i = l->entries[i - 1].next) {
+		struct lines_pos *to =
+		    bsearch(&l->entries[i - 1].pub, pos, n, sizeof(*pos), by_position);
+
+		at = map_get(&l->parts_at, (uint64_t)(i - 1) << 32 | l->pid);
+		for (s = 0; at && s < EV_STATE_MAX; s++) {
+			to->by_state[s] = l->parts[at - 1].by_state[s];
+			to->self += to->by_state[s];
+		}
+	}
+}
+
 /* In place of all samples those that were chosen. */
 static void count_chosen(const struct lines *l, const struct func *own, struct lines_pos *pos,
 			 size_t n)
@@ -353,6 +416,10 @@ static void count_chosen(const struct lines *l, const struct func *own, struct l
 	for (k = 0; k < n; k++) {
 		pos[k].self = pos[k].total = 0;
 		memset(pos[k].by_state, 0, sizeof(pos[k].by_state));
+	}
+	if (!l->recent) {
+		count_process(l, own, pos, n);
+		return;
 	}
 	for (i = own->chosen == l->choice ? own->tick : 0; i; i = l->next[i - 1]) {
 		const struct tick *t = ticks_at(&l->ticks, i - 1);
@@ -381,7 +448,7 @@ int lines_positions(struct lines *l, const struct lines_func *func)
 	for (i = own->last; i; i = l->entries[i - 1].next)
 		pos[--n] = l->entries[i - 1].pub;
 	qsort(pos, f->npos, sizeof(*pos), by_position);
-	if (l->recent)
+	if (l->recent || l->pid)
 		count_chosen(l, own, pos, f->npos);
 	return 0;
 }

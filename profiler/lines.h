@@ -5,7 +5,8 @@
  *
  * Self is the innermost Lua function, at the position where it is or where it calls what is not
  * Lua. In compiled code that is so for inlined functions, too; where it is not known what runs in
- * the trace, the sample counts at the trace's start. Total is the function at that position anywhere on the stack, once per sample.
+ * the trace, the sample counts at the trace's start. Total is the function at that position
+ * anywhere on the stack, once per sample.
  */
 #ifndef PROFILER_LINES_H
 #define PROFILER_LINES_H
@@ -40,6 +41,7 @@ struct lines_func {
 struct lines_stats {
 	uint64_t no_lua;  /* samples without a Lua function, or whose innermost was never defined */
 	uint64_t dropped; /* listings that were not kept: limit reached */
+	uint64_t merged;  /* samples that were not counted by process: limit reached */
 };
 
 struct lines;
@@ -52,15 +54,15 @@ void lines_free(struct lines *l);
 int lines_add(struct lines *l, const struct ev_hdr *h);
 
 /*
- * Keeps the newest samples so long, in ns of the stream's clock; for lines_choose(). Without it
- * none are kept.
+ * For lines_choose(): keeps the newest samples so long, in ns of the stream's clock, and counts by
+ * process. Without it neither.
  */
 void lines_window(struct lines *l, uint64_t window);
 
 /* What lines_positions() counts as self until the next lines_add; it knows no total then. */
 struct lines_query {
-	int recent;   /* those of the window; else all, and no more of this counts */
-	uint64_t now; /* end of the window */
+	int recent;   /* those of the window */
+	uint64_t now; /* its end */
 	uint32_t pid; /* 0: any */
 };
 /* 0 or -ENOMEM. */

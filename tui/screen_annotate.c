@@ -75,7 +75,7 @@ static int read_source(struct ui *u, struct rows *r)
 	return r->src_chunk ? 0 : -ENOMEM;
 }
 
-/* Which samples count. Those since the start are not kept apart by process. */
+/* Which samples count. Those of a process are not kept apart by VM. */
 static int choose(struct ui *u)
 {
 	const struct pick_query *q = &u->m->pic.query;
@@ -85,12 +85,17 @@ static int choose(struct ui *u)
 	return lines_choose(u->m->lines, &l);
 }
 
-/* The last seconds have no total by line; that of the function is known. */
+static int is_part(const struct pick_query *q)
+{
+	return q->recent || q->pid != PICK_ALL;
+}
+
+/* A part of the samples has no total by line; that of the function is known. */
 static void take_total(struct ui *u, struct rows *r, uint32_t frame)
 {
 	size_t i;
 
-	for (i = 0; u->m->pic.query.recent && i < u->nflat; i++)
+	for (i = 0; is_part(&u->m->pic.query) && i < u->nflat; i++)
 		if (u->flat[i].frame == frame)
 			r->a.total = percent_of(u->flat[i].total, u->m->pic.sum.samples);
 }
@@ -99,7 +104,7 @@ static int load(struct ui *u)
 {
 	struct model *m = u->m;
 	struct annotate_input in = {m->prof, m->lines, m->jt, m->now,
-				    m->pic.query.recent ? m->pic.sum.samples : 0};
+				    is_part(&m->pic.query) ? m->pic.sum.samples : 0};
 	const struct lines_func *f;
 	struct rows *r = rows_of(u);
 	size_t n, i;
@@ -277,10 +282,10 @@ static void draw(struct ui *u, struct grid *g)
 	if (r->found && r->c.to < INT32_MAX)
 		snprintf(lines, sizeof(lines), ":%u-%u", a->from, a->to);
 	if (r->found)
-		draw_title(u, g, "ljx annotate  %s%s%.200s%s  self %.1f%%  total %.1f%%%s",
-			   a->name, *a->name ? "  " : "", a->file, lines, a->self,
+		draw_title(u, g, "ljx annotate  %s%s%.200s%s  self %.1f%%  total %.1f%%%s", a->name,
+			   *a->name ? "  " : "", a->file, lines, a->self,
 			   a->total < 0 ? a->self : a->total,
-			   u->query.pid != PICK_ALL && !u->query.recent ? " of all processes" : "");
+			   u->query.g ? " in all VMs of the process" : "");
 	else
 		draw_title(u, g, "ljx annotate  %.200s", u->at.file);
 	draw_tabs(u, g, y++);

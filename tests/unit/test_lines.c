@@ -145,6 +145,16 @@ static void window(void **state)
 	q.pid = PID + 1;
 	assert_int_equal(lines_choose(f.l, &q), 0);
 	assert_int_equal(own(&rows(&f)[0]), 0);
+	/* By process, of all time. */
+	q.recent = 0;
+	assert_int_equal(lines_choose(f.l, &q), 0);
+	assert_int_equal(own(&rows(&f)[0]), 0);
+	q.pid = PID;
+	assert_int_equal(lines_choose(f.l, &q), 0);
+	r = rows(&f);
+	assert_int_equal(own(&r[0]), 2500);
+	assert_int_equal(at(&r[0], 3)->by_state[EV_STATE_TRACE], 1250);
+	assert_int_equal(at(&r[0], 3)->total, 0);
 	q = (struct lines_query){.recent = 1, .now = 12};
 	assert_int_equal(lines_choose(f.l, &q), 0);
 	assert_int_equal(own(&rows(&f)[0]), 750);
