@@ -7,7 +7,7 @@
 #ifndef PROFILER_IPS_H
 #define PROFILER_IPS_H
 
-#include "bpf/event.h"
+#include "profiler/prof.h"
 
 #include <stddef.h>
 
@@ -18,8 +18,17 @@ struct ips_hit {
 	uint64_t samples;
 };
 
-/* window: what "the last seconds" are, in ns. NULL if out of memory. */
-struct ips *ips_new(uint64_t window);
+/* A line that a trace runs through. */
+struct ips_step {
+	uint32_t frame; /* for prof_frame() */
+	uint32_t line;
+};
+
+/*
+ * p: knows the prototypes, gets all records before, and must outlive it. window: what "the last
+ * seconds" are, in ns. NULL if out of memory.
+ */
+struct ips *ips_new(struct prof *p, uint64_t window);
 void ips_free(struct ips *s);
 
 /* Takes a record. 0 or -ENOMEM. */
@@ -32,10 +41,22 @@ void ips_reset(struct ips *s);
 void ips_choose(struct ips *s, int recent, uint64_t now);
 uint64_t ips_samples(const struct ips *s, uint32_t pid, uint64_t g, uint32_t trace);
 
-/* All in a trace's machine code, by address; *n of them, valid until the next ips_add. NULL: none.
+/* All in a trace's machine code, or in what it calls from there, by address; *n of them, valid
+ * until the next ips_add. NULL: none.
  */
 const struct ips_hit *ips_get(const struct ips *s, uint32_t pid, uint64_t g, uint32_t trace,
 			      size_t *n);
+
+/*
+ * Where a trace's machine code lies and where in it its loop begins, as its SNAPS record told; loop
+ * 0: it has none. 0 or -ENOENT: no such record came.
+ */
+int ips_code(const struct ips *s, uint32_t pid, uint64_t g, uint32_t trace, uint64_t *mcode,
+	     uint32_t *loop);
+
+/* The first lines of its way, each once in a row; *n of them. NULL: not known. */
+const struct ips_step *ips_path(const struct ips *s, uint32_t pid, uint64_t g, uint32_t trace,
+				size_t *n);
 
 /* Samples that were not counted: limits reached. */
 uint64_t ips_dropped(const struct ips *s);

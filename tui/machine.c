@@ -66,7 +66,11 @@ static uint64_t key_of(const struct jt_trace *t)
 static uint32_t loop_of(struct ui *u, struct machine *m, const struct jt_trace *t)
 {
 	uint32_t at = map_get(&m->loops, key_of(t)), loop = MCODE_NONE;
+	uint64_t mcode;
 
+	if (!ips_code(u->m->ips, t->pid, t->g, t->trace, &mcode, &loop) && mcode == t->mcode)
+		return loop ? loop : MCODE_NONE;
+	loop = MCODE_NONE;
 	if (at)
 		return at == MCODE_NONE ? MCODE_NONE : at - 1;
 	if (!u->opts.read || *u->ended || u->paused)

@@ -23,7 +23,7 @@ int model_init(struct model *m, const struct model_opts *o)
 	m->prof = prof_new(&po);
 	m->pick = m->prof ? pick_new(m->prof, MODEL_WINDOW * MODEL_SECOND) : NULL;
 	m->lines = m->prof ? lines_new(m->prof) : NULL;
-	m->ips = ips_new(MODEL_WINDOW * MODEL_SECOND);
+	m->ips = m->prof ? ips_new(m->prof, MODEL_WINDOW * MODEL_SECOND) : NULL;
 	m->jt = jt_new(&jo);
 	m->keep = keep_new(KEEP_EVENTS, KEEP_DEFS);
 	m->arena = arena_new();
@@ -308,6 +308,7 @@ int model_record(void *ctx, const struct ev_hdr *h)
 		m->first = m->since = h->time;
 	if (!err)
 		err = lines_add(m->lines, h);
+	m->loops_known |= h->kind == EV_SNAPS;
 	if (!err)
 		err = ips_add(m->ips, h);
 	if (!err)

@@ -87,6 +87,7 @@ struct model {
 	struct pick *pick;
 	struct lines *lines;
 	struct ips *ips;
+	int loops_known; /* the stream tells where the loops of traces begin */
 	struct jt *jt;
 	struct model_opts opts;
 	struct model_second *timeline; /* of MODEL_TIMELINE, at second % MODEL_TIMELINE */

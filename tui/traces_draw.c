@@ -51,7 +51,7 @@ static struct widths widths(const struct ui *u, const struct grid *g)
 		w.snap = w.gen = w.root = 0;
 	if (g->w < 84)
 		w.ir = 0;
-	if (g->w < 72 || !u->opts.read)
+	if (g->w < 72 || (!u->opts.read && !u->m->loops_known))
 		w.loop = 0;
 	if (g->w < 66)
 		w.mcode = 0;
@@ -189,7 +189,7 @@ static void draw_row(struct ui *u, struct grid *g, int y, size_t i)
 }
 
 /* The way from its root: where each trace starts, and by which exit it was left. */
-static void draw_path(struct ui *u, struct grid *g, int y, const struct jt_trace *t)
+static void draw_from(struct ui *u, struct grid *g, int y, const struct jt_trace *t)
 {
 	const struct model_picture *pic = &u->m->pic;
 	const struct jt_trace *way[PATH_MAX_TRACES];
@@ -202,7 +202,7 @@ static void draw_path(struct ui *u, struct grid *g, int y, const struct jt_trace
 			break;
 		way[n++] = t;
 	}
-	grid_text(g, 3, y, 9, ROLE_HEAD, "Path");
+	grid_text(g, 3, y, 9, ROLE_HEAD, "From");
 	while (n-- > 0 && x < g->w - 8) {
 		t = way[n];
 		if (t->kind == EV_TRACE_SIDE && t->parent)
@@ -218,6 +218,35 @@ static void draw_path(struct ui *u, struct grid *g, int y, const struct jt_trace
 			x = grid_printf(g, x, y, g->w - x - 1, ROLE_NORMAL, "%u %s ", t->trace,
 					short_place(&t->start, 30));
 		file = t->start.file;
+	}
+}
+
+/* The lines that it runs through, those of inlined functions with their names. */
+static void draw_path(struct ui *u, struct grid *g, int y, const struct jt_trace *t)
+{
+	const struct ips_step *step;
+	size_t n, i;
+	int x = 13;
+
+	grid_text(g, 3, y, 9, ROLE_HEAD, "Path");
+	step = ips_path(u->m->ips, t->pid, t->g, t->trace, &n);
+	if (!step) {
+		grid_text(g, x, y, g->w - 14, ROLE_DIM,
+			  u->opts.read || u->m->loops_known ? "not known: no sample was taken in it"
+							    : "the recording does not tell");
+		return;
+	}
+	for (i = 0; i < n && x < g->w - 8; i++) {
+		const struct prof_frame *f = prof_frame(u->m->prof, step[i].frame);
+		const char *slash = strrchr(f->file, '/');
+
+		if (i && step[i].frame == step[i - 1].frame)
+			x = grid_printf(g, x, y, g->w - x - 1, ROLE_NORMAL, "> :%u ", step[i].line);
+		else
+			x = grid_printf(g, x, y, g->w - x - 1, ROLE_NORMAL, "%s%s %s:%u ",
+					i ? "> " : "", *f->name ? f->name : "?",
+					slash && *f->file != '[' ? slash + 1 : f->file,
+					step[i].line);
 	}
 }
 
@@ -317,6 +346,8 @@ static int draw_selected(struct ui *u, struct grid *g, int y, int last)
 			    t->end.kind == JT_LOC_NONE ? "" : at, traces_root(t), t->nsnap);
 	}
 	if (y <= last)
+		draw_from(u, g, y++, t);
+	if (y <= last)
 		draw_path(u, g, y++, t);
 	if (y <= last)
 		draw_children(u, g, y++, t);
@@ -387,14 +418,14 @@ void traces_draw(struct ui *u, struct grid *g)
 	if (g->h >= 26)
 		grid_text(
 		    g, 1, y++, g->w - 2, ROLE_DIM,
-		    u->opts.read
+		    u->opts.read || u->m->loops_known
 			? "N/lp: of its samples those in its loop.  No EXIT/s: exits with a side "
 			  "trace are not counted"
-			: "No N/lp: a recording has no machine code.  No EXIT/s: exits with a "
+			: "No N/lp: the recording does not tell.  No EXIT/s: exits with a "
 			  "side trace are not counted");
 	draw_heads(u, g, y++);
 	timeline = g->h >= 24 ? 6 : 0;
-	detail = g->h >= 26 ? 7 : g->h >= 17 ? 6 : 0;
+	detail = g->h >= 28 ? 8 : g->h >= 26 ? 7 : g->h >= 17 ? 6 : 0;
 	rows = bottom - y - timeline - detail;
 	ui_rows(u, g, y, rows, draw_row);
 	y += rows;

@@ -231,7 +231,10 @@ def test_machine_code(tmp_path):
         row = s.wait(r"^ \d+ +1 +- +[\d.]+ +\d+%  loop ")
         number, share = re.search(r"^ (\d+) +1 +- +[\d.]+ +(\d+)%  loop ", row, re.M).groups()
         assert int(share) > 90
-        s.keys("Home", "m")
+        s.keys("Home")
+        s.wait(r"From +\d+ phases.lua:13\b")
+        s.wait(r"Path +\S+ phases.lua:1[34]\b")
+        s.keys("m")
         text = s.wait("Machine code of trace")
         assert re.search(r"\d+ bytes at 0x[0-9a-f]+, \d+ instructions; \d+ samples, \d+% of them in "
                          "its loop", text)
@@ -364,6 +367,10 @@ def test_recording_while_it_runs(tmp_path):
         assert f"see it again: ljx top {path}" in s.err.read_text()
     with Screen(tmp_path, "top", path) as s:
         s.wait("mandel")
+        s.keys("3")
+        s.wait(r"^ \d+ +1 +- +[\d.]+ +\d+%  loop .*mandel")
+        s.keys("m")
+        s.wait("a recording has no machine code")
 
 
 @pytest.mark.privileged

@@ -353,7 +353,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				 .pid = how >> 2 & 1};
 	struct prof *p = prof_new(&opts);
 	struct lines *l = p ? lines_new(p) : NULL;
-	struct ips *ips = ips_new(5);
+	struct ips *ips = p ? ips_new(p, 5) : NULL;
 	FILE *null = fopen("/dev/null", "w");
 
 	int whole = !opts.aborts && !opts.states && !opts.from && !opts.to;

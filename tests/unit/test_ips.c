@@ -10,9 +10,12 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+
 #define G 0x41000000u
 
 static ev_u64 now;
+static struct prof *prof;
 
 static void sample(struct ips *s, uint32_t pid, uint32_t trace, uint64_t ip)
 {
@@ -53,7 +56,7 @@ static uint64_t total(struct ips *s, uint32_t pid, uint32_t trace)
 static void counts(void **state)
 {
 	static const uint64_t ip[] = {50, 10, 30, 10, 90, 30, 10};
-	struct ips *s = ips_new(5);
+	struct ips *s = ips_new(prof, 5);
 	const struct ips_hit *h;
 	size_t n, i;
 
@@ -91,7 +94,7 @@ static void window(void **state)
 				   .trace = 3,
 				   .ip = 99,
 				   .state = EV_STATE_TRACE};
-	struct ips *s = ips_new(5);
+	struct ips *s = ips_new(prof, 5);
 	size_t n;
 
 	(void)state;
@@ -114,10 +117,51 @@ static void window(void **state)
 	ips_free(s);
 }
 
+/* Where the loop begins; what the code calls counts at the call. */
+static void code(void **state)
+{
+	struct ev_snaps snaps = {.h = {.kind = EV_SNAPS, .size = sizeof(snaps), .pid = 7},
+				 .g = G,
+				 .mcode = 1000,
+				 .szmcode = 100,
+				 .mcloop = 40,
+				 .trace = 3};
+	struct ev_sample call = {.h = {.kind = EV_SAMPLE, .size = sizeof(call), .pid = 7},
+				 .g = G,
+				 .trace = 3,
+				 .ip = 99999,
+				 .mcofs = 51,
+				 .flags = EV_SF_CALLED,
+				 .state = EV_STATE_TRACE};
+	struct ips *s = ips_new(prof, 5);
+	const struct ips_hit *h;
+	uint64_t mcode = 0;
+	uint32_t loop = 0;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(ips_code(s, 7, G, 3, &mcode, &loop), -ENOENT);
+	assert_int_equal(ips_add(s, &call.h), 0); /* nobody knows where */
+	assert_int_equal(total(s, 7, 3), 0);
+	assert_int_equal(ips_add(s, &snaps.h), 0);
+	assert_int_equal(ips_code(s, 7, G, 3, &mcode, &loop), 0);
+	assert_int_equal(mcode, 1000);
+	assert_int_equal(loop, 40);
+	assert_int_equal(ips_add(s, &call.h), 0);
+	h = ips_get(s, 7, G, 3, &n);
+	assert_int_equal(n, 1);
+	assert_int_equal(h[0].ip, 1050);
+	snaps.mcode = 5000; /* another trace */
+	assert_int_equal(ips_add(s, &snaps.h), 0);
+	assert_int_equal(total(s, 7, 3), 0);
+	assert_int_equal(ips_samples(s, 7, G, 3), 0);
+	ips_free(s);
+}
+
 /* No number of traces or instructions lets it grow without end. */
 static void limits(void **state)
 {
-	struct ips *s = ips_new(5);
+	struct ips *s = ips_new(prof, 5);
 	uint32_t i;
 
 	(void)state;
@@ -135,8 +179,15 @@ static void limits(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(counts), cmocka_unit_test(window),
-					   cmocka_unit_test(limits)};
+	struct prof_opts o = {.pid = 0};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	const struct CMUnitTest tests[] = {cmocka_unit_test(counts), cmocka_unit_test(window),
+					   cmocka_unit_test(code), cmocka_unit_test(limits)};
+
+	int failed;
+
+	prof = prof_new(&o);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	prof_free(prof);
+	return failed;
 }
