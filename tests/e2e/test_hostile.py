@@ -30,7 +30,7 @@ MODES = {
     "cframes": {"outside Lua"},
     "vmstate": {"no valid stack base", "no VM found yet"},
     "proto-sizes": {"no VM found yet", "undefined"},
-    "proto-lines": {"undefined"},
+    "proto-lines": {"undefined", "no VM found yet"},
     "chunknames": None,
     "trace-table": None,
     "traces": None,
