@@ -59,6 +59,12 @@ test-kernels:
 	@+$(MAKE) --no-print-directory all
 	@$(PYTHON) tests/kernels $(SUITES)
 
+# Attaches, kills and fuzzes for a day; ^C stops it, and the next run goes on. SOAK: options of tests/soak.
+soak: deps-test
+	@+$(MAKE) --no-print-directory all programs
+	@$(PYTHON) tests/run --build fuzz
+	@$(PYTHON) tests/soak $(SOAK)
+
 # What the tests run: made by tests/run, so that a broken build is a failed test.
 UNIT_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ_PROGS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/fuzz/*.c)))
@@ -121,5 +127,5 @@ $(B)/tests/c/%: tests/c/%.c
 
 -include $(UNIT_PROGS:=.d) $(FUZZ_PROGS:=.d)
 
-.PHONY: deps deps-demo deps-test demo test test-kernels test-matrix bench bench-full $(STAGES) \
+.PHONY: deps deps-demo deps-test demo test test-kernels test-matrix bench bench-full soak $(STAGES) \
 	unit-programs fuzz-programs programs perf-programs
