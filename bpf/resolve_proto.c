@@ -8,10 +8,10 @@
 
 /* What is remembered: prototypes, call sites, and bytes of prototypes' bodies. */
 #define PROTOS_MAX 16384
-#define NAMES_MAX 262144
+#define NAMES_MAX 65536
 #define SHAPES_MAX 65536
 #define BODY_MAX (4u << 20)
-#define BODIES_MAX (16u << 20)
+#define BODIES_MAX (8u << 20)
 #define KSTR_MAX 256
 /* Bytes of bodies read in a second: prototypes may claim to be large, and there may be many. */
 #define BODY_RATE (64u << 20)
