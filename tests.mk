@@ -52,6 +52,11 @@ bench bench-full: deps-test
 	@+$(MAKE) --no-print-directory all programs perf-programs
 	@$(PYTHON) -B tests/bench $(if $(filter %-full,$@),--full) $(SECTION)
 
+# A quarter of an hour: does anything grow, get lost, or stay behind?
+soak-live: deps-test
+	@+$(MAKE) --no-print-directory all programs
+	@$(PYTHON) -B tests/perf/soak_live
+
 # ljx under other kernels, in QEMU: minutes, and 250 MB to download at the first time.
 KERNEL_PKGS := luajit2 qemu-system-x86 cpio busybox-static
 test-kernels:
@@ -127,5 +132,6 @@ $(B)/tests/c/%: tests/c/%.c
 
 -include $(UNIT_PROGS:=.d) $(FUZZ_PROGS:=.d)
 
-.PHONY: deps deps-demo deps-test demo test test-kernels test-matrix bench bench-full soak $(STAGES) \
+.PHONY: deps deps-demo deps-test demo test test-kernels test-matrix bench bench-full soak \
+	$(STAGES) soak-live
 	unit-programs fuzz-programs programs perf-programs

@@ -34,11 +34,11 @@ def storm(name, probe, stats=False):
     return told["rounds"] / told["seconds"], events / told["seconds"], held
 
 
-def probe_costs(results, count):
+def probe_costs(results, names, count):
     """How much slower the target is, in alternating runs, and what a hit of each program costs."""
     print("\nprobes on the trace recorder: how many times slower the target is; a hit in BPF")
     print(f"  {'target':>8} {'probe':>8} {'events/s':>9} {'slower':>7} {'spread':>7}")
-    for name in ("warm", "compile", "flush"):
+    for name in names:
         speed, events = {k: [] for k in KINDS}, {k: [] for k in KINDS}
         for _ in range(count):
             for kind in KINDS:
