@@ -15,7 +15,7 @@ FAST = 10000  # events a second of the target's CPU time that make it a storm
 EVENTS = {"start": "starts", "stop": "stops", "abort": "aborts", "flush": "flushes"}
 
 
-def storm(name, probe, path, *args, seconds=2, stall=False):
+def storm(name, probe, path, *args, seconds=3, stall=False):
     """Counts a storm live and records it. The storm's own account, ljx's, and ljx's stderr."""
     with luajit("tests/lua/storm.lua", name, seconds) as target:
         target.expect("^ready$")
