@@ -132,6 +132,5 @@ $(B)/tests/c/%: tests/c/%.c
 
 -include $(UNIT_PROGS:=.d) $(FUZZ_PROGS:=.d)
 
-.PHONY: deps deps-demo deps-test demo test test-kernels test-matrix bench bench-full soak \
-	$(STAGES) soak-live
-	unit-programs fuzz-programs programs perf-programs
+.PHONY: deps deps-demo deps-test demo test test-kernels test-matrix bench bench-full soak soak-live \
+	$(STAGES) unit-programs fuzz-programs programs perf-programs
