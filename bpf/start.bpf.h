@@ -145,22 +145,36 @@ WALK_FN int start_in_caller(struct walk *w)
 	return judge(w, w->frame + 8, w->pc) == BASE_NOT ? -1 : 0;
 }
 
+/* In a trace, which is the leaf. 0 or EV_WHY_*. A function of its own for want of stack. */
+WALK_FN int start_in_trace(struct walk *w, struct scratch *sc, const struct regs *r, u64 base)
+{
+	const struct layout *l = w ? layout_at(w->layout) : 0;
+	struct walk_trace t = {};
+	struct ev_sample *s;
+	u64 jit_base;
+
+	if (!l || !sc || !r)
+		return EV_WHY_READ;
+	s = sample_of(sc);
+	emit_trace(l, w, sc, s->trace, &t);
+	place(l, w, s, r, &t);
+	jit_base = rdref(l, w->g + l->G_jit_base);
+	start_at(w, jit_base ? jit_base : base, 0);
+	return judge(w, w->frame + 8, 0) == BASE_NOT ? EV_WHY_BAD_BASE : 0;
+}
+
 /* Chooses where the walk starts. 0 or EV_WHY_*. */
 static __always_inline int start(const struct layout *l, struct walk *w, struct scratch *sc,
 				 struct regs *r, u64 base)
 {
 	struct ev_sample *s = sample_of(sc);
-	u64 jit_base = rdref(l, w->g + l->G_jit_base);
-	struct walk_trace t = {};
 	u32 flags = s->flags;
+	u64 jit_base;
 	int ok = 0;
 
-	if (s->state == EV_STATE_TRACE) {
-		emit_trace(l, w, sc, s->trace, &t);
-		place(l, w, s, r, &t);
-		start_at(w, jit_base ? jit_base : base, 0);
-		return judge(w, w->frame + 8, 0) == BASE_NOT ? EV_WHY_BAD_BASE : 0;
-	}
+	if (s->state == EV_STATE_TRACE)
+		return start_in_trace(w, sc, r, base);
+	jit_base = rdref(l, w->g + l->G_jit_base);
 	if (flags & EV_SF_VMCODE)
 		ok = start_in_asm(w, r, &flags);
 	else if (jit_base && judge(w, jit_base, r->bx) == BASE_LUA_PC)
