@@ -25,7 +25,7 @@ INTO void middle(void)
 	innermost();
 }
 
-__attribute__((noinline, noclone)) static void outer(void)
+__attribute__((noinline)) static void outer(void)
 {
 	__asm__ volatile(".globl inlines_in_none\n.hidden inlines_in_none\ninlines_in_none: nop");
 	middle();

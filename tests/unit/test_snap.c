@@ -55,7 +55,8 @@ static void put_snap(struct made *m, uint32_t ref, uint32_t mcofs, const uint32_
 	p[8] = 9;
 	p[10] = (unsigned char)nent;
 	p[11] = 3;
-	memcpy(m->map + m->t.nmap, e, nent * sizeof(*e));
+	if (nent)
+		memcpy(m->map + m->t.nmap, e, nent * sizeof(*e));
 	m->t.nmap += nent;
 	memcpy(m->map + m->t.nmap, links, nlinks * sizeof(*links));
 	m->t.nmap += nlinks;
