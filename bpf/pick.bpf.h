@@ -30,8 +30,8 @@ struct pick {
 	u64 any; /* a VM at all, for samples outside Lua */
 	u32 layout, any_layout;
 	u32 busy;  /* VMs that some thread is in */
-	u32 nnear; /* choose among these; 0: among all of the process */
-	u64 near[SMP_NEAR];
+	u32 nnear; /* choose among the first of near; 0: among all of the process */
+	struct smp_near near;
 };
 
 /* The layout of a VM that is in the list, or NULL. */
@@ -52,7 +52,7 @@ static __always_inline int pick_step(struct pick *p, u32 i)
 	u32 layout;
 
 	if (p->nnear) {
-		g = p->near[i & (SMP_NEAR - 1)];
+		g = p->near.g[i & (SMP_NEAR - 1)];
 		near = vm_known(p->key.key, g);
 		if (!near)
 			return 0;
@@ -90,14 +90,19 @@ static __always_inline int pick_step(struct pick *p, u32 i)
 static __always_inline void pick_all(u32 n);
 
 /* The thread is, or was, in VM g; now: 0, or when all were looked at. */
-static __always_inline void remember_near(u32 key, u64 g, u64 now)
+static __always_inline void remember_near(struct pick *p, u32 key, u64 g, u64 now)
 {
-	struct smp_near *n, new = {.looked = now, .key = key, .n = 1, .g = {g}};
 	u32 tid = (u32)bpf_get_current_pid_tgid(), i;
+	struct smp_near *n = bpf_map_lookup_elem(&near, &tid);
 
-	n = bpf_map_lookup_elem(&near, &tid);
 	if (!n || n->key != key) {
-		bpf_map_update_elem(&near, &tid, &new, BPF_ANY);
+		/* Not on the stack, which has little room. */
+		__builtin_memset(&p->near, 0, sizeof(p->near));
+		p->near.looked = now;
+		p->near.key = key;
+		p->near.n = 1;
+		p->near.g[0] = g;
+		bpf_map_update_elem(&near, &tid, &p->near, BPF_ANY);
 		return;
 	}
 	if (now)
@@ -127,7 +132,7 @@ static __always_inline void pick_by_stack(struct pick *p, const struct smp_proc 
 	}
 	n = bpf_map_lookup_elem(&near, &tid);
 	if (n && n->key == proc->vmkey && n->n <= SMP_NEAR && now - n->looked < SMP_LOOK_EVERY) {
-		__builtin_memcpy(p->near, n->g, sizeof(p->near));
+		__builtin_memcpy(&p->near, n, sizeof(p->near));
 		p->nnear = n->n;
 		pick_all(n->n);
 		if (p->any)
@@ -136,7 +141,7 @@ static __always_inline void pick_by_stack(struct pick *p, const struct smp_proc 
 	}
 	pick_all(proc->nvms);
 	if (p->any)
-		remember_near(proc->vmkey, p->g ? p->g : p->any, now);
+		remember_near(p, proc->vmkey, p->g ? p->g : p->any, now);
 }
 
 #endif

@@ -448,7 +448,7 @@ static __always_inline void fill(struct making *m, const struct smp_proc *proc, 
 	if (!g)
 		pick_by_stack(p, proc, s->h.time, blind);
 	else if (proc->nvms > SMP_NEAR)
-		remember_near(proc->vmkey, g, 0);
+		remember_near(p, proc->vmkey, g, 0);
 	if (blind && !p->g && (p->busy || !p->any)) /* in one of them, or not: who knows */
 		return;
 	if (!g) {
