@@ -68,7 +68,7 @@ struct capture_stats {
 	uint64_t vms_unwatched; /* without probes on their recorder, though they were asked for */
 	/* What a target has too much of. */
 	uint64_t vms_dropped;	/* VMs, or what looks like one: not verified */
-	uint64_t vms_unsampled; /* beyond those that a sample can look at */
+	uint64_t vms_unsampled; /* beyond those among which a sample in C code is searched */
 	uint64_t files_skipped; /* files with code: not looked at */
 	uint64_t looks_cut;	/* looks at JIT compilers that were given up */
 	struct resolve_stats resolve;

@@ -203,7 +203,9 @@ static void tell_excess(const struct capture_stats *s, int quiet)
 			"ljx: %llu VMs, or what looks like VMs, were not looked at: too many\n",
 			(unsigned long long)s->vms_dropped);
 	if (s->vms_unsampled)
-		fprintf(stderr, "ljx: %llu VMs were not sampled: too many for one process\n",
+		fprintf(stderr,
+			"ljx: %llu VMs are too many for one process: samples in their C code may "
+			"not be known as theirs\n",
 			(unsigned long long)s->vms_unsampled);
 	if (s->files_skipped)
 		fprintf(stderr,

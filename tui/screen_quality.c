@@ -55,8 +55,8 @@ static void say_bad(struct rows *r, uint64_t n, const char *what, const char *me
 static void say_inside(struct rows *r, const struct prof_stats *s)
 {
 	uint64_t known = s->by_inside[PROF_INSIDE_HEAD] + s->by_inside[PROF_INSIDE_LOOP];
-	uint64_t all = known + s->by_inside[PROF_INSIDE_UNKNOWN] +
-		       s->by_inside[PROF_INSIDE_NO_MCOFS];
+	uint64_t all =
+	    known + s->by_inside[PROF_INSIDE_UNKNOWN] + s->by_inside[PROF_INSIDE_NO_MCOFS];
 
 	if (!all)
 		return;
@@ -156,10 +156,12 @@ static void say_capture(struct rows *r, const struct model_picture *pic)
 	say(r, ROLE_NORMAL, "%12llu  VMs", (unsigned long long)c->vms);
 	say_bad(r, c->vms_refused, "VMs refused", "their layout did not verify: ljx doctor -p PID");
 	say_bad(r, c->vms_dropped, "VMs not looked at", "too many, or what looks like them");
-	say_bad(r, c->vms_unsampled, "VMs not sampled", "too many for one process");
+	say_bad(r, c->vms_unsampled, "VMs too many for one process",
+		"their C code may not be known as theirs");
 	say_bad(r, c->files_skipped, "mapped files not looked at", "too many, or too large");
 	say_bad(r, c->looks_cut, "looks at the past cut short", "they took too long");
-	say(r, ROLE_NORMAL, "%12llu  reads of memory that was not there; some only ask whether it is",
+	say(r, ROLE_NORMAL,
+	    "%12llu  reads of memory that was not there; some only ask whether it is",
 	    (unsigned long long)c->faults);
 	say_bad(r, c->resolve.protos_gone, "prototypes gone before they were read",
 		"shown without names");
