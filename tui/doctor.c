@@ -87,7 +87,7 @@ static void check_kernel(struct doctor *d)
 static void check_sampler(struct doctor *d)
 {
 	struct capture_opts co = {
-	    .rate = 99, .old_bpf = d->o->old_bpf, .traces = CAPTURE_TRACES_AUTO};
+	    .rate = 99, .old_bpf = d->o->old_bpf, .traces = CAPTURE_TRACES_AUTO, .need_traces = 1};
 	struct why why = {.code = 0};
 	struct capture *c = NULL;
 	uint64_t t = resolve_now();
