@@ -66,15 +66,20 @@ static int no_btf(void)
 	return fd < 0 ? -EIO : fd;
 }
 
+static int kernel_is_from(unsigned int major, unsigned int minor)
+{
+	unsigned int is_major = 0, is_minor = 0;
+	struct utsname u;
+
+	if (uname(&u) || sscanf(u.release, "%u.%u", &is_major, &is_minor) != 2)
+		return 0;
+	return is_major > major || (is_major == major && is_minor >= minor);
+}
+
 /* From 6.6 to 6.9 such a link for a process saw its first thread only, unless that was mended. */
 static int has_good_multi(void)
 {
-	unsigned int major = 0, minor = 0;
-	struct utsname u;
-
-	if (uname(&u) || sscanf(u.release, "%u.%u", &major, &minor) != 2)
-		return 0;
-	return major > 6 || (major == 6 && minor >= 10);
+	return kernel_is_from(6, 10);
 }
 
 /* The programs of the trace recorder's probes, in one of the two objects. */
@@ -200,10 +205,15 @@ static int options(struct capture *c, struct bpf_object_open_opts *opts, char pa
 	return fd;
 }
 
-/* The newer form if possible, else the older one. */
+/*
+ * The newer form if possible, else the older one. An earlier kernel may take the sampler's programs
+ * in the newer form and refuse the trace recorder's, which are loaded later, and must be of the
+ * same form.
+ */
 static int load_any(struct capture *c, int native, const struct bpf_object_open_opts *opts)
 {
-	int err = c->opts.old_bpf ? -EINVAL : load_form(c, 0, native, opts);
+	int old = c->opts.old_bpf || !kernel_is_from(6, 12);
+	int err = old ? -EINVAL : load_form(c, 0, native, opts);
 
 	/* The second error is no better than the first one, where that tells of the user. */
 	if (err && err != -EPERM && err != -ENOMEM)
