@@ -306,7 +306,7 @@ static void draw_history(struct ui *u, struct grid *g, int y, const struct jt_tr
 	for (i = 0; i < pic->nsites && x < g->w - 20; i++) {
 		const struct jt_site *s = &pic->sites[i];
 
-		if (s->kind != JT_SITE_ABORT || s->start.kind != JT_LOC_LUA ||
+		if (s->kind != JT_SITE_ABORT || !s->count || s->start.kind != JT_LOC_LUA ||
 		    s->start.pos != t->start.pos || t->start.kind != JT_LOC_LUA ||
 		    s->start.firstline != t->start.firstline || s->trace_kind != t->kind ||
 		    strcmp(s->start.file, t->start.file))
