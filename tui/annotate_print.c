@@ -96,7 +96,7 @@ static void print_text(const struct options *o, const struct annotate *a,
 	printf(
 	    "\nN, I: percent of a line's samples in compiled code, interpreted. ABRT: recordings "
 	    "that stopped\n! here. TR: trace that covers the line, * a root trace starts here. "
-	    "Compiled code counts where\nits trace starts.\n");
+	    "Compiled code whose\nline in the trace is not known counts where its trace starts.\n");
 	if (a->unknown >= 0.05)
 		printf("%.1f%% at no known line\n", a->unknown);
 	if (c->others)
