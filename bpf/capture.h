@@ -34,7 +34,7 @@ struct capture_opts {
 	int no_samples; /* no sampling: trace events only */
 	int code;	/* listings of the bytecode that samples and trace events show */
 	enum capture_traces traces;
-	int need_traces;    /* capture_add fails if the recorder cannot be watched */
+	int need_traces;    /* capture_new and capture_add fail if the recorder cannot be watched */
 	unsigned int limit; /* attempts a second of one place that are told one by one; 0: all */
 	unsigned int ring_bytes; /* 0: by the rate */
 	/*
@@ -60,7 +60,7 @@ struct capture_stats {
 	unsigned int targets; /* alive and being sampled */
 	unsigned int watched; /* alive, without LuaJIT so far */
 	unsigned int exited;
-	int last_status; /* wait status of the last target that exited, -1: not known */
+	int last_status;       /* wait status of the last target that exited, -1: not known */
 	uint64_t lost_natives; /* C stacks: ring full */
 	uint32_t tables;       /* for unwinding C code */
 	size_t table_bytes;

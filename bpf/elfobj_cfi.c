@@ -117,7 +117,8 @@ static uint64_t take_number(struct bytes *b, size_t size)
 	return v;
 }
 
-static uint64_t take_uleb(struct bytes *b)
+/* A number of LEB128, of which sign is the value of all bits that its last byte leaves out. */
+static uint64_t take_leb(struct bytes *b, uint64_t *sign)
 {
 	unsigned int shift = 0;
 	uint64_t v = 0, byte;
@@ -128,23 +129,22 @@ static uint64_t take_uleb(struct bytes *b)
 			v |= (byte & 0x7f) << shift;
 		shift += 7;
 	} while (byte & 0x80);
+	*sign = byte & 0x40 && shift < 64 ? ~UINT64_C(0) << shift : 0;
 	return v;
+}
+
+static uint64_t take_uleb(struct bytes *b)
+{
+	uint64_t sign;
+
+	return take_leb(b, &sign);
 }
 
 static int64_t take_sleb(struct bytes *b)
 {
-	unsigned int shift = 0;
-	uint64_t v = 0, byte;
+	uint64_t sign, v = take_leb(b, &sign);
 
-	do {
-		byte = take_number(b, 1);
-		if (shift < 64)
-			v |= (byte & 0x7f) << shift;
-		shift += 7;
-	} while (byte & 0x80);
-	if (byte & 0x40 && shift < 64)
-		v |= ~UINT64_C(0) << shift;
-	return (int64_t)v;
+	return (int64_t)(v | sign);
 }
 
 /* Products of hostile numbers wrap. */

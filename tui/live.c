@@ -194,28 +194,23 @@ int live_poll(struct live *l, int ms)
 }
 
 /* What the targets had too much of, or claimed to. */
-static void tell_excess(const struct capture_stats *s, int quiet)
+static void tell_excess(const struct capture_stats *s)
 {
-	if (quiet)
-		return;
-	if (s->vms_dropped)
-		fprintf(stderr,
-			"ljx: %llu VMs, or what looks like VMs, were not looked at: too many\n",
-			(unsigned long long)s->vms_dropped);
-	if (s->vms_unsampled)
-		fprintf(stderr,
-			"ljx: %llu VMs are too many for one process: samples in their C code may "
-			"not be known as theirs\n",
-			(unsigned long long)s->vms_unsampled);
-	if (s->files_skipped)
-		fprintf(stderr,
-			"ljx: %llu mapped files were not looked at: too many, or too large\n",
-			(unsigned long long)s->files_skipped);
-	if (s->looks_cut)
-		fprintf(stderr,
-			"ljx: %llu looks at what was compiled before were cut short: they took too "
-			"long\n",
-			(unsigned long long)s->looks_cut);
+	const struct {
+		uint64_t n;
+		const char *what;
+	} all[] = {
+	    {s->vms_dropped, "VMs, or what looks like VMs, were not looked at: too many"},
+	    {s->vms_unsampled, "VMs are too many for one process: samples in their C code may not "
+			       "be known as theirs"},
+	    {s->files_skipped, "mapped files were not looked at: too many, or too large"},
+	    {s->looks_cut, "looks at what was compiled before were cut short: they took too long"}};
+	size_t i;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i].n)
+			fprintf(stderr, "ljx: %llu %s\n", (unsigned long long)all[i].n,
+				all[i].what);
 }
 
 void live_tell_losses(const struct live *l)
@@ -225,7 +220,8 @@ void live_tell_losses(const struct live *l)
 	if (s->vms_unwatched && !l->o->quiet)
 		fprintf(stderr, "ljx: %llu VMs were not watched: what they compile is not known\n",
 			(unsigned long long)s->vms_unwatched);
-	tell_excess(s, l->o->quiet);
+	if (!l->o->quiet)
+		tell_excess(s);
 	if (s->lost_traces)
 		fprintf(stderr,
 			"ljx: lost %llu of %llu trace events: the ring buffer was full; the counts "
