@@ -13,24 +13,35 @@
 struct text {
 	char *out;
 	size_t size, len;
+	int owned; /* the piece may be memory that is freed when append() returns */
 	jmp_buf full;
 };
 
+static int is_ascii(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)s[i] >= 0x80)
+			return 0;
+	return 1;
+}
+
 /*
- * There is no other way to stop it; it has its memory on the stack, but for the buffer of a Rust
- * identifier with letters beyond ASCII, which may be lost then.
+ * A jump is the only way to stop it. It has its memory on the stack, but for a Rust identifier
+ * with letters beyond ASCII, which it gives in one piece: the next piece stops it then.
  */
 static void append(const char *s, size_t n, void *ctx)
 {
 	struct text *t = ctx;
 	size_t room;
 
+	if (!n)
+		return; /* of no text, which may be NULL */
 	if (t->len + 1 < t->size) {
 		room = t->size - 1 - t->len;
 		memcpy(t->out + t->len, s, room < n ? room : n);
 	}
 	t->len += n;
-	if (t->len > TEXT_MAX)
+	if (t->len > TEXT_MAX && !(t->owned && !is_ascii(s, n)))
 		longjmp(t->full, 1);
 }
 
@@ -44,9 +55,11 @@ static int try_all(struct text *t, const char *name)
 {
 	if (setjmp(t->full))
 		return 0;
+	t->owned = 1;
 	if (rust_demangle_callback(name, DMGL_NO_OPTS, append, t))
 		return t->len > 0;
 	t->len = 0;
+	t->owned = 0;
 	return cplus_demangle_v3_callback(name, DMGL_NO_OPTS, append, t) && t->len > 0;
 }
 

@@ -31,6 +31,25 @@ static void test_names(void **state)
 	check("_ZN", "_ZN");
 	check("_Znot mangled", "_Znot mangled");
 	check("_RNv", "_RNv");
+	check("_RC0", "_RC0"); /* of an empty name */
+	check("_RNvCu8gdel_5qa1f", "g\303\266del::f");
+}
+
+/* A tuple of the same tuple twice, 40 deep, of an identifier that is allocated when it is told. */
+static void rust_bomb(char *name)
+{
+	static const char digits[] =
+	    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	size_t start, depth = 40;
+	char *p = name + sprintf(name, "_RINvC1x1f");
+
+	start = (size_t)(p - name) - 2; /* positions are those behind _R, counted from 1 */
+	memset(p, 'T', depth);
+	p += depth;
+	p += sprintf(p, "Cu8gdel_5qa");
+	for (size_t i = depth; i > 0; i--)
+		p += sprintf(p, "B%c_E", digits[start + i - 1]);
+	sprintf(p, "E");
 }
 
 /* A name of 2^40 letters, and one that is too long to be looked at. */
@@ -47,6 +66,10 @@ static void test_hostile(void **state)
 	assert_int_equal(strlen(out), sizeof(out) - 1);
 	memset(name, 'x', sizeof(name) - 1);
 	memcpy(name, "_ZN1990", 7);
+	demangle(name, out, sizeof(out));
+	snprintf(want, sizeof(want), "%.63s", name);
+	assert_string_equal(out, want);
+	rust_bomb(name);
 	demangle(name, out, sizeof(out));
 	snprintf(want, sizeof(want), "%.63s", name);
 	assert_string_equal(out, want);
