@@ -77,7 +77,7 @@ class Build:
 
     def embed(self, tmp_path, script, *args):
         """A program with its library, which runs a script on its main thread."""
-        wrapper = tmp_path / "wrapper.lua"
+        wrapper = tmp_path / f"{self.name}.lua"  # its own: another may be reading its file
         given = ",".join(f"'{a}'" for a in args)
         wrapper.write_text(f"arg = {{{given}}} dofile('{script}') return 0\n")
         target = Process(*self.under, os.path.join(PROGRAMS, "host"), env=self.env())
