@@ -44,6 +44,38 @@ struct proc *defs_proc(struct prof *p, uint32_t pid)
 	return &procs[p->nprocs++];
 }
 
+static size_t syms_bytes(const struct proc *proc)
+{
+	return proc->nsyms * sizeof(struct sym) + proc->nranges * sizeof(struct range) +
+	       proc->inlines.n * 2 * sizeof(struct map_slot);
+}
+
+static void forget_syms(struct prof *p, struct proc *proc)
+{
+	p->def_bytes -= syms_bytes(proc);
+	free(proc->ranges);
+	free(proc->syms);
+	map_release(&proc->inlines);
+	proc->ranges = NULL;
+	proc->syms = NULL;
+	proc->nranges = proc->ranges_cap = proc->nsyms = proc->syms_cap = 0;
+}
+
+/* A process ended: one that ended long before has no more samples. */
+static void add_exit(struct prof *p, uint32_t pid)
+{
+	uint32_t *slot = &p->dead[p->ndead % DEAD_KEPT];
+	uint32_t old = map_get(&p->procs_at, *slot), now = map_get(&p->procs_at, pid);
+
+	if (!now || p->procs[now - 1].dead)
+		return;
+	if (old && p->procs[old - 1].dead)
+		forget_syms(p, &p->procs[old - 1]);
+	p->procs[now - 1].dead = 1;
+	*slot = pid;
+	p->ndead++;
+}
+
 /* A process begins anew: nothing at its addresses is what it was. */
 static int new_generation(struct prof *p, uint32_t pid, const char *comm)
 {
@@ -52,17 +84,16 @@ static int new_generation(struct prof *p, uint32_t pid, const char *comm)
 
 	if (!proc)
 		return -ENOMEM;
+	forget_syms(p, proc);
 	proc->generation++;
-	proc->nranges = 0;
-	proc->nsyms = 0;
-	map_release(&proc->inlines);
+	proc->dead = 0;
 	if (comm) {
 		uint32_t id;
 
 		label_clean(clean, sizeof(clean), comm, TEXT_NO_SEMICOLON);
-		id = pool_str(&p->strs, clean);
+		id = room_text(p, clean);
 		if (!id)
-			return -ENOMEM;
+			return p->full ? 0 : -ENOMEM;
 		proc->pub.comm = pool_get(&p->strs, id);
 		proc->frame = NO_FRAME;
 	}
@@ -247,6 +278,7 @@ static int add_sym(struct prof *p, const struct ev_sym *ev)
 	uint32_t name = pool_str(&p->strs, defs_string(&ev->h, sizeof(*ev), 0));
 	uint32_t module = pool_str(&p->strs, defs_string(&ev->h, sizeof(*ev), 1));
 	struct sym *syms;
+	int err;
 
 	if (!proc || !name || !module)
 		return -ENOMEM;
@@ -263,7 +295,10 @@ static int add_sym(struct prof *p, const struct ev_sym *ev)
 					 .name = name,
 					 .module = module,
 					 .frame = NO_FRAME};
-	return claim_range(proc, ev->start, ev->end, proc->nsyms++);
+	p->def_bytes -= syms_bytes(proc);
+	err = claim_range(proc, ev->start, ev->end, proc->nsyms++);
+	p->def_bytes += syms_bytes(proc);
+	return err;
 }
 
 struct sym *defs_sym(const struct proc *proc, uint64_t addr)
@@ -280,7 +315,14 @@ static int add_inline(struct prof *p, const struct ev_inline *ev)
 	struct proc *proc = defs_proc(p, ev->h.pid);
 	uint32_t id = pool_str(&p->strs, defs_string(&ev->h, sizeof(*ev), 0));
 
-	return proc && id ? map_set(&proc->inlines, ev->addr, id) : -ENOMEM;
+	int err;
+
+	if (!proc || !id)
+		return -ENOMEM;
+	p->def_bytes -= syms_bytes(proc);
+	err = map_set(&proc->inlines, ev->addr, id);
+	p->def_bytes += syms_bytes(proc);
+	return err;
 }
 
 const char *defs_inlines(const struct prof *p, const struct proc *proc, uint64_t addr)
@@ -292,9 +334,9 @@ const char *defs_inlines(const struct prof *p, const struct proc *proc, uint64_t
 
 int defs_is_definition(const struct ev_hdr *h)
 {
-	return h->kind == EV_PROC || h->kind == EV_EXEC || h->kind == EV_BUILD ||
-	       h->kind == EV_VM || h->kind == EV_FUNC || h->kind == EV_NAME || h->kind == EV_FF ||
-	       h->kind == EV_SYM || h->kind == EV_INLINE;
+	return h->kind == EV_PROC || h->kind == EV_EXEC || h->kind == EV_EXIT ||
+	       h->kind == EV_BUILD || h->kind == EV_VM || h->kind == EV_FUNC ||
+	       h->kind == EV_NAME || h->kind == EV_FF || h->kind == EV_SYM || h->kind == EV_INLINE;
 }
 
 int defs_add(struct prof *p, const struct ev_hdr *h)
@@ -304,6 +346,9 @@ int defs_add(struct prof *p, const struct ev_hdr *h)
 		return new_generation(p, h->pid, defs_string(h, sizeof(struct ev_proc), 0));
 	case EV_EXEC:
 		return new_generation(p, h->pid, NULL);
+	case EV_EXIT:
+		add_exit(p, h->pid);
+		return 0;
 	case EV_BUILD:
 		return add_build(p, (const struct ev_build *)h);
 	case EV_VM:

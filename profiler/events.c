@@ -47,17 +47,18 @@ static int clean_text(struct prof *p, const char *text, const char **out)
 	uint32_t id;
 
 	label_clean(clean, sizeof(clean), text ? text : "", TEXT_NO_SEMICOLON);
-	id = pool_str(&p->strs, clean);
+	id = room_text(p, clean);
 	*out = pool_get(&p->strs, id);
-	return id ? 0 : -ENOMEM;
+	return id ? 0 : room_error(p);
 }
 
-/* Where the newest event of this place went that had a stack; 0: there was none. */
+/* Where the newest event of this place went that had a stack; 0: there was none. NULL: no room. */
 static uint32_t *last_stack(struct prof *p, const struct ev_trace *ev)
 {
 	struct place_key key = {ev->g, ev->start.addr, ev->end.addr, ev->h.pid, ev->error};
 	struct events *e = &p->events;
-	uint32_t id = pool_add(&e->places, &key, sizeof(key));
+	uint32_t id = p->full ? pool_find(&e->places, &key, sizeof(key))
+			      : pool_add(&e->places, &key, sizeof(key));
 	uint32_t *stacks =
 	    id ? table_room(e->stacks, &e->stacks_cap, (size_t)id + 1, sizeof(*stacks)) : NULL;
 
@@ -76,6 +77,8 @@ static int note_start(struct prof *p, const struct ev_trace *ev)
 	struct events *e = &p->events;
 	uint32_t at = map_get(&e->begun_at, key);
 
+	if (!at && p->full)
+		return 0;
 	if (!at) {
 		begun = table_room(e->begun, &e->begun_cap, (size_t)e->nbegun + 1, sizeof(*begun));
 		if (!begun || map_set(&e->begun_at, key, e->nbegun + 1))
@@ -126,7 +129,10 @@ static int add_to_list(struct prof *p, const struct ev_trace *ev, const struct p
 	if (!err)
 		err = clean_text(p, about->reason, &list[e->n].reason);
 	e->n += !err;
-	return err;
+	if (err != -ENOSPC)
+		return err;
+	p->stats.events_dropped++;
+	return 0;
 }
 
 static int is_wanted(const struct prof *p, const struct ev_trace *ev)
@@ -141,8 +147,10 @@ int prof_event(struct prof *p, const struct ev_trace *ev, const struct prof_abou
 {
 	union as_sample as;
 	uint32_t stack = 0, *last;
-	int err = 0;
+	int err = room_check(p);
 
+	if (err)
+		return err;
 	tree_reopen(p);
 	if (ev->type == EV_TRACE_START)
 		return note_start(p, ev);
@@ -150,15 +158,15 @@ int prof_event(struct prof *p, const struct ev_trace *ev, const struct prof_abou
 		return 0;
 	if (ev->type == EV_TRACE_ABORT) {
 		last = last_stack(p, ev);
-		if (!last)
+		if (!last && !p->full)
 			return -ENOMEM;
 		to_sample(ev, &as);
 		/* Those that were counted only have the stack of the last one that was told. */
-		if (about->times > 1 && *last)
+		if (about->times > 1 && last && *last)
 			err = abort_again(p, &as.s, about, stack = *last);
 		else
 			err = abort_add(p, &as.s, about, &stack);
-		if (!err && ev->nframes)
+		if (!err && last && ev->nframes)
 			*last = stack;
 	}
 	if (!err && (p->opts.keep & PROF_KEEP_EVENTS))

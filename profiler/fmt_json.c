@@ -37,6 +37,7 @@ static void put_facts(struct jsonw *w, const struct prof *p, const struct write_
 	jw_uint(w, "kernel", st->kernel);
 	jw_uint(w, "truncated", st->truncated);
 	jw_uint(w, "undefined", st->undefined);
+	jw_uint(w, "crowded", st->crowded);
 	jw_newline(w);
 }
 

@@ -322,6 +322,10 @@ static void put_facts(const struct picture *pic, uint32_t y)
 	if (st->undefined)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, ", %" PRIu64 " undefined",
 				      st->undefined);
+	if (st->crowded)
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+				      ", %" PRIu64 " without their stack: the profile was full",
+				      st->crowded);
 	if (pic->left_out)
 		snprintf(text + n, sizeof(text) - n, ", %" PRIu64 " frames too small to draw",
 			 pic->left_out);

@@ -12,6 +12,7 @@
 #include "profiler/table.h"
 
 #define NO_FRAME UINT32_MAX
+#define DEAD_KEPT 64u /* processes that ended: their last samples may come after that */
 
 /* Code of a process, as EV_SYM told. */
 struct sym {
@@ -39,6 +40,7 @@ struct proc {
 	struct sym *syms;
 	uint32_t nsyms, syms_cap;
 	struct map inlines; /* address -> strs: names, the innermost first, joined by \n */
+	int dead;
 };
 
 enum frame_type {
@@ -126,6 +128,7 @@ struct samples {
 	struct map threads_at;	/* number of thread_ids -> index of threads + 1 */
 	struct prof_thread *threads;
 	uint32_t nthreads, threads_cap;
+	uint32_t crowd; /* thread of what is at [profile full] */
 };
 
 /* What a sample turned out to be. */
@@ -175,6 +178,12 @@ struct prof {
 	char *builds_shown;    /* for prof_builds(), or NULL */
 	struct map builds_seen;
 
+	uint32_t dead[DEAD_KEPT]; /* pids of those that ended last, a ring */
+	uint32_t ndead;
+	uint64_t def_bytes; /* of all symbols, about */
+
+	int full;	    /* what is not known is not learnt any more */
+	uint32_t crowd;	    /* node [profile full], if it is */
 	uint32_t undefined; /* frame [undefined] */
 	uint32_t ended;	    /* node where the last record ended, UINT32_MAX if it was no sample */
 
@@ -187,6 +196,17 @@ struct prof {
 
 /* String idx of a record whose structure has size fixed; "" if there is none. */
 const char *defs_string(const struct ev_hdr *h, size_t fixed, unsigned int idx);
+
+/* room.c. Of a full profile, what would have to be learnt is -ENOSPC here and in what follows. */
+
+/* Before each record: is it full from now on? 0 or -ENOMEM. */
+int room_check(struct prof *p);
+
+/* Why there is no new number or string: -ENOSPC or -ENOMEM. */
+int room_error(const struct prof *p);
+
+/* The string's number in strs, 0: room_error(). */
+uint32_t room_text(struct prof *p, const char *s);
 
 /* tree.c: 0 or -ENOMEM. */
 
@@ -286,7 +306,8 @@ void events_release(struct prof *p);
 
 /* memo.c */
 
-/* What is known of the sample's stack, which has these C frames or none; NULL: no room, then do without. Valid until the next. */
+/* What is known of the sample's stack, which has these C frames or none; NULL: no room, then do
+ * without. Valid until the next. */
 struct memo_entry *memo_entry(struct prof *p, const struct ev_sample *s, uint32_t nframes,
 			      const struct ev_native *native);
 
@@ -299,6 +320,9 @@ void memo_release(struct prof *p);
 /* A sample, or an abort, that ended at node of the tree. about: of an abort, or NULL. */
 int samples_add(struct prof *p, const struct proc *proc, const struct ev_sample *s,
 		const struct prof_place *at, const struct prof_about *about);
+
+/* Makes the timeline that all samples of a full profile belong to that have none. */
+int samples_crowd(struct prof *p);
 
 /* Brings the ticks into order. */
 int samples_finish(struct prof *p);

@@ -28,6 +28,12 @@ static int frame_of(struct prof *p, const struct identity *id, uint32_t *out, in
 	struct frame *frames;
 	uint32_t n;
 
+	*fresh = 0;
+	if (p->full) {
+		n = pool_find(&p->ids, id, sizeof(*id));
+		*out = n - 1;
+		return n ? 0 : -ENOSPC;
+	}
 	/* Room first: the numbers of ids and frames run in step. */
 	frames = table_room(p->frames, &p->frames_cap, (size_t)p->nframes + 1, sizeof(*frames));
 	if (!frames)
@@ -77,9 +83,9 @@ int frames_fixed(struct prof *p, enum prof_kind kind, const char *label, uint32_
 	int err, fresh;
 
 	label_format(clean, "%s", label);
-	id.text[0] = pool_str(&p->strs, clean);
+	id.text[0] = room_text(p, clean);
 	if (!id.text[0])
-		return -ENOMEM;
+		return room_error(p);
 	err = frame_of(p, &id, out, &fresh);
 	if (!err && fresh)
 		err = set_label(p, &p->frames[*out], clean, NULL);
@@ -325,6 +331,8 @@ int frames_vote(struct prof *p, uint32_t frame, uint32_t name, uint64_t times)
 	at = map_get(&p->votes_at, key);
 	if (at) {
 		p->votes[at - 1].count += times;
+	} else if (p->full) {
+		return 0;
 	} else {
 		votes = table_room(p->votes, &p->votes_cap, (size_t)p->nvotes + 1, sizeof(*votes));
 		if (!votes)

@@ -34,7 +34,7 @@ struct cursor {
 	int counted;	    /* count_names() will count the names on the stack */
 	enum prof_inside inside;
 	const struct ev_native *native; /* its C stack, or NULL */
-	uint32_t extra; /* frames of s->f behind the first that it got here */
+	uint32_t extra;			/* frames of s->f behind the first that it got here */
 };
 
 /* The mark of a frame, 0: it has none. */
@@ -456,12 +456,31 @@ static int is_wanted(const struct prof *p, const struct ev_sample *s, unsigned i
 	       at >= o->from && (!o->to || at < o->to);
 }
 
-/* The labels of a sample that was counted. */
+/* The labels of a sample. */
 static int keep(struct cursor *c, const struct prof_about *about)
 {
 	struct prof_place at = {.node = c->node, .state = c->state, .inside = c->inside};
 
 	return c->p->opts.keep ? samples_add(c->p, c->proc, c->s, &at, about) : 0;
+}
+
+/* Counts it where it got to, unless err says why it got nowhere. */
+static int settle(struct cursor *c, int err, const struct prof_about *about)
+{
+	uint64_t times = about ? about->times : 1;
+
+	if (!err)
+		err = keep(c, about);
+	if (err == -ENOSPC) {
+		c->node = c->p->crowd;
+		c->real = 0;
+		err = keep(c, about);
+	}
+	if (!err)
+		count(c, times);
+	if (!err && c->p->full && c->node == c->p->crowd)
+		c->p->stats.crowded += times;
+	return err;
 }
 
 static int add_sample(struct prof *p, const struct ev_sample *s)
@@ -492,11 +511,10 @@ static int add_sample(struct prof *p, const struct ev_sample *s)
 		err = push_native_leaf(&c);
 	if (!err && (s->flags & EV_SF_KERNEL))
 		err = push_kernel(&c);
-	if (!err)
-		count(&c, 1);
+	err = settle(&c, err, NULL);
 	if (!err && c.native)
 		native_count(&p->stats, c.native);
-	return err ? err : keep(&c, NULL);
+	return err;
 }
 
 int abort_again(struct prof *p, const struct ev_sample *s, const struct prof_about *about,
@@ -511,8 +529,7 @@ int abort_again(struct prof *p, const struct ev_sample *s, const struct prof_abo
 		return -ENOMEM;
 	c.proc->pub.samples += about->times;
 	c.real = s->why == EV_WHY_NONE;
-	count(&c, about->times);
-	return keep(&c, about);
+	return settle(&c, 0, about);
 }
 
 int abort_add(struct prof *p, const struct ev_sample *s, const struct prof_about *about,
@@ -532,6 +549,10 @@ int abort_add(struct prof *p, const struct ev_sample *s, const struct prof_about
 	label_format(label, "[abort] %s", about->reason ? about->reason : "");
 	if (!err && p->opts.aborts)
 		err = push_fixed(&c, PROF_JIT, label);
+	if (err == -ENOSPC) {
+		c.node = p->crowd;
+		err = 0;
+	}
 	*stack = c.node;
 	return err ? err : abort_again(p, s, about, c.node);
 }
@@ -541,6 +562,9 @@ static int define(struct prof *p, const struct ev_hdr *h)
 {
 	int err = 0;
 
+	/* Of a full profile, only what makes old definitions void. */
+	if (p->full && h->kind != EV_PROC && h->kind != EV_EXEC && h->kind != EV_EXIT)
+		return 0;
 	if (p->memo.keys.n && defs_is_definition(h)) {
 		err = count_names(p);
 		memo_release(p);
@@ -550,6 +574,10 @@ static int define(struct prof *p, const struct ev_hdr *h)
 
 int prof_add(struct prof *p, const struct ev_hdr *h)
 {
+	int err = room_check(p);
+
+	if (err)
+		return err;
 	tree_reopen(p);
 	p->ended = UINT32_MAX;
 	if (!p->stats.start_time)
@@ -624,6 +652,7 @@ int prof_reset(struct prof *p)
 	memo_release(p);
 	samples_release(p);
 	events_release(p);
+	p->full = 0;
 	map_release(&p->votes_at);
 	p->nvotes = 0;
 	for (uint32_t i = 0; i < p->nframes; i++)

@@ -6,7 +6,8 @@
  * Pure: no I/O, no clock. It owns all it remembers. Records must have passed rec_check. Definitions
  * that never came show as [undefined], counted. A function's identity is (build, chunkname,
  * linedefined, last line, content hash); its name is a label chosen at output time: of the names
- * its callers used the most frequent, then the first in byte order. Frames follow one grammar:
+ * its callers used the most frequent, then the first in byte order. When what it remembers is as much
+ * as it may be, samples of stacks that are new count at [profile full]. Frames follow one grammar:
  *
  *   Lua          NAME file:line            (line: linedefined; without a name file:line)
  *   main chunk   main chunk file           (=name chunks: just name)
@@ -17,7 +18,7 @@
  *   VM code      lj_BC_X, symbol, lj_vm
  *   kernel       [kernel], kernel:NAME
  *   others       [GC] [JIT] record|optimise|assemble  [exit] [truncated]
- *                [no Lua stack: REASON] [native: REASON] [undefined]
+ *                [no Lua stack: REASON] [native: REASON] [undefined] [profile full]
  *
  * With marks labels end in _[j] for compiled code, _[i] for what was inlined in it, _[k] for the
  * kernel; such frames are others than those without.
@@ -64,6 +65,7 @@ struct prof_opts {
 	uint32_t pid;	    /* only this process; 0: all */
 	uint32_t states;    /* only these, 1 << EV_STATE_*; 0: all */
 	uint64_t from, to;  /* only [from, to) of the stream, ns from its start; to 0: to its end */
+	uint64_t room;	    /* bytes to remember at most, about; 0: 256 MB */
 };
 
 /* How a frame is coloured, and which row kind it is. */
@@ -78,7 +80,7 @@ enum prof_kind {
 	PROF_KERNEL,
 	PROF_GC,
 	PROF_JIT,   /* record, optimise, assemble, exit */
-	PROF_OTHER, /* [truncated], [no Lua stack: ...], [undefined] */
+	PROF_OTHER, /* [truncated], [no Lua stack: ...], [undefined], [profile full] */
 };
 
 struct prof_frame {
@@ -163,6 +165,7 @@ struct prof_stats {
 	uint64_t truncated;
 	uint64_t repaired;
 	uint64_t undefined;	 /* samples with a frame whose definition is missing */
+	uint64_t crowded;	 /* samples at [profile full] */
 	uint64_t lost;		 /* told by LOST records */
 	uint64_t events_dropped; /* not in prof_events(): there were too many */
 	enum prof_unit unit;

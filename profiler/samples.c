@@ -31,8 +31,9 @@ static uint32_t new_thread(struct samples *sm, const struct thread_id *id)
 }
 
 /* The timeline of a sample in VM number vm, or outside. */
-static int find_thread(struct samples *sm, const struct ev_sample *s, uint32_t vm, uint32_t *out)
+static int find_thread(struct prof *p, const struct ev_sample *s, uint32_t vm, uint32_t *out)
 {
+	struct samples *sm = &p->samples;
 	struct thread_id id = {s->h.pid, s->h.tid, vm};
 	uint64_t key = (uint64_t)s->h.pid << 32 | s->h.tid;
 	uint32_t now = map_get(&sm->thread_now, key), known, at;
@@ -41,9 +42,10 @@ static int find_thread(struct samples *sm, const struct ev_sample *s, uint32_t v
 		*out = now - 1;
 		return 0;
 	}
-	known = pool_add(&sm->thread_ids, &id, sizeof(id));
+	known = p->full ? pool_find(&sm->thread_ids, &id, sizeof(id))
+			: pool_add(&sm->thread_ids, &id, sizeof(id));
 	if (!known)
-		return -ENOMEM;
+		return room_error(p);
 	at = map_get(&sm->threads_at, known);
 	if (!at && now && !sm->threads[now - 1].vm) {
 		/* So far it was in none: this is the one that it goes to. */
@@ -58,8 +60,9 @@ static int find_thread(struct samples *sm, const struct ev_sample *s, uint32_t v
 	return 0;
 }
 
-static int find_pile(struct samples *sm, uint32_t stack, uint32_t labels, uint32_t *out)
+static int find_pile(struct prof *p, uint32_t stack, uint32_t labels, uint32_t *out)
 {
+	struct samples *sm = &p->samples;
 	uint64_t key = (uint64_t)stack << 32 | labels;
 	uint32_t at = map_get(&sm->piles_at, key);
 	struct prof_pile *piles;
@@ -68,6 +71,8 @@ static int find_pile(struct samples *sm, uint32_t stack, uint32_t labels, uint32
 		*out = at - 1;
 		return 0;
 	}
+	if (p->full && stack != p->crowd)
+		return -ENOSPC;
 	piles = table_room(sm->piles, &sm->piles_cap, (size_t)sm->npiles + 1, sizeof(*piles));
 	if (!piles)
 		return -ENOMEM;
@@ -152,35 +157,64 @@ static int add_tick(struct samples *sm, uint64_t time, uint32_t pile, uint64_t t
 	return 0;
 }
 
+/* Those of the sample, or of what has no place of its own in a full profile. */
+static int make_labels(struct prof *p, const struct proc *proc, const struct ev_sample *s,
+		       const struct prof_place *at, const struct prof_about *about,
+		       struct prof_labels *out)
+{
+	*out = (struct prof_labels){.state = at->state};
+	if (p->full && at->node == p->crowd) {
+		out->thread = p->samples.crowd;
+		return 0;
+	}
+	out->vm = defs_vm(p, proc, s->g);
+	out->trace = s->trace;
+	out->inside = at->inside;
+	if (about) {
+		out->reason = room_text(p, about->reason);
+		out->site = about->site;
+		if (!out->reason)
+			return room_error(p);
+	}
+	return find_thread(p, s, out->vm, &out->thread);
+}
+
 int samples_add(struct prof *p, const struct proc *proc, const struct ev_sample *s,
 		const struct prof_place *at, const struct prof_about *about)
 {
 	struct samples *sm = &p->samples;
-	struct prof_labels labels = {.vm = defs_vm(p, proc, s->g),
-				     .trace = s->trace,
-				     .state = at->state,
-				     .inside = at->inside};
-	struct prof_thread *thread;
+	int crowded = p->full && at->node == p->crowd, err;
 	uint64_t times = about ? about->times : 1;
+	struct prof_labels labels;
+	struct prof_thread *thread;
 	uint32_t id, pile;
 
-	if (about) {
-		labels.reason = pool_str(&p->strs, about->reason);
-		labels.site = about->site;
-	}
-	if (find_thread(sm, s, labels.vm, &labels.thread))
-		return -ENOMEM;
+	err = make_labels(p, proc, s, at, about, &labels);
+	if (err)
+		return err;
+	id = p->full && !crowded ? pool_find(&sm->labels, &labels, sizeof(labels))
+				 : pool_add(&sm->labels, &labels, sizeof(labels));
+	if (!id)
+		return room_error(p);
+	err = find_pile(p, at->node, id - 1, &pile);
+	if (err)
+		return err;
 	thread = &sm->threads[labels.thread];
 	if (!thread->samples || s->h.time < thread->first_time)
 		thread->first_time = s->h.time;
 	thread->samples += times;
 	if (s->h.time > thread->last_time)
 		thread->last_time = s->h.time;
-	id = pool_add(&sm->labels, &labels, sizeof(labels));
-	if (!id || find_pile(sm, at->node, id - 1, &pile))
-		return -ENOMEM;
 	sm->piles[pile].count += times;
 	return p->opts.keep & PROF_KEEP_TICKS ? add_tick(sm, s->h.time, pile, times) : 0;
+}
+
+int samples_crowd(struct prof *p)
+{
+	uint32_t n = new_thread(&p->samples, &(struct thread_id){0});
+
+	p->samples.crowd = n - 1;
+	return n ? 0 : -ENOMEM;
 }
 
 int samples_finish(struct prof *p)
@@ -188,8 +222,13 @@ int samples_finish(struct prof *p)
 	struct samples *sm = &p->samples;
 
 	for (uint32_t i = 0; i < sm->nthreads; i++) {
-		const struct proc *proc = defs_proc(p, sm->threads[i].pid);
+		const struct proc *proc;
 
+		if (p->full && i == sm->crowd) {
+			sm->threads[i].comm = "[profile full]";
+			continue;
+		}
+		proc = defs_proc(p, sm->threads[i].pid);
 		if (!proc)
 			return -ENOMEM;
 		sm->threads[i].comm = proc->pub.comm;

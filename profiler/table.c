@@ -194,6 +194,7 @@ uint32_t pool_add(struct pool *p, const void *data, size_t len)
 	if (map_set(&p->by_hash, hash, id))
 		return 0;
 	p->n = id + 1;
+	p->bytes += len;
 	return id;
 }
 

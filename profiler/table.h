@@ -44,7 +44,8 @@ struct pool {
 	struct pool_entry *entries; /* [0] is not used */
 	uint32_t n, cap;
 	struct pool_chunk *chunks;
-	size_t used; /* of the newest chunk */
+	size_t used;  /* of the newest chunk */
+	size_t bytes; /* of all */
 };
 
 void pool_release(struct pool *p);

@@ -52,7 +52,7 @@ int tree_child(struct prof *p, uint32_t *node, uint32_t frame, uint32_t leaf)
 	uint32_t child = map_get(&p->edges, (uint64_t)*node << 32 | leaf | frame);
 
 	if (!child)
-		return new_node(p, *node, frame, leaf, node);
+		return p->full ? -ENOSPC : new_node(p, *node, frame, leaf, node);
 	*node = child;
 	return 0;
 }

@@ -89,6 +89,7 @@ static void say_samples(struct rows *r, const struct model_picture *pic)
 	say_bad(r, s->lost, "lost", "the ring buffer was full; percentages stay valid");
 	say_bad(r, s->truncated, "truncated", "deeper than 256 frames");
 	say_bad(r, s->undefined, "with an undefined frame", "its prototype was gone");
+	say_bad(r, s->crowded, "without their stack", "the profile is as large as it may be");
 	say(r, ROLE_NORMAL, "%12llu  repaired from a second source",
 	    (unsigned long long)s->repaired);
 	if (s->native)

@@ -97,8 +97,9 @@ static void print_inside(FILE *f, const struct prof_stats *s)
 		fprintf(f, "  %llu (%.2f%%) only with their trace\n", (unsigned long long)unknown,
 			percent(unknown, all));
 	if (old)
-		fprintf(f, "  %llu (%.2f%%) only with their trace's start: this LuaJIT keeps no more\n",
-			(unsigned long long)old, percent(old, all));
+		fprintf(
+		    f, "  %llu (%.2f%%) only with their trace's start: this LuaJIT keeps no more\n",
+		    (unsigned long long)old, percent(old, all));
 }
 
 void print_quality(FILE *f, const struct prof *p)
@@ -134,6 +135,9 @@ void print_quality(FILE *f, const struct prof *p)
 				percent(s->by_native[i], s->native), native_whys[i]);
 	if (s->undefined)
 		fprintf(f, "  %llu with an undefined frame\n", (unsigned long long)s->undefined);
+	if (s->crowded)
+		fprintf(f, "  %llu without their stack: the profile was full\n",
+			(unsigned long long)s->crowded);
 	print_inside(f, s);
 }
 
@@ -210,11 +214,12 @@ int print_json(FILE *f, const struct prof *p)
 	memcpy(natives, native_whys, sizeof(natives));
 	natives[EV_NATIVE_NONE] = "down to the bottom";
 	o = json_pack(
-	    "{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o,s:o,s:o}", "schema",
-	    "ljx.report/1", "builds", prof_builds(p), "samples", (json_int_t)s->samples, "with_lua",
-	    (json_int_t)s->with_lua, "lost", (json_int_t)s->lost, "kernel", (json_int_t)s->kernel,
-	    "truncated", (json_int_t)s->truncated, "repaired", (json_int_t)s->repaired, "undefined",
-	    (json_int_t)s->undefined, "rate", (json_int_t)s->rate, "seconds",
+	    "{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o,s:o,s:o}",
+	    "schema", "ljx.report/1", "builds", prof_builds(p), "samples", (json_int_t)s->samples,
+	    "with_lua", (json_int_t)s->with_lua, "lost", (json_int_t)s->lost, "kernel",
+	    (json_int_t)s->kernel, "truncated", (json_int_t)s->truncated, "repaired",
+	    (json_int_t)s->repaired, "undefined", (json_int_t)s->undefined, "crowded",
+	    (json_int_t)s->crowded, "rate", (json_int_t)s->rate, "seconds",
 	    (double)(s->last_time - s->first_time) / 1e9, "first_sample",
 	    (double)s->first_time / 1e9, "by_state", counts(s->by_state, states, EV_STATE_MAX),
 	    "by_why", counts(s->by_why, whys, EV_WHY_MAX), "compiled",

@@ -350,6 +350,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				 .states = more & 2 ? take(&in) : 0,
 				 .from = more & 8 ? number(&in) : 0,
 				 .to = more & 16 ? number(&in) : 0,
+				 .room = more & 32 ? 1u << 14 : 0,
 				 .pid = how >> 2 & 1};
 	struct prof *p = prof_new(&opts);
 	struct lines *l = p ? lines_new(p) : NULL;
