@@ -34,7 +34,8 @@ def sample(tmp_path, target, count, name="run"):
     """Records a target that is ready until there are so many samples."""
     path = str(tmp_path / f"{name}.ljx")
     target.event("ready", seconds=60)
-    with Ljx("record", "-p", target.pid, "-r", 999, "-d", 90, "-o", path) as p:
+    # Of runs up to a minute, progress is told each second.
+    with Ljx("record", "-p", target.pid, "-r", 3999, "-d", 60, "-o", path) as p:
         wait_until(lambda: p.pump(0.1) and seen(p) >= count, f"{count} samples", 90)
         p.kill(signal.SIGINT)
         assert p.finish() == OK, p.err
