@@ -21,6 +21,7 @@ void jt_free(struct jt *jt)
 		return;
 	jt_sites_free(jt);
 	jt_defs_free(jt);
+	jt_cfuncs_free(jt);
 	jt_cost_free(jt);
 	free(jt->trace_rows);
 	free(jt->exit_rows);
@@ -86,15 +87,16 @@ static int on_start(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 }
 
 int jt_count_end(struct jt *jt, const struct ev_trace *ev, const struct jt_place *start,
-		 const struct jt_place *at, const char *in, struct jt_region *region, uint64_t n,
-		 uint64_t time, struct jt_site_int **out)
+		 const struct jt_ending *end, struct jt_region *region, uint64_t n, uint64_t time,
+		 struct jt_site_int **out)
 {
 	int stitch = ev->linktype == LINK_STITCH;
 	struct jt_found found = {.kind = stitch ? JT_SITE_STITCH : JT_SITE_RETURN,
 				 .start = start,
-				 .at = at,
-				 .reason = in,
-				 .subject = in,
+				 .at = &end->at,
+				 .reason = end->in,
+				 .subject = end->in,
+				 .cfunc = end->cfunc,
 				 .err = ERR_MAX,
 				 .region = region,
 				 .n = n,
@@ -105,11 +107,11 @@ int jt_count_end(struct jt *jt, const struct ev_trace *ev, const struct jt_place
 }
 
 static int count_stop(struct jt *jt, const struct jt_vm *vm, const struct ev_trace *ev,
-		      const struct jt_place *start, const struct jt_place *at, const char *in,
+		      const struct jt_place *start, const struct jt_ending *end,
 		      struct jt_region *region, struct jt_live *live)
 {
 	struct jt_site_int *s;
-	int err = jt_count_end(jt, ev, start, at, in, region, 1, ev->h.time, &s);
+	int err = jt_count_end(jt, ev, start, end, region, 1, ev->h.time, &s);
 
 	if (!err)
 		s->pub.at_return = vm->at_return != 0;
@@ -137,8 +139,7 @@ static int on_stop(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 {
 	struct jt_start *s = jt_start_get(jt, vm, start->ident, start->pos, ev->kind, 1);
 	struct jt_live *live;
-	struct jt_place at;
-	char in[JT_TEXT];
+	struct jt_ending end;
 	uint32_t aborts;
 	int err;
 
@@ -150,12 +151,12 @@ static int on_stop(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 	s->attempts = 0;
 	s->state = ev->linktype == LINK_INTERP ? JT_STATE_INTERP : JT_STATE_COMPILED;
 	s->time = ev->h.time;
-	jt_end(jt, vm, ev, &at, in);
+	jt_end(jt, vm, ev, &end);
 	err = jt_traces_stop(jt, vm, ev, start, aborts, &live);
 	if (live)
 		live->region = region;
 	if (!err && (ev->linktype == LINK_STITCH || ev->linktype == LINK_RETURN))
-		err = count_stop(jt, vm, ev, start, &at, in, region, live);
+		err = count_stop(jt, vm, ev, start, &end, region, live);
 	if (!err && ev->kind == EV_TRACE_STITCHED)
 		link_parent(jt, vm, ev);
 	return err;
@@ -184,21 +185,32 @@ static void penalty(struct jt *jt, const struct jt_vm *vm, const struct ev_trace
 		s->state = JT_STATE_BLACKLISTED;
 }
 
+void jt_failed(const struct jt *jt, const struct jt_vm *vm, const struct ev_trace *ev,
+	       struct jt_failure *out, struct jt_found *found)
+{
+	jt_end(jt, vm, ev, &out->end);
+	found->at = &out->end.at;
+	found->cfunc = jt_reason(jt, vm, ev, out->reason, out->subject);
+	found->reason = out->reason;
+	found->subject = out->subject;
+	if (!*out->subject) {
+		found->subject = out->end.in;
+		found->cfunc = out->end.cfunc;
+	}
+}
+
 static int on_abort(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 		    const struct jt_place *start, struct jt_region *region)
 {
 	struct jt_start *s = jt_start_get(jt, vm, start->ident, start->pos, ev->kind, 1);
-	char reason[JT_TEXT], subject[JT_TEXT], in[JT_TEXT];
 	struct jt_found found = {.kind = JT_SITE_ABORT,
 				 .start = start,
-				 .reason = reason,
-				 .subject = subject,
 				 .err = jt_err_id(jt_build_of(jt, vm), ev),
 				 .region = region,
 				 .n = 1,
 				 .time = ev->h.time};
 	struct jt_site_int *site;
-	struct jt_place at;
+	struct jt_failure f;
 	int err;
 
 	jt->stats.aborts++;
@@ -208,10 +220,7 @@ static int on_abort(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 	if (!s)
 		return -ENOMEM;
 	penalty(jt, vm, ev, s, found.err);
-	jt_end(jt, vm, ev, &at, in);
-	jt_reason(jt, vm, ev, reason, subject);
-	found.at = &at;
-	found.subject = *subject ? subject : in;
+	jt_failed(jt, vm, ev, &f, &found);
 	err = jt_site_count(jt, ev, &found, &site);
 	if (err)
 		return err;
@@ -234,11 +243,11 @@ void jt_flushed(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev, uint
 		t->pub.epoch = vm->epoch;
 }
 
-int jt_learn(struct jt *jt, const struct ev_frame *f, uint32_t n)
+int jt_learn(struct jt *jt, uint32_t pid, const struct ev_frame *f, uint32_t n)
 {
 	int err = jt_defs_used(jt, f, n);
 
-	return err ? err : jt_learn_names(jt, f, n);
+	return err ? err : jt_learn_names(jt, pid, f, n);
 }
 
 static int on_event(struct jt *jt, const struct ev_trace *ev)
@@ -261,7 +270,7 @@ static int on_event(struct jt *jt, const struct ev_trace *ev)
 	    (struct jt_last){.time = ev->h.time, .g = ev->g, .type = ev->type, .trace = ev->trace};
 	err = jt_defs_used(jt, &ev->start, 3); /* start, end, about */
 	if (!err)
-		err = jt_learn(jt, ev->f, jt_nframes(ev));
+		err = jt_learn(jt, ev->h.pid, ev->f, jt_nframes(ev));
 	if (err)
 		return err;
 	jt_place(jt, ev->h.pid, vm, &ev->start, NULL, &start);
@@ -309,7 +318,7 @@ int jt_add(struct jt *jt, const struct ev_hdr *h)
 			return 0;
 		room = (h->size - sizeof(*s)) / sizeof(s->f[0]);
 		room = s->nframes < room ? s->nframes : room;
-		err = jt_learn(jt, s->f, (uint32_t)room);
+		err = jt_learn(jt, h->pid, s->f, (uint32_t)room);
 		return err ? err : jt_cost_sample(jt, s, (uint32_t)room);
 	case EV_TALLY:
 		if (jt->opts.pid && jt->opts.pid != h->pid)

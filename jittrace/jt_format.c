@@ -30,17 +30,20 @@ static const struct ev_frame *nearest_lua(const struct ev_trace *ev)
 }
 
 int jt_end(const struct jt *jt, const struct jt_vm *vm, const struct ev_trace *ev,
-	   struct jt_place *at, char in[JT_TEXT])
+	   struct jt_ending *out)
 {
 	const struct ev_frame *lua = nearest_lua(ev);
+	struct jt_place *at = &out->at;
 	int missing;
 
-	in[0] = '\0';
+	out->in[0] = '\0';
+	out->cfunc = NULL;
 	jt_place(jt, ev->h.pid, vm, &ev->end, jt_nframes(ev) > 1 ? &ev->f[1] : NULL, at);
 	missing = at->undefined;
 	if (at->kind != JT_LOC_FUNCTION)
 		return missing;
-	snprintf(in, JT_TEXT, "%s", at->text);
+	snprintf(out->in, sizeof(out->in), "%s", at->text);
+	out->cfunc = at->cfunc;
 	if (lua) {
 		jt_place(jt, ev->h.pid, vm, lua, NULL, at);
 		missing |= at->undefined;
@@ -105,8 +108,9 @@ static int has_argument(const struct jt_build *b, const struct ev_trace *ev)
 	return row && strchr(row->text, '%');
 }
 
-void jt_reason(const struct jt *jt, const struct jt_vm *vm, const struct ev_trace *ev,
-	       char reason[JT_TEXT], char subject[JT_TEXT])
+const struct jt_cfunc *jt_reason(const struct jt *jt, const struct jt_vm *vm,
+				 const struct ev_trace *ev, char reason[JT_TEXT],
+				 char subject[JT_TEXT])
 {
 	const struct jt_build *b = jt_build_of(jt, vm);
 	char raw[JT_TEXT], func[JT_TEXT] = "";
@@ -115,11 +119,12 @@ void jt_reason(const struct jt *jt, const struct jt_vm *vm, const struct ev_trac
 	struct jt_place p;
 	struct jt_loc loc;
 
+	p.cfunc = NULL;
 	subject[0] = '\0';
 	if (ev->error == EV_ERROR_STRING || ev->error == EV_ERROR_OTHER) {
 		error_text(ev, raw, sizeof(raw));
 		jt_clean(reason, JT_TEXT, raw);
-		return;
+		return NULL;
 	}
 	if (ev->about.kind) {
 		jt_place(jt, ev->h.pid, vm, &ev->about, NULL, &p);
@@ -129,13 +134,14 @@ void jt_reason(const struct jt *jt, const struct jt_vm *vm, const struct ev_trac
 	info = info_of(ev, func);
 	err_format(reason, JT_TEXT, b->err, ev->error, &info, b->bc, b->ir, ERR_PLAIN);
 	if (!has_argument(b, ev))
-		return;
+		return NULL;
 	if (info.kind == ERR_INFO_FUNC)
 		about = func;
 	else if (info.kind == ERR_INFO_NUMBER)
 		about = jt_err_id(b, ev) == ERR_NYIBC ? bc_name(b->bc, info.number)
 						      : ir_name(b->ir, info.number);
 	snprintf(subject, JT_TEXT, "%s", about ? about : "");
+	return p.cfunc;
 }
 
 static void show(const struct jt_place *p, struct jt_loc *loc, char text[JT_TEXT])
@@ -153,6 +159,7 @@ void jt_describe(const struct jt *jt, const struct ev_trace *ev, struct jt_event
 	int about = has_argument(b, ev) && ev->about.kind;
 	const char *link = trace_link_name(ev->linktype);
 	char subject[JT_TEXT];
+	struct jt_ending end;
 	struct jt_place p;
 
 	memset(out, 0, sizeof(*out));
@@ -173,12 +180,12 @@ void jt_describe(const struct jt *jt, const struct ev_trace *ev, struct jt_event
 	show(&p, &out->start_at, out->start);
 	if (ev->type == EV_TRACE_START)
 		return;
-	if (ev->type == EV_TRACE_ABORT || ev->linktype == LINK_STITCH ||
-	    ev->linktype == LINK_RETURN)
-		out->undefined |= jt_end(jt, vm, ev, &p, out->in);
-	else
-		jt_end(jt, vm, ev, &p, out->in);
-	show(&p, &out->end_at, out->end);
+	if (jt_end(jt, vm, ev, &end) &&
+	    (ev->type == EV_TRACE_ABORT || ev->linktype == LINK_STITCH ||
+	     ev->linktype == LINK_RETURN))
+		out->undefined = 1;
+	memcpy(out->in, end.in, sizeof(out->in));
+	show(&end.at, &out->end_at, out->end);
 	if (ev->type == EV_TRACE_STOP)
 		return;
 	out->err = jt_err_id(b, ev);

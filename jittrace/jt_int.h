@@ -26,6 +26,7 @@
 #define JT_FUNCS_MAX 65536u
 #define JT_NAMES_MAX 65536u
 #define JT_SYMS_MAX 65536u /* of a process */
+#define JT_CFUNCS_MAX 65536u
 #define JT_STARTS_MAX 65536u
 #define JT_SITES_MAX 16384u
 #define JT_STACKS_MAX 32768u
@@ -93,10 +94,21 @@ struct jt_ff {
 	char name[];
 };
 
+/*
+ * A C function without a symbol. Its name is learnt from a call of it, maybe later than from the
+ * first event: rows are by what is known from the start. Lives as long as jt.
+ */
+struct jt_cfunc {
+	UT_hash_handle hh;
+	char *named;	/* the same with its name; NULL: none is known */
+	char unnamed[]; /* "C:?@module+0xOFFSET" */
+};
+
 struct jt_sym {
 	uint64_t start, offset;
 	uint32_t kind;
-	char *name; /* cleaned; module follows its NUL */
+	char *name;		/* cleaned; module follows its NUL */
+	struct jt_cfunc *cfunc; /* NULL: it has a name, or there are too many */
 };
 
 /* [start, end) belongs to a symbol. Sorted, without overlaps. */
@@ -120,7 +132,8 @@ struct jt_place {
 	enum jt_loc_kind kind;
 	struct jt_ident *ident; /* LUA; borrowed */
 	uint32_t pos, line;
-	char text[JT_TEXT]; /* FUNCTION */
+	char text[JT_TEXT];	/* FUNCTION */
+	struct jt_cfunc *cfunc; /* FUNCTION: it has no symbol; NULL */
 	int undefined;
 };
 
@@ -130,6 +143,7 @@ struct jt_kept {
 	struct jt_ident *ident;
 	uint32_t pos, line;
 	char *text;
+	const struct jt_cfunc *cfunc;
 };
 
 /* A number of samples: all, and by second for the last ones. */
@@ -255,6 +269,7 @@ struct jt_site_int {
 	struct jt_kept start, at;
 	struct jt_region *region; /* as of the last event; NULL: not known */
 	char *reason, *subject;
+	const struct jt_cfunc *cfunc; /* that subject names; NULL */
 	uint32_t nstacks;
 	struct jt_stack stack[JT_SITE_STACKS];
 	uint32_t second[60]; /* events in each second of the last minute */
@@ -278,6 +293,7 @@ struct jt {
 	struct jt_func *funcs;
 	struct jt_callname *names;
 	struct jt_ff *ffs;
+	struct jt_cfunc *cfuncs;
 	struct jt_proc *procs;
 	struct jt_vm *vms;
 	struct jt_start *starts;
@@ -339,8 +355,8 @@ void jt_place_loc(const struct jt_place *p, struct jt_loc *out);
 /* The functions of these frames are in use: others are forgotten first. 0 or -ENOMEM. */
 int jt_defs_used(struct jt *jt, const struct ev_frame *f, uint32_t n);
 
-/* Learns what functions are called by from a stack, leaf first. 0 or -ENOMEM. */
-int jt_learn_names(struct jt *jt, const struct ev_frame *f, uint32_t n);
+/* Learns what functions are called by from a stack of pid, leaf first. 0 or -ENOMEM. */
+int jt_learn_names(struct jt *jt, uint32_t pid, const struct ev_frame *f, uint32_t n);
 
 /* jt_syms.c */
 
@@ -348,6 +364,11 @@ int jt_syms_add(struct jt *jt, struct jt_proc *p, const struct ev_sym *ev, const
 		const char *module);
 const struct jt_sym *jt_syms_find(const struct jt_proc *p, uint64_t addr);
 void jt_syms_drop(struct jt_proc *p);
+
+/* What a text shows, which may be older than the function's name. c: may be NULL. */
+const char *jt_cfunc_shown(const struct jt_cfunc *c, const char *text);
+int jt_cfunc_learn(struct jt_cfunc *c, const char *name); /* 0 or -ENOMEM */
+void jt_cfuncs_free(struct jt *jt);
 
 /* jt_traces.c */
 
@@ -384,11 +405,19 @@ void jt_start_free(struct jt *jt, struct jt_start *s);
 void jt_starts_flush(struct jt *jt, const struct jt_vm *vm, uint64_t upto);
 void jt_starts_drop(struct jt *jt, const struct jt_vm *vm);
 
+/* Where an event ended. */
+struct jt_ending {
+	struct jt_place at;	      /* in Lua if that is known */
+	char in[JT_TEXT];	      /* the C or fast function on top; "": none */
+	const struct jt_cfunc *cfunc; /* which that is, if it has no symbol */
+};
+
 /* What is known of an abort, or of a stop by stitch or return. */
 struct jt_found {
 	enum jt_site_kind kind;
 	const struct jt_place *start, *at;
 	const char *reason, *subject;
+	const struct jt_cfunc *cfunc; /* that subject names; NULL */
 	enum err_id err;
 	struct jt_region *region; /* of start; NULL: not known */
 	int scanned;		  /* it is no event: nothing is counted */
@@ -433,32 +462,41 @@ int jt_tally(struct jt *jt, const struct ev_tally *t);
 
 /* jt.c: what is the same for events that are told and for those that are counted. */
 
+/* Looks up what is told of an abort, and enters it into found. */
+struct jt_failure {
+	struct jt_ending end;
+	char reason[JT_TEXT], subject[JT_TEXT];
+};
+void jt_failed(const struct jt *jt, const struct jt_vm *vm, const struct ev_trace *ev,
+	       struct jt_failure *out, struct jt_found *found);
+
 /* After so many aborts a start of this kind is given up; 0: never. */
 uint32_t jt_attempts_limit(const struct jt_vm *vm, uint32_t kind);
 /* The row of traces that end because what comes cannot be compiled. */
 int jt_count_end(struct jt *jt, const struct ev_trace *ev, const struct jt_place *start,
-		 const struct jt_place *at, const char *in, struct jt_region *region, uint64_t n,
-		 uint64_t time, struct jt_site_int **out);
+		 const struct jt_ending *end, struct jt_region *region, uint64_t n, uint64_t time,
+		 struct jt_site_int **out);
 void jt_flushed(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev, uint64_t n,
 		uint64_t time);
 /* What a stack tells of the functions in it. */
-int jt_learn(struct jt *jt, const struct ev_frame *f, uint32_t n);
+int jt_learn(struct jt *jt, uint32_t pid, const struct ev_frame *f, uint32_t n);
 
 /* jt_format.c */
 
 /* Frames of an event that are really there. */
 uint32_t jt_nframes(const struct ev_trace *ev);
 
-/*
- * Where an event ended. at: in Lua if that is known, else as end; in: the C or fast function on
- * top, "" if none. Returns whether a definition is missing.
- */
+/* Returns whether a definition is missing. */
 int jt_end(const struct jt *jt, const struct jt_vm *vm, const struct ev_trace *ev,
-	   struct jt_place *at, char in[JT_TEXT]);
+	   struct jt_ending *out);
 
-/* The reason of an abort as PLAIN shows it, and what it is about ("": nothing). */
-void jt_reason(const struct jt *jt, const struct jt_vm *vm, const struct ev_trace *ev,
-	       char reason[JT_TEXT], char subject[JT_TEXT]);
+/*
+ * The reason of an abort as PLAIN shows it, and what it is about ("": nothing). Returns the C
+ * function that this is, if it has no symbol; else NULL.
+ */
+const struct jt_cfunc *jt_reason(const struct jt *jt, const struct jt_vm *vm,
+				 const struct ev_trace *ev, char reason[JT_TEXT],
+				 char subject[JT_TEXT]);
 
 /* ev->error as one that no generation changes, ERR_MAX: none. */
 enum err_id jt_err_id(const struct jt_build *b, const struct ev_trace *ev);

@@ -26,6 +26,12 @@ static void place_c(const struct jt *jt, uint32_t pid, const struct ev_frame *f,
 	const struct jt_sym *s = p ? jt_syms_find(p, f->addr) : NULL;
 	const char *called = callname(jt, caller);
 
+	out->cfunc = s ? s->cfunc : NULL;
+	if (out->cfunc && !called) {
+		snprintf(out->text, sizeof(out->text), "%s",
+			 jt_cfunc_shown(out->cfunc, out->cfunc->unnamed));
+		return;
+	}
 	called = called ? called : "?";
 	if (!s) {
 		snprintf(out->text, sizeof(out->text), "C:0x%" PRIx64, f->addr);
@@ -78,6 +84,7 @@ int jt_keep(const struct jt_place *p, struct jt_kept *out)
 {
 	*out = (struct jt_kept){.kind = p->kind, .ident = p->ident, .pos = p->pos, .line = p->line};
 	if (p->kind == JT_LOC_FUNCTION) {
+		out->cfunc = p->cfunc;
 		out->text = strdup(p->text);
 		if (!out->text) {
 			out->kind = JT_LOC_NONE;
@@ -100,7 +107,8 @@ void jt_kept_loc(const struct jt_kept *k, struct jt_loc *out)
 {
 	const struct jt_ident *i = k->ident;
 
-	*out = (struct jt_loc){.kind = k->kind, .file = "", .name = k->text ? k->text : ""};
+	*out = (struct jt_loc){
+	    .kind = k->kind, .file = "", .name = k->text ? jt_cfunc_shown(k->cfunc, k->text) : ""};
 	if (!i)
 		return;
 	out->line = k->line;
@@ -153,25 +161,43 @@ int jt_defs_used(struct jt *jt, const struct ev_frame *f, uint32_t n)
 	return err;
 }
 
-int jt_learn_names(struct jt *jt, const struct ev_frame *f, uint32_t n)
+static int learn_lua(struct jt *jt, const struct ev_frame *f, const struct ev_frame *caller)
+{
+	const struct jt_func *func = jt_func_find(jt, EV_FRAME_PROTO(f->addr));
+	const char *name;
+
+	if (!func || func->ident->name || func->ident->k.flags & EV_FUNC_MAIN)
+		return 0;
+	name = callname(jt, caller);
+	if (!name)
+		return 0;
+	func->ident->name = strdup(name);
+	return func->ident->name ? 0 : -ENOMEM;
+}
+
+static int learn_c(struct jt *jt, uint32_t pid, const struct ev_frame *f,
+		   const struct ev_frame *caller)
+{
+	const struct jt_proc *p = jt_proc_find(jt, pid);
+	const struct jt_sym *s = p ? jt_syms_find(p, f->addr) : NULL;
+	const char *name;
+
+	if (!s || !s->cfunc || s->cfunc->named)
+		return 0;
+	name = callname(jt, caller);
+	return name ? jt_cfunc_learn(s->cfunc, name) : 0;
+}
+
+int jt_learn_names(struct jt *jt, uint32_t pid, const struct ev_frame *f, uint32_t n)
 {
 	uint32_t i;
+	int err = 0;
 
-	for (i = 0; i + 1 < n; i++) {
-		const struct jt_func *func;
-		const char *name;
-
-		if (f[i].kind != EV_FRAME_LUA)
-			continue;
-		func = jt_func_find(jt, EV_FRAME_PROTO(f[i].addr));
-		if (!func || func->ident->name || func->ident->k.flags & EV_FUNC_MAIN)
-			continue;
-		name = callname(jt, &f[i + 1]);
-		if (!name)
-			continue;
-		func->ident->name = strdup(name);
-		if (!func->ident->name)
-			return -ENOMEM;
+	for (i = 0; i + 1 < n && !err; i++) {
+		if (f[i].kind == EV_FRAME_LUA)
+			err = learn_lua(jt, &f[i], &f[i + 1]);
+		else if (f[i].kind == EV_FRAME_C && jt->cfuncs)
+			err = learn_c(jt, pid, &f[i], &f[i + 1]);
 	}
-	return 0;
+	return err;
 }

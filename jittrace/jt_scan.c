@@ -24,19 +24,20 @@ static int add_end(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 {
 	struct jt_site_int *row;
 	const struct jt_callname *name;
-	struct jt_place at;
-	char in[JT_TEXT], called[JT_TEXT];
+	struct jt_ending end;
+	char called[JT_TEXT];
 	int err;
 
-	jt_end(jt, vm, ev, &at, in);
-	if (ev->linktype != LINK_STITCH && !*in)
+	jt_end(jt, vm, ev, &end);
+	if (ev->linktype != LINK_STITCH && !*end.in)
 		return 0; /* a return */
 	found->kind = ev->linktype == LINK_STITCH ? JT_SITE_STITCH : JT_SITE_RETURN;
-	found->at = at.kind == JT_LOC_LUA ? &at : &nowhere;
-	found->reason = *in ? in : "[unknown call]";
-	found->subject = in;
-	name = at.kind == JT_LOC_LUA ? jt_name_find(jt, ev->end.addr) : NULL;
-	if (!*in && name) {
+	found->at = end.at.kind == JT_LOC_LUA ? &end.at : &nowhere;
+	found->reason = *end.in ? end.in : "[unknown call]";
+	found->subject = end.in;
+	found->cfunc = end.cfunc;
+	name = end.at.kind == JT_LOC_LUA ? jt_name_find(jt, ev->end.addr) : NULL;
+	if (!*end.in && name) {
 		snprintf(called, sizeof(called), "[call of %s]", name->name);
 		found->reason = called;
 	}
@@ -51,16 +52,15 @@ int jt_scan_trace(struct jt *jt, struct jt_vm *vm, const struct ev_trace *ev,
 {
 	struct jt_live *t = jt_traces_find(vm, ev->trace);
 	struct jt_found found = {.start = start, .err = ERR_MAX};
-	int err;
+	int err = jt_learn(jt, ev->h.pid, ev->f, jt_nframes(ev));
 
+	if (err)
+		return err;
 	/* An event may have told more. */
 	if (t && t->pub.mcode == ev->mcode && t->pub.szmcode == ev->szmcode) {
 		jt_rescan_trace(vm, t, ev);
 		return 0;
 	}
-	err = jt_defs_used(jt, ev->f, jt_nframes(ev));
-	if (err)
-		return err;
 	err = jt_cost_start(jt, vm, ev, start, &found.region);
 	if (!err)
 		err = jt_traces_stop(jt, vm, ev, start, 0, &t);

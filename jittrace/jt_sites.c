@@ -3,6 +3,7 @@
 #include "jittrace/jt_int.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,17 @@ struct key_head {
 
 #define KEY_MAX (sizeof(struct key_head) + 2 * JT_TEXT)
 
+/* The text with another name for the function in it: in buf, or as it was if there is none. */
+static const char *renamed(const char *text, const char *from, const char *to, char buf[JT_TEXT])
+{
+	const char *at = *from ? strstr(text, from) : NULL;
+
+	if (!at)
+		return text;
+	snprintf(buf, JT_TEXT, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+	return buf;
+}
+
 /* Returns its length. */
 static size_t make_key(char key[KEY_MAX], const struct jt_found *found, uint32_t trace_kind)
 {
@@ -94,6 +106,8 @@ static size_t make_key(char key[KEY_MAX], const struct jt_found *found, uint32_t
 			     .trace_kind = trace_kind,
 			     .err = found->err};
 	size_t len = sizeof(h), n;
+	const char *reason = found->reason, *in;
+	char buf[JT_TEXT];
 
 	/* The place of a stitch is learnt later, and there is but one for each start. */
 	if (found->kind == JT_SITE_ABORT) {
@@ -101,11 +115,15 @@ static size_t make_key(char key[KEY_MAX], const struct jt_found *found, uint32_t
 		h.at_pos = at->pos;
 	}
 	memcpy(key, &h, sizeof(h));
-	n = strlen(found->reason) + 1;
-	memcpy(key + len, found->reason, n);
+	/* A name may become known only later. */
+	if (found->cfunc)
+		reason = renamed(reason, found->subject, found->cfunc->unnamed, buf);
+	n = strlen(reason) + 1;
+	memcpy(key + len, reason, n);
 	len += n;
-	n = found->kind == JT_SITE_ABORT && at->kind == JT_LOC_FUNCTION ? strlen(at->text) : 0;
-	memcpy(key + len, at->text, n);
+	in = at->cfunc ? at->cfunc->unnamed : at->text;
+	n = found->kind == JT_SITE_ABORT && at->kind == JT_LOC_FUNCTION ? strlen(in) : 0;
+	memcpy(key + len, in, n);
 	return len + n;
 }
 
@@ -181,6 +199,7 @@ static struct jt_site_int *site_new(struct jt *jt, const char *key, size_t len,
 	    jt_keep(found->at, &s->at))
 		goto fail;
 	memcpy(s->key, key, len);
+	s->cfunc = found->cfunc;
 	s->pub.kind = found->kind;
 	s->pub.err = found->err;
 	HASH_ADD_KEYPTR(hh, jt->sites, s->key, len, s);
@@ -446,6 +465,28 @@ static int latest_first(const void *a, const void *b)
 	return strcmp(x->reason, y->reason);
 }
 
+/* The name of the C function that a row is about has become known. */
+static int name_subject(struct jt_site_int *s)
+{
+	const char *now = jt_cfunc_shown(s->cfunc, s->subject);
+	char *reason, *subject, buf[JT_TEXT];
+
+	if (now == s->subject)
+		return 0;
+	reason = strdup(renamed(s->reason, s->subject, now, buf));
+	subject = strdup(now);
+	if (!reason || !subject) {
+		free(reason);
+		free(subject);
+		return -ENOMEM;
+	}
+	free(s->reason);
+	free(s->subject);
+	s->reason = reason;
+	s->subject = subject;
+	return 0;
+}
+
 static size_t fill_row(struct jt *jt, struct jt_site_int *s, uint64_t now, struct jt_site *out,
 		       struct jt_loc *frames, int *shown)
 {
@@ -478,12 +519,16 @@ const struct jt_site *jt_sites(struct jt *jt, uint64_t now, size_t *n)
 	size_t count = HASH_COUNT(jt->sites), frames = 0;
 	struct jt_region **region;
 	struct jt_site_int *s;
-	int err;
+	int err = 0;
 
 	*n = 0;
 	now = now ? now : jt->stats.last_time;
-	for (s = jt->sites; s; s = s->hh.next)
+	for (s = jt->sites; s && !err; s = s->hh.next) {
 		frames += s->nstacks ? best_stack(s)->n : 0;
+		err = name_subject(s);
+	}
+	if (err)
+		return NULL;
 	free(jt->site_rows);
 	free(jt->stack_rows);
 	jt->site_rows = calloc(count + 1, sizeof(*jt->site_rows));

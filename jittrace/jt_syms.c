@@ -3,6 +3,8 @@
 #include "jittrace/jt_int.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,10 +83,70 @@ static char *two_strings(const char *a, const char *b)
 	return both;
 }
 
+#define UNNAMED "C:?@"
+
+/* Processes share them: modules are told by their names. *out: NULL if there are too many. */
+static int cfunc_get(struct jt *jt, const struct jt_sym *s, struct jt_cfunc **out)
+{
+	char key[JT_TEXT];
+	size_t len = (size_t)snprintf(key, sizeof(key), UNNAMED "%s+0x%" PRIx64,
+				      s->name + strlen(s->name) + 1, s->offset);
+	struct jt_cfunc *c;
+
+	HASH_FIND(hh, jt->cfuncs, key, len, *out);
+	if (*out)
+		return 0;
+	if (HASH_COUNT(jt->cfuncs) >= JT_CFUNCS_MAX) {
+		jt->stats.dropped_syms++;
+		return 0;
+	}
+	c = calloc(1, sizeof(*c) + len + 1);
+	if (!c)
+		return -ENOMEM;
+	memcpy(c->unnamed, key, len);
+	HASH_ADD(hh, jt->cfuncs, unnamed, len, c);
+	if (!c->hh.tbl) {
+		free(c);
+		return -ENOMEM;
+	}
+	*out = c;
+	return 0;
+}
+
+const char *jt_cfunc_shown(const struct jt_cfunc *c, const char *text)
+{
+	return c && c->named && !strcmp(text, c->unnamed) ? c->named : text;
+}
+
+int jt_cfunc_learn(struct jt_cfunc *c, const char *name)
+{
+	const char *where = c->unnamed + strlen(UNNAMED);
+	size_t size = strlen("C:@") + strlen(name) + strlen(where) + 1;
+
+	c->named = malloc(size);
+	if (!c->named)
+		return -ENOMEM;
+	snprintf(c->named, size, "C:%s@%s", name, where);
+	return 0;
+}
+
+void jt_cfuncs_free(struct jt *jt)
+{
+	struct jt_cfunc *c, *tmp;
+
+	HASH_ITER(hh, jt->cfuncs, c, tmp)
+	{
+		HASH_DEL(jt->cfuncs, c);
+		free(c->named);
+		free(c);
+	}
+}
+
 int jt_syms_add(struct jt *jt, struct jt_proc *p, const struct ev_sym *ev, const char *name,
 		const char *module)
 {
 	struct jt_sym *syms, *s;
+	int err;
 
 	if (ev->start >= ev->end)
 		return 0;
@@ -101,6 +163,13 @@ int jt_syms_add(struct jt *jt, struct jt_proc *p, const struct ev_sym *ev, const
 	s->name = two_strings(name, module);
 	if (!s->name)
 		return -ENOMEM;
+	if (!*s->name && ev->kind != EV_SYM_ANON) {
+		err = cfunc_get(jt, s, &s->cfunc);
+		if (err) {
+			free(s->name);
+			return err;
+		}
+	}
 	return claim(p, ev->start, ev->end, p->nsyms++);
 }
 

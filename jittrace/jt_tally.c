@@ -18,17 +18,14 @@ static int aborts(struct jt *jt, struct jt_vm *vm, const struct ev_tally *t,
 {
 	const struct ev_trace *ev = &t->like;
 	uint32_t limit = jt_attempts_limit(vm, ev->kind);
-	char reason[JT_TEXT], subject[JT_TEXT], in[JT_TEXT];
 	struct jt_found found = {.kind = JT_SITE_ABORT,
 				 .start = start,
-				 .reason = reason,
-				 .subject = subject,
 				 .err = jt_err_id(jt_build_of(jt, vm), ev),
 				 .region = region,
 				 .n = t->count,
 				 .time = t->last};
 	struct jt_site_int *site;
-	struct jt_place at;
+	struct jt_failure f;
 
 	if (!outdated(s, t)) {
 		s->attempts = t->attempts;
@@ -37,10 +34,7 @@ static int aborts(struct jt *jt, struct jt_vm *vm, const struct ev_tally *t,
 		s->time = t->last;
 		s->live = 1;
 	}
-	jt_end(jt, vm, ev, &at, in);
-	jt_reason(jt, vm, ev, reason, subject);
-	found.at = &at;
-	found.subject = *subject ? subject : in;
+	jt_failed(jt, vm, ev, &f, &found);
 	return jt_site_count(jt, ev, &found, &site);
 }
 
@@ -49,8 +43,7 @@ static int stops(struct jt *jt, struct jt_vm *vm, const struct ev_tally *t,
 {
 	const struct ev_trace *ev = &t->like;
 	struct jt_site_int *site;
-	struct jt_place at;
-	char in[JT_TEXT];
+	struct jt_ending end;
 
 	if (!outdated(s, t)) {
 		s->attempts = 0;
@@ -59,8 +52,8 @@ static int stops(struct jt *jt, struct jt_vm *vm, const struct ev_tally *t,
 	}
 	if (ev->linktype != LINK_STITCH && ev->linktype != LINK_RETURN)
 		return 0;
-	jt_end(jt, vm, ev, &at, in);
-	return jt_count_end(jt, ev, start, &at, in, region, t->count, t->last, &site);
+	jt_end(jt, vm, ev, &end);
+	return jt_count_end(jt, ev, start, &end, region, t->count, t->last, &site);
 }
 
 /* Which total an event counts in; NULL: it is none. */
@@ -117,7 +110,7 @@ int jt_tally(struct jt *jt, const struct ev_tally *t)
 	*total(jt, ev->type) += t->count;
 	err = jt_defs_used(jt, &ev->start, 3); /* start, end, about */
 	if (!err)
-		err = jt_learn(jt, ev->f, jt_nframes(ev));
+		err = jt_learn(jt, ev->h.pid, ev->f, jt_nframes(ev));
 	if (err)
 		return err;
 	jt_place(jt, ev->h.pid, vm, &ev->start, NULL, &start);

@@ -8,7 +8,7 @@ import pytest
 import recording
 from harness import EMPTY, OK, USAGE, ljx
 from recording import (ABORT, EXPLICIT, FLUSH, LINK_INTERP, LINK_LOOP, LINK_RETURN, LINK_ROOT, LINK_STITCH,
-                       SIDE_TRACE, START, STITCHED_TRACE, STOP, lua)
+                       LIVE, SIDE_TRACE, START, STITCHED_TRACE, STOP, lua)
 
 FNEW = 0x4049800000000000  # 51.0
 NYIBC, LLEAVE = 7, 8
@@ -144,6 +144,27 @@ def test_nyi_location(path, location, count):
         got = json.loads(ljx("nyi", *args, "--json").out)
         assert len(got["sites"]) == count
     ljx("nyi", location, path, "--check", status=FOUND_ANY if count else OK)
+
+
+def test_one_row_for_a_c_function(tmp_path):
+    """Its name comes with a look at memory, after the event that cannot know it."""
+    say = (recording.CFUNC, 0x6000, 0, 1)
+    w = definitions()
+    w.define("sym", 0x6000, 0x600a, 0x600, 2, 0, strs=("", "http.so"))
+    w.event(START, 3, lua(1, 13, 14))
+    w.event(STOP, 3, lua(1, 13, 14), end=say, linktype=LINK_STITCH, mcode=0x100, szmcode=9)
+    before = tmp_path / "before.ljx"
+    before.write_bytes(w.bytes())
+    w.define("name", 1, 15, 2, 0, strs=("say",))
+    w.event(LIVE, 3, lua(1, 13, 14), end=say, linktype=LINK_STITCH, mcode=0x100, szmcode=9,
+            frames=[say, lua(1, 15, 16)])
+    w.event(LIVE, 4, lua(1, 13, 14), end=say, linktype=LINK_STITCH, mcode=0x200, szmcode=9,
+            frames=[say, lua(1, 15, 16)])
+    after = tmp_path / "after.ljx"
+    after.write_bytes(w.bytes())
+    for path, name in ((before, "C:?@http.so+0x600"), (after, "C:say@http.so+0x600")):
+        row, = json.loads(ljx("nyi", path, "--json").out)["sites"]
+        assert (row["reason"], row["subject"], row["count"]) == (name, name, 1)
 
 
 def test_nyi_text(path):

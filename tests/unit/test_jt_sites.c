@@ -206,6 +206,57 @@ static void test_stitches(void **state)
 	jt_free(jt);
 }
 
+#define NAMELESS "lmd5.so+0x8000"
+
+/* A C function without a symbol has one row, whenever a call tells what its name is. */
+static void test_names_of_c_functions(void **state)
+{
+	struct jt *jt = start();
+	const struct jt_site *s;
+	size_t n;
+
+	(void)state;
+	EVENT(jt, (STOP, .trace = 3, .linktype = LINK_STITCH, AT2, .end = CFUNC(0x8010)));
+	EVENT(jt, (ABORT, .trace = 4, .start = LUA(WORK, 0, 10), .error = NYIFFU,
+		   .about = CFUNC(0x8020), .end = CFUNC(0x8020)));
+	s = jt_sites(jt, 0, &n);
+	assert_int_equal(n, 2);
+	assert_string_equal(s[0].at.name, "C:?@" NAMELESS);
+	assert_string_equal(s[0].reason, "NYI: unsupported variant of FastFunc C:?@" NAMELESS);
+	assert_string_equal(s[1].reason, "C:?@" NAMELESS);
+	/* Memory tells of the first once more, and where its call is. */
+	def_name(jt, MAIN, 20, "hash");
+	EVENT_F(jt, (LIVE, .trace = 3, .linktype = LINK_STITCH, AT2, .end = CFUNC(0x8010)),
+		CFUNC(0x8010), LUA(MAIN, 20, 6));
+	EVENT(jt, (ABORT, .trace = 4, .start = LUA(WORK, 0, 10), .error = NYIFFU,
+		   .about = CFUNC(0x8020), .end = CFUNC(0x8020)));
+	s = jt_sites(jt, 0, &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(s[0].count, 2);
+	assert_string_equal(s[0].at.name, "C:hash@" NAMELESS);
+	assert_string_equal(s[0].reason, "NYI: unsupported variant of FastFunc C:hash@" NAMELESS);
+	assert_string_equal(s[0].subject, "C:hash@" NAMELESS);
+	assert_int_equal(s[1].count, 1);
+	assert_string_equal(s[1].reason, "C:hash@" NAMELESS);
+	/* Another name, or none, makes no other row; and lines tell the one that is known. */
+	def_name(jt, MAIN, 21, "digest");
+	EVENT_F(jt, (STOP, .trace = 5, .linktype = LINK_STITCH, AT2, .end = CFUNC(0x8010)),
+		CFUNC(0x8010), LUA(MAIN, 21, 7));
+	LINE(jt, JT_PLAIN, "100 stop 6 /srv/app/v.lua:2 stitch C:hash@" NAMELESS ", 0 IR, 0 bytes",
+	     (STOP, .trace = 6, .linktype = LINK_STITCH, AT2, .end = CFUNC(0x8010)));
+	s = jt_sites(jt, 0, &n);
+	assert_int_equal(n, 2);
+	assert_string_equal(s[0].reason, "C:hash@" NAMELESS);
+	assert_int_equal(s[0].count, 3);
+	/* Functions that are not at one address are not one. */
+	def_sym(jt, 0x8100, 0x8200, EV_SYM_MODULE, "");
+	EVENT(jt, (STOP, .trace = 7, .linktype = LINK_STITCH, AT2, .end = CFUNC(0x8110)));
+	s = jt_sites(jt, 0, &n);
+	assert_int_equal(n, 3);
+	assert_string_equal(s[0].reason, "C:?@lmd5.so+0x8100");
+	jt_free(jt);
+}
+
 /* The same function in two processes is one site; its state is the worst. */
 static void test_processes(void **state)
 {
@@ -370,6 +421,7 @@ int main(void)
 	    cmocka_unit_test(test_states),
 	    cmocka_unit_test(test_other_starts),
 	    cmocka_unit_test(test_stitches),
+	    cmocka_unit_test(test_names_of_c_functions),
 	    cmocka_unit_test(test_processes),
 	    cmocka_unit_test(test_filter),
 	    cmocka_unit_test(test_match),
