@@ -45,44 +45,140 @@ int container_line_in_cgroup(const char *line, const char *path)
 	       is_below(own, slash, strlen(slash));
 }
 
-int container_line_is(const char *line, const char *id)
-{
-	const char *controllers, *own = path_of(line, &controllers), *at;
-	size_t len = strlen(id);
+/* What the ids of containers have at least. */
+#define HEX_ID 32u
 
-	if (!own || !len)
-		return 0;
-	for (at = strstr(own, id); at; at = strstr(at + 1, id)) {
-		/* A whole word, or the beginning of one: an id is cut at its end only. */
-		if (!isalnum((unsigned char)at[-1]))
+static int is_hex_id(const char *s, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len && isxdigit((unsigned char)s[i]); i++)
+		;
+	return i == len && len >= HEX_ID;
+}
+
+/* Folders in which container runtimes put all of theirs, or a part of each one's. */
+static int holds_many(const char *id)
+{
+	static const char *const name[] = {"docker",	 "lxc",		  "kubepods", "burstable",
+					   "besteffort", "machine",	  "system",   "user",
+					   "container",	 "libpod_parent", "payload",  "init"};
+	size_t i;
+
+	for (i = 0; i < sizeof(name) / sizeof(name[0]); i++)
+		if (!strcmp(id, name[i]))
 			return 1;
-	}
 	return 0;
 }
 
-static int any_line(int pid, int (*match)(const char *, const char *), const char *what)
+/* Without what systemd puts behind it. */
+static size_t without_unit(const char *s, size_t len)
+{
+	static const char *const unit[] = {".scope", ".slice", ".service"};
+	size_t i, n;
+
+	for (i = 0; i < sizeof(unit) / sizeof(unit[0]); i++) {
+		n = strlen(unit[i]);
+		if (len > n && !memcmp(s + len - n, unit[i], n))
+			return len - n;
+	}
+	return len;
+}
+
+/* One name of a path: runtimes put theirs before the id. */
+static enum container_match find_in_name(const char *name, size_t len, const char *id,
+					 char full[CONTAINER_ID])
+{
+	size_t wanted = strlen(id), at, n;
+
+	len = without_unit(name, len);
+	for (at = 0; at < len; at++) {
+		if (at && !strchr("-.:", name[at - 1]))
+			continue;
+		n = len - at;
+		if (n < wanted || n >= CONTAINER_ID || memcmp(name + at, id, wanted) != 0 ||
+		    (n > wanted && !is_hex_id(name + at, n)))
+			continue;
+		memcpy(full, name + at, n);
+		full[n] = '\0';
+		return n == wanted ? CONTAINER_IS : CONTAINER_BEGINS;
+	}
+	return CONTAINER_NO;
+}
+
+enum container_match container_line_find(const char *line, const char *id, char full[CONTAINER_ID])
+{
+	const char *controllers, *name = path_of(line, &controllers);
+	enum container_match best = CONTAINER_NO, match;
+	char found[CONTAINER_ID];
+	size_t len;
+
+	if (!name || !*id || holds_many(id))
+		return CONTAINER_NO;
+	for (; *name && best != CONTAINER_IS; name += len) {
+		name += *name == '/';
+		len = strcspn(name, "/");
+		match = find_in_name(name, len, id, found);
+		if (match <= best)
+			continue;
+		best = match;
+		memcpy(full, found, sizeof(found));
+	}
+	return best;
+}
+
+/* Calls take with each line of a process' control groups until it returns non-zero: returns that.
+ */
+static int each_line(int pid, int (*take)(const char *line, void *arg), void *arg)
 {
 	char path[64], line[4096];
-	int found = 0;
+	int done = 0;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
 	f = fopen(path, "re");
-	while (f && !found && fgets(line, sizeof(line), f)) {
+	while (f && !done && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = '\0';
-		found = match(line, what);
+		done = take(line, arg);
 	}
 	if (f)
 		fclose(f);
-	return found;
+	return done;
+}
+
+struct wanted_id {
+	const char *id;
+	char *full;
+	enum container_match best;
+};
+
+static int find_in_line(const char *line, void *arg)
+{
+	struct wanted_id *w = arg;
+	char full[CONTAINER_ID];
+	enum container_match match = container_line_find(line, w->id, full);
+
+	if (match > w->best) {
+		w->best = match;
+		memcpy(w->full, full, sizeof(full));
+	}
+	return w->best == CONTAINER_IS;
+}
+
+static int is_in_line(const char *line, void *arg)
+{
+	return container_line_in_cgroup(line, *(const char **)arg);
 }
 
 int container_in_cgroup(int pid, const char *path)
 {
-	return any_line(pid, container_line_in_cgroup, path);
+	return each_line(pid, is_in_line, &path);
 }
 
-int container_is(int pid, const char *id)
+enum container_match container_find(int pid, const char *id, char full[CONTAINER_ID])
 {
-	return any_line(pid, container_line_is, id);
+	struct wanted_id w = {.id = id, .full = full, .best = CONTAINER_NO};
+
+	each_line(pid, find_in_line, &w);
+	return w.best;
 }

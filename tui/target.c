@@ -73,10 +73,67 @@ static int by_glob(const struct options *o, struct targets *t)
 	return t->n ? 0 : complain(o, &why);
 }
 
-/* Does a process belong to what --cgroup or --container name? */
-static int is_inside(const struct options *o, int pid)
+/* Does a process belong to the control group, or else to the container with this id? */
+static int is_inside(const struct options *o, const char *id, int pid)
 {
-	return o->cgroup ? container_in_cgroup(pid, o->cgroup) : container_is(pid, o->container);
+	char full[CONTAINER_ID];
+
+	return o->cgroup ? container_in_cgroup(pid, o->cgroup)
+			 : container_find(pid, id, full) == CONTAINER_IS;
+}
+
+/* Containers whose ids begin with what was given. */
+#define CANDIDATES 8u
+struct candidates {
+	char id[CANDIDATES][CONTAINER_ID];
+	size_t n, more;
+};
+
+static void add_candidate(struct candidates *c, const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < c->n; i++)
+		if (!strcmp(c->id[i], id))
+			return;
+	if (c->n == CANDIDATES)
+		c->more++; /* or the same once more: who knows */
+	else
+		snprintf(c->id[c->n++], CONTAINER_ID, "%s", id);
+}
+
+/* The id that the one given is, or begins. "": no process is in such a container. */
+static int whole_id(const struct options *o, const int *pids, size_t n, char id[CONTAINER_ID])
+{
+	struct candidates c = {.n = 0};
+	struct why why = {.code = 0};
+	char full[CONTAINER_ID];
+	size_t i;
+
+	id[0] = '\0';
+	for (i = 0; i < n; i++) {
+		switch (container_find(pids[i], o->container, full)) {
+		case CONTAINER_IS:
+			memcpy(id, full, CONTAINER_ID);
+			return 0;
+		case CONTAINER_BEGINS:
+			add_candidate(&c, full);
+			break;
+		case CONTAINER_NO:
+			break;
+		}
+	}
+	if (c.n == 1)
+		memcpy(id, c.id[0], CONTAINER_ID);
+	if (c.n <= 1)
+		return 0;
+	why_set(&why, WHY_TARGET, -EINVAL,
+		"the ids of several containers begin with '%s', pick one", printable(o->container));
+	for (i = 0; i < c.n; i++)
+		why_hint(&why, "  --container %s", printable(c.id[i]));
+	if (c.more)
+		why_hint(&why, "  and others");
+	return complain(o, &why);
 }
 
 /* All processes of a container or control group; with -p only those with these pids inside it. */
@@ -84,12 +141,18 @@ static int by_container(const struct options *o, struct targets *t)
 {
 	const char *name = o->cgroup ? o->cgroup : o->container;
 	struct why why = {.code = 0};
+	char id[CONTAINER_ID] = "";
 	struct proc_info info;
 	size_t n, i, j, inside = 0;
-	int *pids = proc_list(&n), self = getpid();
+	int *pids = proc_list(&n), self = getpid(), code;
 
+	code = pids && !o->cgroup ? whole_id(o, pids, n, id) : 0;
+	if (code) {
+		free(pids);
+		return code;
+	}
 	for (i = 0; pids && i < n; i++) {
-		if (pids[i] == self || !is_inside(o, pids[i]))
+		if (pids[i] == self || !is_inside(o, id, pids[i]))
 			continue;
 		inside++;
 		if (!o->npids) {

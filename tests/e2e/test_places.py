@@ -193,12 +193,34 @@ def test_control_group(tmp_path, cgroup):
         for args in (["--container", ident], ["--container", ident[:12]], ["--cgroup", cgroup],
                      ["--cgroup", os.path.dirname(cgroup)], ["--cgroup", line.split(":", 2)[2]],
                      ["--container", ident, "-p", target.pid]):
-            path = record(tmp_path, *args, seconds=1)
+            path = record(tmp_path, *args, seconds=0.5)
             got = folded(path, "--per-process")
             assert {s[0] for s, _ in got} == {f"luajit:{target.pid}"}, args
     for args, text in ((["--container", "feedfeedfeed"], "no process in container"),
                        (["--cgroup", "/ljx/no/such"], "no process in control group")):
         assert text in ljx("record", *args, "-d", 1, status=TARGET).err
+
+
+def test_beginning_of_an_id(tmp_path, cgroup):
+    """It must be that of one container; a runtime's name is that of none."""
+    ident = re.search("docker-(.*)[.]scope", cgroup).group(1)
+    twin = ident[:20] + uuid.uuid4().hex + ident[52:]
+    other = cgroup.replace(ident, twin)
+    with luajit(SPIN) as one, luajit(SPIN) as two:
+        one.event("stack"), two.event("stack")
+        os.makedirs(other)
+        for target, folder in ((one, cgroup), (two, other)):
+            with open(f"{folder}/cgroup.procs", "w") as f:
+                f.write(str(target.pid))
+        err = ljx("bt", "--container", ident[:20], status=TARGET).err
+        assert f"several containers begin with '{ident[:20]}'" in err
+        assert f"--container {ident}\n" in err and f"--container {twin}\n" in err
+        for name in (ident, ident[:32]):
+            stacks = json.loads(ljx("bt", "--json", "--container", name).out)["stacks"]
+            assert {s["pid"] for s in stacks} == {one.pid}
+        for name in ("docker", "doc", "docker-"):
+            assert f"no process in container '{name}'" in ljx("bt", "--container", name, status=TARGET).err
+    wait_until(lambda: not rmdir(other), "the group to be empty")
 
 
 def test_pid_of_the_inside(tmp_path, image, cgroup):
@@ -237,7 +259,7 @@ def test_life_in_a_container(tmp_path, image, cgroup):
             with open(f"{cgroup}/cgroup.procs", "w") as f:
                 f.write(str(pid))
         spin = member(target, "luajit")
-        with Ljx("record", "--container", ident, "-r", 499, "-o", out) as p:
+        with Ljx("record", "--container", ident, "-r", 499, "-d", 60, "-o", out) as p:
             p.wait_sampling()
             with open(image / "tmp/go", "w") as f:
                 f.write("go\n")
