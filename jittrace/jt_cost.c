@@ -57,8 +57,9 @@ const struct jt_costs *jt_costs(struct jt *jt, uint64_t now)
 
 /* ---- regions ---- */
 
-static struct jt_region *region_get(struct jt *jt, struct jt_ident *ident, uint32_t first,
-				    uint32_t last)
+/* *out: NULL if there are too many. 0 or -ENOMEM. */
+static int region_get(struct jt *jt, struct jt_ident *ident, uint32_t first, uint32_t last,
+		      struct jt_region **out)
 {
 	struct jt_region_key key;
 	struct jt_region *r;
@@ -68,37 +69,40 @@ static struct jt_region *region_get(struct jt *jt, struct jt_ident *ident, uint3
 	key.first = first;
 	key.last = last;
 	HASH_FIND(hh, jt->regions, &key, sizeof(key), r);
+	*out = r;
 	if (r)
-		return r;
+		return 0;
 	if (HASH_COUNT(jt->regions) >= JT_REGIONS_MAX) {
 		jt->costs.dropped++;
-		return NULL;
+		return 0;
 	}
 	r = calloc(1, sizeof(*r));
 	if (!r)
-		return NULL;
+		return -ENOMEM;
 	r->key = key;
 	HASH_ADD(hh, jt->regions, key, sizeof(r->key), r);
 	if (!r->hh.tbl) {
 		free(r);
-		return NULL;
+		return -ENOMEM;
 	}
 	ident->refs++;
-	return r;
+	*out = r;
+	return 0;
 }
 
 /* The region of a root trace's start: its loop; for a function, or a return in it, all of it. */
-static struct jt_region *root_region(struct jt *jt, const struct jt_place *start)
+static int root_region(struct jt *jt, const struct jt_place *start, struct jt_region **out)
 {
 	const struct jt_ident *i = start->ident;
 	uint32_t k;
 
+	*out = NULL;
 	if (start->kind != JT_LOC_LUA || (start->pos && !i->loops_known))
-		return NULL;
+		return 0;
 	for (k = 0; k < i->nloops; k++)
 		if (i->loop[k].pos == start->pos)
-			return region_get(jt, start->ident, i->loop[k].first, i->loop[k].last);
-	return region_get(jt, start->ident, 0, UINT32_MAX);
+			return region_get(jt, start->ident, i->loop[k].first, i->loop[k].last, out);
+	return region_get(jt, start->ident, 0, UINT32_MAX, out);
 }
 
 static struct jt_scope *scope_get(struct jt *jt, const struct jt_vm *vm,
@@ -151,9 +155,12 @@ int jt_cost_start(struct jt *jt, const struct jt_vm *vm, const struct ev_trace *
 {
 	uint32_t from = ev->kind == EV_TRACE_ROOT ? 0 : ev->parent ? ev->parent : ev->root;
 	const struct jt_live *parent = from ? jt_traces_find(vm, from) : NULL;
+	int err = 0;
 
-	*out = ev->kind == EV_TRACE_ROOT ? root_region(jt, start) : parent ? parent->region : NULL;
-	return *out ? scope_add(jt, vm, *out) : 0;
+	*out = parent ? parent->region : NULL;
+	if (ev->kind == EV_TRACE_ROOT)
+		err = root_region(jt, start, out);
+	return err || !*out ? err : scope_add(jt, vm, *out);
 }
 
 static void scope_free(struct jt *jt, struct jt_scope *s)
