@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """Marks of the tests, and what they need of the machine."""
-import glob
 import os
 import shutil
 import sys
@@ -10,12 +9,46 @@ import pytest
 import harness
 
 
+def pytest_addoption(parser):
+    parser.addoption("--part", metavar="K/N",
+                     help="of the tests in N parts that take about the same time the one of number K")
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "privileged: needs root, eBPF and a live target")
+    config.addinivalue_line("markers", "beside(seconds): privileged, but other tests may run beside "
+                            "it; what one takes")
 
 
-def pytest_collection_modifyitems(items):
-    """Privileged tests that cannot run here say so."""
+def seconds(item):
+    """What a test takes, about."""
+    beside = item.get_closest_marker("beside")
+    return beside.args[0] if beside else 1 if item.get_closest_marker("privileged") else 0.3
+
+
+def part(items, which):
+    """The files of a part: whole ones, because their tests share what they have prepared."""
+    k, n = map(int, which.split("/"))
+    files = {}
+    for item in items:
+        files[item.path] = files.get(item.path, 0) + seconds(item)
+    loads, mine = [0] * n, set()
+    for path in sorted(files, key=lambda f: (-files[f], f)):
+        least = loads.index(min(loads))
+        loads[least] += files[path]
+        if least == k:
+            mine.add(path)
+    return mine
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Those of the part; privileged tests that cannot run here say so."""
+    which = config.getoption("--part")
+    if which:
+        mine = part(items, which)
+        config.hook.pytest_deselected(items=[i for i in items if i.path not in mine])
+        items[:] = [i for i in items if i.path in mine]
     why = []
     if os.geteuid():
         why.append("not root")
@@ -42,20 +75,3 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line("")
         for line in matrix.table():
             terminalreporter.write_line(line)
-
-
-def programs():
-    """Ids of the BPF programs in the kernel that are ours."""
-    ids = set()
-    for path in glob.glob("/proc/[0-9]*/fdinfo/*"):
-        try:
-            with open(path) as f:
-                ids |= {line.split()[1] for line in f if line.startswith("prog_id:")}
-        except OSError:
-            continue
-    return ids
-
-
-@pytest.fixture
-def bpf_programs():
-    return programs

@@ -25,7 +25,7 @@ class Died(AssertionError):
     pass
 
 
-def wait_until(condition, what, seconds=20):
+def wait_until(condition, what, seconds=60):
     """Polls condition until it is true, and returns its value."""
     end = time.monotonic() + seconds
     while True:
@@ -84,7 +84,7 @@ class Process:
                 del self.pipes[pipe]
         return bool(self.pipes)
 
-    def expect(self, pattern, stream="out", seconds=20):
+    def expect(self, pattern, stream="out", seconds=60):
         """Waits until the stream matches; returns the match."""
         end = time.monotonic() + seconds
         while True:
@@ -133,7 +133,7 @@ class Process:
                     found.append(json.loads(line))
         return [e for e in found if e.get("event") == name]
 
-    def event(self, name, seconds=20):
+    def event(self, name, seconds=60):
         self.expect(r'^\{.*"event":"' + name + r'".*\}$', seconds=seconds)
         return self.events(name)[0]
 
@@ -157,7 +157,7 @@ class Ljx(Process):
     def __init__(self, *args, **kwargs):
         super().__init__(LJX, *args, limit=False, **kwargs)
 
-    def wait_sampling(self, seconds=20):
+    def wait_sampling(self, seconds=60):
         """Until its progress tells of samples."""
         return self.expect(r"[1-9]\d* samples", "err", seconds)
 

@@ -60,7 +60,7 @@ class Screen:
     def text(self, colours=False):
         return self.tmux("capture-pane", "-p", *(["-e"] if colours else []))
 
-    def wait(self, pattern, seconds=20, colours=False):
+    def wait(self, pattern, seconds=60, colours=False):
         """Until the screen matches; returns its text."""
         end = time.monotonic() + seconds
         while True:

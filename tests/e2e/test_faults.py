@@ -127,7 +127,7 @@ def test_closed_pipe(tmp_path, args):
             mine = left_behind.objects(p.pid)
             p.child.stdout.close()
             p.pipes = {p.child.stderr: "err"}
-            assert p.finish(20) in (OK, INTERNAL), p.err
+            assert p.finish() in (OK, INTERNAL), p.err
         assert alive(target.pid) and mine
     wait_until(lambda: not left_behind.living(mine), "the end of its programs")
     if more:
@@ -141,7 +141,7 @@ def test_closed_stderr(tmp_path):
         with Ljx("record", "-p", target.pid, "-d", 2, "-r", 499, "-o", tmp_path / "x.folded") as p:
             p.child.stderr.close()
             p.pipes = {p.child.stdout: "out"}
-            assert p.finish(20) == OK
+            assert p.finish() == OK
     assert total(read_folded(tmp_path / "x.folded")) > 20
 
 
@@ -213,7 +213,7 @@ def test_process_vanishes_at_each_step(tmp_path, args):
             with Ljx(*args, "-p", target.pid, env=env) as p:
                 # As its parent we take note of its end, so that it is gone and no zombie.
                 wait_until(lambda: target.child.poll() is not None or p.child.poll() is not None, "it")
-                status = p.finish(20)
+                status = p.finish()
         assert status in (OK, INTERNAL, TARGET, UNSUPPORTED, EMPTY), (at, status, p.err)
         assert status == OK or "ljx: " in p.err or "FAIL" in p.out, (at, p.err)
         if at == 1:

@@ -53,7 +53,7 @@ def ask(port):
     """Sends the requests, ten to a connection so that all workers get some."""
     for n in range(REQUESTS):
         if n % 10 == 0:
-            client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         path = "flush" if n % 500 == 250 else PATHS[n // 2 % len(PATHS)] if n % 2 else f"fresh?n={n % 900}"
         client.request("GET", "/" + path)
         answer = client.getresponse()

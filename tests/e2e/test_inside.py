@@ -15,7 +15,7 @@ from harness import OK, Ljx, folded, ljx, luajit, report, wait_until
 from recording import CALLED, IN_MCODE, TRACE, all_snaps, records, samples
 from test_matrix import Build
 
-pytestmark = pytest.mark.privileged
+pytestmark = [pytest.mark.privileged, pytest.mark.beside(3)]
 
 SCRIPT = "tests/lua/inside.lua"
 TRACE_FRAME = re.compile(r"trace#\d+:inside\.lua:\d+")

@@ -16,7 +16,7 @@ from harness import OK, PROGRAMS, ROOT, UNSUPPORTED, Ljx, Process, folded, ljx, 
 from test_scan import TREES, check_trees
 from test_tables import rows, vmdef
 
-pytestmark = pytest.mark.privileged
+pytestmark = [pytest.mark.privileged, pytest.mark.beside(1)]
 
 # LJX_BUILDS: other builds of tests/builds, or "all".
 BUILDS = os.environ.get("LJX_BUILDS", "beta3 git20220320 luajit2 trixie sid texlive2022").split()

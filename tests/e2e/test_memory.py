@@ -17,7 +17,7 @@ EXPORTS = ["x.folded", "x.svg", "x.html", "x.speedscope.json", "x.pb.gz", "x.fir
            "callgrind.out.x", "x.ljx.json", "x.csv"]
 
 # Not that they need to be; but a sanitizer, under which the others run too, has an allocator of its own.
-pytestmark = pytest.mark.privileged
+pytestmark = [pytest.mark.privileged, pytest.mark.beside(1)]
 
 
 def run(fault, count, *args):

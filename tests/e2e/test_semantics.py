@@ -7,7 +7,7 @@ import pytest
 from frames import Truth
 from harness import ROOT, luajit, sampled
 
-pytestmark = pytest.mark.privileged
+pytestmark = [pytest.mark.privileged, pytest.mark.beside(1.6)]
 
 SCRIPT = "tests/lua/semantics.lua"
 # Where the compiler could make a difference: calls that it compiles or that it meets on its way.

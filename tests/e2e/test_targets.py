@@ -156,7 +156,7 @@ def test_killed_while_profiled(tmp_path, number):
             target.kill(number)
             assert target.child.wait() == -number
             # Its end is the end of the recording.
-            assert p.finish(10) == 0, p.err
+            assert p.finish() == 0, p.err
     assert spinning(read_folded(out)) > 0.99
 
 
