@@ -6,13 +6,7 @@
 #include "bpf/elfobj.h"
 #include "bpf/sampler.h"
 #include "bpf/unwind.h"
-
-#include <elf.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "tests/fuzz/elf_image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -40,19 +34,8 @@ static void make(struct image *im)
 	int i;
 
 	memset(im, 0, sizeof(*im));
-	memcpy(im->eh.e_ident, ELFMAG "\2\1\1", SELFMAG + 3);
-	im->eh.e_type = ET_DYN;
-	im->eh.e_machine = EM_X86_64;
-	im->eh.e_phoff = offsetof(struct image, ph);
-	im->eh.e_phentsize = sizeof(im->ph[0]);
-	im->eh.e_phnum = 2;
-	im->ph[0].p_type = PT_LOAD;
-	im->ph[0].p_flags = PF_R | PF_X;
-	im->ph[0].p_filesz = im->ph[0].p_memsz = sizeof(*im);
-	im->ph[1].p_type = PT_GNU_EH_FRAME;
-	im->ph[1].p_vaddr = hdr;
-	im->ph[1].p_filesz = sizeof(im->ehhdr);
-	memcpy(im->ehhdr.enc, "\x01\x1b\x03\x3b", 4);
+	elf_headers(&im->eh, sizeof(*im), im->ph, 2);
+	elf_frame_hdr(&im->eh, &im->ph[1], im->ehhdr.enc, sizeof(im->ehhdr));
 	im->ehhdr.count = NFDES;
 	for (i = 0; i < NFDES; i++) {
 		im->ehhdr.table[i][0] =
@@ -136,9 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		make_frame(&im, data + 1, size - 1);
 	else
 		memcpy(im.frame, data + 1, size - 1 < FRAME ? size - 1 : FRAME);
-	fd = memfd_create("fuzz", MFD_CLOEXEC);
-	if (fd < 0 || write(fd, &im, sizeof(im)) != (ssize_t)sizeof(im))
-		abort();
+	fd = elf_file(&im, sizeof(im));
 	if (!elfobj_open(fd, "fuzz", &eo, NULL)) {
 		elfobj_cfi(eo, row, &seen);
 		if (seen.n > 3 * (FRAME + 2))

@@ -4,14 +4,9 @@
  * here, which has a bit of everything and so leads deep.
  */
 #include "bpf/elfobj.h"
+#include "tests/fuzz/elf_image.h"
 
-#include <elf.h>
 #include <lzma.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -74,7 +69,6 @@ static void make_code(struct image *im)
 	for (i = 0; i < 70; i++)
 		memcpy(im->vm + i * 160, next, sizeof(next));
 	memcpy(im->cie, cie, sizeof(cie));
-	memcpy(im->ehhdr.enc, "\x01\x1b\x03\x3b", 4);
 	im->ehhdr.count = NFDES;
 	for (i = 0; i < NFDES; i++) {
 		fde = offsetof(struct image, fde) + i * sizeof(im->fde[0]);
@@ -166,25 +160,15 @@ static void make_mini(struct image *im)
 static void make(struct image *im)
 {
 	memset(im, 0, sizeof(*im));
-	memcpy(im->eh.e_ident, ELFMAG "\2\1\1", SELFMAG + 3);
-	im->eh.e_type = ET_DYN;
-	im->eh.e_machine = EM_X86_64;
-	im->eh.e_phoff = offsetof(struct image, ph);
-	im->eh.e_phentsize = sizeof(im->ph[0]);
-	im->eh.e_phnum = 3;
+	elf_headers(&im->eh, sizeof(*im), im->ph, 3);
 	im->eh.e_shoff = offsetof(struct image, sh);
 	im->eh.e_shentsize = sizeof(im->sh[0]);
 	im->eh.e_shnum = NSECTIONS;
 	im->eh.e_shstrndx = 7;
-	im->ph[0].p_type = PT_LOAD;
-	im->ph[0].p_flags = PF_R | PF_X;
-	im->ph[0].p_filesz = im->ph[0].p_memsz = sizeof(*im);
 	im->ph[1].p_type = PT_NOTE;
 	im->ph[1].p_offset = offsetof(struct image, note);
 	im->ph[1].p_filesz = sizeof(im->note);
-	im->ph[2].p_type = PT_GNU_EH_FRAME;
-	im->ph[2].p_vaddr = offsetof(struct image, ehhdr);
-	im->ph[2].p_filesz = sizeof(im->ehhdr);
+	elf_frame_hdr(&im->eh, &im->ph[2], im->ehhdr.enc, sizeof(im->ehhdr));
 	im->note.head.n_namesz = 4;
 	im->note.head.n_descsz = 20;
 	im->note.head.n_type = NT_GNU_BUILD_ID;
@@ -247,13 +231,13 @@ static void reply(const struct image *answer)
 	static struct image im;
 	struct elfobj *eo;
 	uint64_t addr;
-	int fd[2] = {memfd_create("fuzz", MFD_CLOEXEC), memfd_create("fuzz", MFD_CLOEXEC)};
+	int fd[2];
 
 	make(&im);
 	im.sh[3].sh_type = SHT_NULL;
-	if (fd[0] < 0 || fd[1] < 0 || write(fd[0], &im, sizeof(im)) != (ssize_t)sizeof(im) ||
-	    write(fd[1], answer, sizeof(*answer)) != (ssize_t)sizeof(*answer) ||
-	    elfobj_open(fd[0], "fuzz", &eo, NULL) || elfobj_source(eo))
+	fd[0] = elf_file(&im, sizeof(im));
+	fd[1] = elf_file(answer, sizeof(*answer));
+	if (elfobj_open(fd[0], "fuzz", &eo, NULL) || elfobj_source(eo))
 		abort();
 	if (elfobj_add_fetched(eo, fd[1]) && elfobj_source(eo) != ELFOBJ_DEBUGINFOD)
 		abort();
@@ -300,15 +284,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		reply(&im);
 		return 0;
 	}
-	fd = memfd_create("fuzz", MFD_CLOEXEC);
-	if (fd < 0)
-		abort();
-	if (data[0] & 1) {
-		if (write(fd, &im, sizeof(im)) != (ssize_t)sizeof(im))
-			abort();
-	} else if (write(fd, data + 1, size - 1) != (ssize_t)size - 1) {
-		abort();
-	}
+	fd = data[0] & 1 ? elf_file(&im, sizeof(im)) : elf_file(data + 1, size - 1);
 	use(fd, data[0] & 1 && data[0] & 2 && size == 1);
 	close(fd);
 	return 0;

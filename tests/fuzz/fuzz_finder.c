@@ -5,14 +5,10 @@
  */
 #include "bpf/finder_int.h"
 #include "bpf/guess.h"
+#include "tests/fuzz/elf_image.h"
 
-#include <elf.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -49,19 +45,8 @@ static void make(struct image *im, const uint8_t *code, size_t size)
 	const int32_t fde = offsetof(struct image, fde), start = offsetof(struct image, code);
 
 	memset(im, 0, sizeof(*im));
-	memcpy(im->eh.e_ident, ELFMAG "\2\1\1", SELFMAG + 3);
-	im->eh.e_type = ET_DYN;
-	im->eh.e_machine = EM_X86_64;
-	im->eh.e_phoff = offsetof(struct image, ph);
-	im->eh.e_phentsize = sizeof(im->ph[0]);
-	im->eh.e_phnum = 2;
-	im->ph[0].p_type = PT_LOAD;
-	im->ph[0].p_flags = PF_R | PF_X;
-	im->ph[0].p_filesz = im->ph[0].p_memsz = sizeof(*im);
-	im->ph[1].p_type = PT_GNU_EH_FRAME;
-	im->ph[1].p_vaddr = offsetof(struct image, ehhdr);
-	im->ph[1].p_filesz = sizeof(im->ehhdr);
-	memcpy(im->ehhdr.enc, "\x01\x1b\x03\x3b", 4);
+	elf_headers(&im->eh, sizeof(*im), im->ph, 2);
+	elf_frame_hdr(&im->eh, &im->ph[1], im->ehhdr.enc, sizeof(im->ehhdr));
 	im->ehhdr.count = 1;
 	im->ehhdr.table[0] = start - (int32_t)offsetof(struct image, ehhdr);
 	im->ehhdr.table[1] = fde - (int32_t)offsetof(struct image, ehhdr);
@@ -75,11 +60,9 @@ static void make(struct image *im, const uint8_t *code, size_t size)
 
 static struct elfobj *open_bytes(const void *p, size_t len)
 {
-	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+	int fd = elf_file(p, len);
 	struct elfobj *eo;
 
-	if (fd < 0 || write(fd, p, len) != (ssize_t)len)
-		abort();
 	if (elfobj_open(fd, "fuzz", &eo, NULL))
 		eo = NULL;
 	close(fd);
