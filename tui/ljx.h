@@ -328,7 +328,7 @@ void print_rows(FILE *f, const struct prof *p, const struct prof_row *row, size_
 /* One line on what is in the profile and what it lacks. */
 void print_quality(FILE *f, const struct prof *p);
 
-/* The report as JSON, schema ljx.report/1. */
+/* The report as JSON, schema ljx.report/1. 0 or -ENOMEM. */
 int print_json(FILE *f, const struct prof *p);
 
 /* Name of an enum ev_state. */

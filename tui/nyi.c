@@ -473,38 +473,43 @@ static int operands(const struct options *o, const char **location, const char *
 	return 0;
 }
 
-/* Prints the list as it is now. Returns how many are in it, or -ENOMEM. */
-static int print_now(struct jit_tap *t, const char *location)
+/* Prints the list as it is now. Returns the exit code; *n: how many are in it. */
+static int print_now(struct jit_tap *t, const char *location, size_t *n)
 {
+	struct why why = {.code = 0};
 	struct list l;
-	int err = choose(t->o, t->jt, t->now, location, &l);
 
-	if (err)
-		return err;
+	if (choose(t->o, t->jt, t->now, location, &l)) {
+		why_set(&why, WHY_INTERNAL, -ENOMEM, "out of memory");
+		return complain(t->o, &why);
+	}
 	if (t->o->json)
 		print_json_list(t, &l);
 	else
 		print_list(t->o, t->jt, location, &l, t->now);
 	free(l.row);
-	return (int)l.n;
+	*n = l.n;
+	return 0;
 }
 
 static void watch(struct jit_tap *t)
 {
 	const char *location, *file;
+	size_t n;
 
 	if (operands(t->o, &location, &file))
 		return;
 	if (!t->o->json)
 		printf("%s", isatty(STDOUT_FILENO) ? "\033[H\033[2J" : "\n");
-	print_now(t, location);
+	print_now(t, location, &n);
 }
 
 int verb_nyi(const struct options *o)
 {
 	const char *location, *file;
 	struct jit_tap t;
-	int code = operands(o, &location, &file), n = 0;
+	int code = operands(o, &location, &file), failed = 0;
+	size_t n = 0;
 
 	if (!code)
 		code = jit_tap_init(&t, o, file);
@@ -514,7 +519,8 @@ int verb_nyi(const struct options *o)
 	t.tick = o->watch ? watch : NULL;
 	code = jit_run(&t);
 	if (!code || o->cmd)
-		n = print_now(&t, location);
+		failed = print_now(&t, location, &n);
+	code = code ? code : failed;
 	jit_tap_release(&t);
 	return !code && o->check && n ? FOUND_ANY : code;
 }

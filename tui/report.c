@@ -10,20 +10,22 @@ static int fold(void *ctx, const struct ev_hdr *h)
 	return folds_add(ctx, h);
 }
 
-static void print(const struct options *o, const struct prof *p)
+/* 0 or -ENOMEM. */
+static int print(const struct options *o, const struct prof *p)
 {
 	struct prof_row *row;
 	size_t n;
 
-	if (o->json) {
-		print_json(stdout, p);
-		return;
-	}
+	if (o->json)
+		return print_json(stdout, p);
 	row = prof_rows(p, &n);
+	if (!row)
+		return -ENOMEM;
 	printf("%s\n", prof_builds(p));
 	print_quality(stdout, p);
 	print_rows(stdout, p, row, n, o->rows, prof_stats(p)->samples);
 	free(row);
+	return 0;
 }
 
 int verb_report(const struct options *o)
@@ -49,7 +51,7 @@ int verb_report(const struct options *o)
 		if (!err && o->nouts)
 			err = output_all(o, &folds, o->arg[0], &later);
 		else if (!err)
-			print(o, folds.plain);
+			err = print(o, folds.plain);
 		if (later.code)
 			why = later;
 	}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tui/ljx.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,13 +153,14 @@ static json_t *counts(const uint64_t *by, const char *const *name, size_t n)
 	return o;
 }
 
+/* NULL: out of memory. */
 static json_t *functions(const struct prof *p)
 {
-	json_t *list = json_array();
 	size_t n, i;
 	struct prof_row *row = prof_rows(p, &n);
+	json_t *list = row ? json_array() : NULL;
 
-	for (i = 0; row && i < n; i++) {
+	for (i = 0; list && i < n; i++) {
 		const struct prof_frame *fr = prof_frame(p, row[i].frame);
 
 		json_array_append_new(
@@ -208,9 +210,10 @@ int print_json(FILE *f, const struct prof *p)
 					      [PROF_INSIDE_NO_MCOFS] = "start only"};
 	const char *natives[EV_NATIVE_WHY_MAX];
 	const struct prof_stats *s = prof_stats(p);
-	json_t *o;
-	int err;
+	json_t *o, *rows = functions(p);
 
+	if (!rows)
+		return -ENOMEM;
 	memcpy(natives, native_whys, sizeof(natives));
 	natives[EV_NATIVE_NONE] = "down to the bottom";
 	o = json_pack(
@@ -224,12 +227,12 @@ int print_json(FILE *f, const struct prof *p)
 	    (double)s->first_time / 1e9, "by_state", counts(s->by_state, states, EV_STATE_MAX),
 	    "by_why", counts(s->by_why, whys, EV_WHY_MAX), "compiled",
 	    counts(s->by_inside, insides, PROF_INSIDE_MAX), "native",
-	    counts(s->by_native, natives, EV_NATIVE_WHY_MAX), "functions", functions(p),
-	    "processes", processes(p));
+	    counts(s->by_native, natives, EV_NATIVE_WHY_MAX), "functions", rows, "processes",
+	    processes(p));
 	if (!o)
-		return -1;
-	err = json_dumpf(o, f, JSON_INDENT(1));
+		return -ENOMEM;
+	json_dumpf(o, f, JSON_INDENT(1)); /* main() sees to it that f could be written */
 	fputc('\n', f);
 	json_decref(o);
-	return err;
+	return 0;
 }

@@ -53,7 +53,8 @@ def test_recordings(tmp_path, kind, args):
     cmd = [*args, MIXED] if args[0] != "annotate" else [*args[:2], MIXED, *args[2:]]
     whole, n = run("alloc 0", tmp_path / "n", *cmd)
     assert whole.status == OK and n > 100
-    for i in steps(n):
+    # Among them the last, when all is read and is to be printed.
+    for i in sorted({*steps(n), *range(n - STEPS // 2, n + 1)}):
         p, _ = run(f"{kind} {i}", tmp_path / "n", *cmd)
         if p.status != OK:
             is_clear(p)
