@@ -10,7 +10,7 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointe
 	-Wwrite-strings -Wcast-qual -Wformat=2 -Wundef -Wvla
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 -iquote . $(WARN) $(WERROR) $(CFLAGS) $(EXTRA_CFLAGS) -D_GNU_SOURCE
-LDLIBS := -lbpf -lelf -ldw -lz -ljansson -lZydis -llzma -ldebuginfod -lprotobuf-c -lncursesw -liberty -lm
+LDLIBS := -lbpf -lelf -ldw -lz -ljansson -lZydis -llzma -lprotobuf-c -lncursesw -liberty -lm
 
 # The layers: tests/layers checks what each may include.
 LIB_SRC := $(sort $(wildcard bytecode/*.c bpf/*.c profiler/*.c jittrace/*.c))

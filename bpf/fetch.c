@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/fetch.h"
 
+#include <dlfcn.h>
 #include <elfutils/debuginfod.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,18 +31,37 @@ int fetch_configured(void)
 	return urls && *urls;
 }
 
+/*
+ * Loaded by who asks only: it needs curl and thirty more libraries, and to load them takes every
+ * start of ljx longer than to load all others.
+ */
+#define LIBRARY "libdebuginfod.so.1"
+
+static debuginfod_client *client_new(__typeof__(debuginfod_find_debuginfo) **find)
+{
+	void *lib = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	__typeof__(debuginfod_begin) *begin = NULL;
+
+	if (!lib)
+		return NULL;
+	begin = (__typeof__(begin))dlsym(lib, "debuginfod_begin");
+	*find = (__typeof__(*find))dlsym(lib, "debuginfod_find_debuginfo");
+	return begin && *find ? begin() : NULL;
+}
+
 /* Answers until nobody asks any more. */
 static void serve(int sock)
 {
 	char id[FETCH_ID], answer[FETCH_ID + PATH_MAX + 1], *path;
-	debuginfod_client *client = debuginfod_begin();
+	__typeof__(debuginfod_find_debuginfo) *find = NULL;
+	debuginfod_client *client = client_new(&find);
 	ssize_t n;
 	int fd;
 
 	while (client && (n = recv(sock, id, sizeof(id) - 1, 0)) > 0) {
 		id[n] = '\0';
 		path = NULL;
-		fd = debuginfod_find_debuginfo(client, (const unsigned char *)id, 0, &path);
+		fd = find(client, (const unsigned char *)id, 0, &path);
 		n = fd < 0 ? snprintf(answer, sizeof(answer), "%s", id)
 			   : snprintf(answer, sizeof(answer), "%s %s", id, path);
 		if (fd >= 0)
