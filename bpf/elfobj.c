@@ -86,6 +86,41 @@ const struct eo_seg *eo_seg_at(const struct elfobj *eo, uint64_t vaddr)
 	return NULL;
 }
 
+/* The block of the file that off is in, or NULL. */
+static const struct eo_block *block_at(const struct elfobj *eo, uint64_t off)
+{
+	uint64_t start = off & ~(uint64_t)(EO_PAGE - 1);
+	struct eo_cache *cache = eo->lazy->cache;
+	struct eo_block *b;
+	unsigned int i;
+
+	if (!cache)
+		cache = eo->lazy->cache = calloc(1, sizeof(*cache));
+	if (!cache)
+		return NULL;
+	for (i = 0; i < EO_BLOCKS; i++)
+		if (cache->block[i].len && cache->block[i].off == start)
+			return &cache->block[i];
+	b = &cache->block[cache->next++ % EO_BLOCKS];
+	b->off = start;
+	b->len = eo->size - start < EO_PAGE ? (uint32_t)(eo->size - start) : EO_PAGE;
+	if (!eo_read(eo, start, b->p, b->len))
+		return b;
+	b->len = 0;
+	return NULL;
+}
+
+/* eo_read for what is small and has neighbours that are read next. */
+static int read_small(const struct elfobj *eo, uint64_t off, void *buf, size_t len)
+{
+	const struct eo_block *b = off < eo->size ? block_at(eo, off) : NULL;
+
+	if (!b || off - b->off > b->len || len > b->len - (off - b->off))
+		return eo_read(eo, off, buf, len);
+	memcpy(buf, b->p + (off - b->off), len);
+	return 0;
+}
+
 size_t eo_read_vaddr(const struct elfobj *eo, uint64_t vaddr, void *buf, size_t max)
 {
 	const struct eo_seg *seg = eo_seg_at(eo, vaddr);
@@ -98,6 +133,8 @@ size_t eo_read_vaddr(const struct elfobj *eo, uint64_t vaddr, void *buf, size_t 
 		return 0;
 	if (max > seg->filesz - rel)
 		max = seg->filesz - rel;
+	if (max <= EO_SMALL)
+		return read_small(eo, seg->offset + rel, buf, max) ? 0 : max;
 	return eo_read(eo, seg->offset + rel, buf, max) ? 0 : max;
 }
 
@@ -311,6 +348,7 @@ void elfobj_free(struct elfobj *eo)
 		free(eo->lazy->sh);
 		free(eo->lazy->shstr);
 		free(eo->lazy->fdes);
+		free(eo->lazy->cache);
 		free(eo->lazy);
 	}
 	free(eo->segs);
@@ -377,28 +415,40 @@ uint64_t elfobj_first_vaddr(const struct elfobj *eo)
 	return eo->segs[0].vaddr & ~(uint64_t)(EO_PAGE - 1);
 }
 
-int elfobj_rodata(const struct elfobj *eo, elfobj_bytes_fn *fn, void *ctx)
+static int pass_segment(const struct elfobj *eo, const struct eo_seg *seg, uint64_t *left,
+			elfobj_bytes_fn *fn, void *ctx)
 {
-	const struct eo_seg *seg;
-	uint64_t left = RODATA_MAX;
-	size_t i;
 	void *p;
 	int ret;
 
-	for (i = 0; i < eo->nsegs; i++) {
-		seg = &eo->segs[i];
-		if (seg->flags & PF_W || !seg->filesz)
-			continue;
-		if (seg->filesz > left)
-			return -EFBIG;
-		left -= seg->filesz;
-		ret = eo_load(eo, seg->offset, seg->filesz, &p);
-		if (ret)
-			return ret;
-		ret = fn(ctx, seg->vaddr, p, seg->filesz);
-		free(p);
-		if (ret)
-			return ret;
+	if (seg->filesz > *left)
+		return -EFBIG;
+	*left -= seg->filesz;
+	ret = eo_load(eo, seg->offset, seg->filesz, &p);
+	if (ret)
+		return ret;
+	ret = fn(ctx, seg->vaddr, p, seg->filesz);
+	free(p);
+	return ret;
+}
+
+int elfobj_rodata(const struct elfobj *eo, elfobj_bytes_fn *fn, void *ctx)
+{
+	uint64_t left = RODATA_MAX;
+	const struct eo_seg *seg;
+	unsigned int code;
+	size_t i;
+	int ret;
+
+	for (code = 0; code < 2; code++) {
+		for (i = 0; i < eo->nsegs; i++) {
+			seg = &eo->segs[i];
+			if (seg->flags & PF_W || !seg->filesz || !(seg->flags & PF_X) == code)
+				continue;
+			ret = pass_segment(eo, seg, &left, fn, ctx);
+			if (ret)
+				return ret;
+		}
 	}
 	return 0;
 }

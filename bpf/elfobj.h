@@ -156,8 +156,8 @@ size_t elfobj_read(const struct elfobj *eo, uint64_t vaddr, void *buf, size_t ma
 int elfobj_text(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64_t *end);
 
 /*
- * The bytes of the file's loaded read-only segments, one after the other: fn is called with each
- * PT_LOAD that is not writable; stops when it returns non-zero and returns that. Else 0, or -errno
+ * The bytes of the file's loaded read-only segments, one after the other, those with code last: fn
+ * is called with each PT_LOAD that is not writable; stops when it returns non-zero and returns that. Else 0, or -errno
  * if a segment cannot be read.
  */
 typedef int elfobj_bytes_fn(void *ctx, uint64_t vaddr, const void *p, size_t len);

@@ -48,7 +48,26 @@ struct eo_slot {
 	const char *name;
 };
 
+/*
+ * The parts of the file that were last read a little of: an FDE is 20 bytes and its CIE as many, and
+ * each is a system call.
+ */
+#define EO_BLOCKS 4u
+#define EO_SMALL 256u
+struct eo_block {
+	uint64_t off;
+	uint32_t len; /* 0: there is none */
+	uint32_t pad;
+	unsigned char p[EO_PAGE];
+};
+
+struct eo_cache {
+	unsigned int next; /* to be replaced */
+	struct eo_block block[EO_BLOCKS];
+};
+
 struct eo_lazy {
+	struct eo_cache *cache;
 	int have_sh, have_fdes, have_syms, have_slots, have_mini;
 	Elf64_Shdr *sh;
 	size_t nsh;
