@@ -163,15 +163,17 @@ void fc_found(struct fctx *c, enum finder_id id, uint64_t addr, const char *fmt,
 size_t fc_callers(const struct fctx *c, uint64_t addr)
 {
 	size_t i, n = 0, len = (size_t)(c->text_end - c->text_start);
+	uint32_t want = (uint32_t)(addr - c->text_start - 5), rel;
 	const uint8_t *p = c->text;
-	int32_t rel;
 
+	/* The distance first: hardly any is right, but every other byte may be an opcode. */
 	for (i = 0; i + 5 <= len; i++) {
-		if (p[i] != 0xe8 && p[i] != 0xe9 &&
-		    !((p[i] & 0xf0) == 0x80 && i && p[i - 1] == 0x0f))
-			continue;
 		memcpy(&rel, p + i + 1, sizeof(rel));
-		n += c->text_start + i + 5 + (uint64_t)(int64_t)rel == addr;
+		if (rel + (uint32_t)i != want)
+			continue;
+		if (p[i] == 0xe8 || p[i] == 0xe9 ||
+		    ((p[i] & 0xf0) == 0x80 && i && p[i - 1] == 0x0f))
+			n += c->text_start + i + 5 + (uint64_t)(int64_t)(int32_t)rel == addr;
 	}
 	return n;
 }
@@ -258,8 +260,10 @@ static void by_code(struct fctx *c)
 	}
 	finder_rec(c);
 	finder_err(c);
-	finder_callees(c);
-	finder_bc_ofs(c);
+	if (!(c->flags & FINDER_ONLY_ANCHORS)) {
+		finder_callees(c);
+		finder_bc_ofs(c);
+	}
 	if (c->l && finder_check_layout(c->f, c->l, NULL, 0) > 0)
 		fc_conflict(c, "the layout does not fit");
 	if (c->conflicts)
@@ -355,6 +359,8 @@ int finder_run(const struct elfobj *eo, const struct layout *l, unsigned int fla
 		goto out;
 	}
 	err = 0;
+	if (flags & FINDER_ONLY_ANCHORS)
+		goto out;
 	for (i = 0; i < FINDER_NFUNCS && !(flags & FINDER_NO_SYMBOLS); i++)
 		by_symbol(&c, i);
 	set_args(out);

@@ -114,6 +114,8 @@ struct finder {
 /* For tests: as if .symtab, or the exported symbols, were not there. */
 #define FINDER_NO_SYMBOLS 1
 #define FINDER_NO_EXPORTS 2
+/* Anchors only, which takes a fifth of the time. Functions are found as far as anchors need them. */
+#define FINDER_ONLY_ANCHORS 4
 
 /*
  * Looks through eo. l (may be NULL) is the target's layout as far as it is known by other means:

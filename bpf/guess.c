@@ -2,8 +2,8 @@
 #include "bpf/guess.h"
 
 #include "bpf/dwarf.h"
-#include "bpf/evidence.h"
 #include "bpf/finder_int.h"
+#include "bytecode/tables.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -414,23 +414,34 @@ static void drop_by_linktype(const struct elfobj *eo, const struct elfobj_vm *vm
 	free(text);
 }
 
+static int scan_modes(void *ctx, uint64_t vaddr, const void *p, size_t len)
+{
+	(void)vaddr;
+	tables_scan_modes(ctx, p, len);
+	return 0;
+}
+
 /* Drops guesses that the file contradicts: its tables of opcodes and IR instructions, its code. */
 static void drop_others(const struct elfobj *eo, const struct elfobj_vm *vm, struct guesses *out)
 {
 	int drop[GUESSES_MAX] = {0}, differ = 0;
-	struct tables t;
+	struct tables_evidence e = {.version = ""};
+	const struct bc_gen *bc;
+	const struct ir_table *ir;
 	size_t i, n = 0;
 
 	for (i = 1; i < out->n; i++)
 		differ |= out->g[i].row.l.T_linktype != out->g[0].row.l.T_linktype;
 	if (differ)
 		drop_by_linktype(eo, vm, drop, out);
-	if (evidence_elf(eo, "", NULL, &t))
-		memset(&t, 0, sizeof(t));
+	if (elfobj_rodata(eo, scan_modes, &e))
+		memset(&e, 0, sizeof(e));
+	bc = e.bc_differ ? NULL : e.bc;
+	ir = e.ir_differ ? NULL : e.ir;
 	for (i = 0; i < out->n; i++) {
 		const struct layout *l = &out->g[i].row.l;
 
-		if (drop[i] || (t.bc && t.bc->n != l->bc_max) || (t.ir && t.ir->n != l->ir_max))
+		if (drop[i] || (bc && bc->n != l->bc_max) || (ir && ir->n != l->ir_max))
 			continue;
 		if (n != i)
 			out->g[n] = out->g[i];
@@ -463,7 +474,7 @@ static void set_dualnum(const struct finder *f, struct guesses *gs)
 int guess_layouts(const struct elfobj *eo, struct guesses *out)
 {
 	struct finder *f = calloc(1, sizeof(*f));
-	int err = f ? finder_run(eo, NULL, 0, f, NULL) : -ENOMEM;
+	int err = f ? finder_run(eo, NULL, FINDER_ONLY_ANCHORS, f, NULL) : -ENOMEM;
 
 	memset(out, 0, sizeof(*out));
 	if (!err) {
@@ -492,7 +503,7 @@ void guess_given(const struct elfobj *eo, const struct layout_row *row, struct g
 	struct guess *g;
 
 	memset(out, 0, sizeof(*out));
-	if (!f || finder_run(eo, NULL, 0, f, NULL)) {
+	if (!f || finder_run(eo, NULL, FINDER_ONLY_ANCHORS, f, NULL)) {
 		snprintf(out->text, sizeof(out->text), "the machine code cannot be read");
 	} else if (finder_check_layout(f, &row->l, out->text, sizeof(out->text)) <= 0) {
 		g = add(out, row, GUESS_FILE);

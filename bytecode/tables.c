@@ -21,22 +21,28 @@ static int differ(const void *have, const void *found)
 	return have && found && have != found;
 }
 
-void tables_scan(struct tables_evidence *e, const void *rodata, size_t len)
+void tables_scan_modes(struct tables_evidence *e, const void *rodata, size_t len)
 {
 	const struct bc_gen *bc = bc_gen_by_mode(rodata, len);
 	const struct ir_table *ir = ir_by_mode(rodata, len);
+
+	e->bc_differ |= differ(e->bc, bc);
+	e->ir_differ |= differ(e->ir, ir);
+	e->bc = e->bc ? e->bc : bc;
+	e->ir = e->ir ? e->ir : ir;
+}
+
+void tables_scan(struct tables_evidence *e, const void *rodata, size_t len)
+{
 	const struct ff_table *ff;
 	uint32_t named;
 
+	tables_scan_modes(e, rodata, len);
 	ff = ff_choose(rodata, len, &named);
-	e->bc_differ |= differ(e->bc, bc);
 	e->ff_differ |= differ(e->ff, ff);
-	e->ir_differ |= differ(e->ir, ir);
 	if (ff || (!e->ff && named > e->ff_named))
 		e->ff_named = named;
-	e->bc = e->bc ? e->bc : bc;
 	e->ff = e->ff ? e->ff : ff;
-	e->ir = e->ir ? e->ir : ir;
 }
 
 static void choose_bc(const struct tables_evidence *e, struct tables *out)

@@ -31,6 +31,8 @@ struct tables_evidence {
 
 /* Adds what is found in a read-only segment. */
 void tables_scan(struct tables_evidence *e, const void *rodata, size_t len);
+/* The same of opcodes and IR instructions only: fast functions take most of the time. */
+void tables_scan_modes(struct tables_evidence *e, const void *rodata, size_t len);
 
 #define TABLES_WHY 192
 

@@ -318,6 +318,25 @@ static void test_stripped(void **state)
 	elfobj_free(eo);
 }
 
+/* Whoever wants no more than the anchors gets the same ones. */
+static void test_only_anchors(void **state)
+{
+	struct elfobj *eo = open_path(LIBLUAJIT);
+	struct finder all, few;
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(finder_run(eo, NULL, 0, &all, NULL), 0);
+	assert_int_equal(finder_run(eo, NULL, FINDER_ONLY_ANCHORS, &few, NULL), 0);
+	assert_true(all.anchors != 0);
+	assert_int_equal(few.anchors, all.anchors);
+	assert_memory_equal(few.anchor, all.anchor, sizeof(all.anchor));
+	assert_int_equal(few.dualnum, all.dualnum);
+	for (i = 0; i < FINDER_NFUNCS; i++)
+		assert_int_equal(few.func[i].probe, 0);
+	elfobj_free(eo);
+}
+
 /* The functions at the same addresses, and in files without exported symbols too. */
 static void is_same(const struct elfobj *eo, unsigned int flags, const struct finder *truth)
 {
@@ -509,7 +528,7 @@ int main(void)
 	    cmocka_unit_test(test_flow),     cmocka_unit_test(test_no_vm),
 	    cmocka_unit_test(test_stripped), cmocka_unit_test(test_twin),
 	    cmocka_unit_test(test_luajit),   cmocka_unit_test(test_layouts),
-	    cmocka_unit_test(test_garbage),
+	    cmocka_unit_test(test_garbage),  cmocka_unit_test(test_only_anchors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
