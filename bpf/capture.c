@@ -59,6 +59,7 @@ int capture_new(const struct capture_opts *opts, resolve_sink_fn *sink, void *ct
 	c->sink = sink;
 	c->ctx = ctx;
 	c->stats.last_status = -1;
+	c->btf_file = -1;
 	c->resolve = resolve_new(deliver, c, opts->layout);
 	if (!c->resolve) {
 		capture_free(c);
@@ -103,6 +104,8 @@ void capture_free(struct capture *c)
 	capture_native_free(c);
 	sampler_bpf__destroy(c->skel);
 	resolve_free(c->resolve);
+	if (c->btf_file >= 0)
+		close(c->btf_file);
 	free(c);
 }
 

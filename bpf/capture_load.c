@@ -2,18 +2,17 @@
 /* Loads the BPF programs, in the form that this kernel takes. */
 #include "bpf/caps.h"
 #include "bpf/capture_int.h"
+#include "bpf/kbtf.h"
 #include "bpf/probes.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include <sampler_old.skel.h>
@@ -44,26 +43,6 @@ static int no_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 	(void)fmt;
 	(void)ap;
 	return 0;
-}
-
-/*
- * In place of the kernel's BTF, if that has none: one that knows no structure. The programs find
- * that out and do without. Returns a file, or -errno.
- */
-static int no_btf(void)
-{
-	struct btf *btf = btf__new_empty();
-	int fd = btf ? memfd_create("btf", MFD_CLOEXEC) : -1;
-	const void *raw;
-	uint32_t size;
-
-	raw = btf ? btf__raw_data(btf, &size) : NULL;
-	if (fd >= 0 && (!raw || write(fd, raw, size) != (ssize_t)size)) {
-		close(fd);
-		fd = -1;
-	}
-	btf__free(btf);
-	return fd < 0 ? -EIO : fd;
 }
 
 static int kernel_is_from(unsigned int major, unsigned int minor)
@@ -189,20 +168,17 @@ static int load_form(struct capture *c, int old, int native,
 	return 0;
 }
 
-/* The options to open an object with. Returns a file to be closed after, -1 for none, or -errno. */
+/* The options to open an object with. 0 or -errno. */
 static int options(struct capture *c, struct bpf_object_open_opts *opts, char path[64])
 {
-	int fd;
-
 	c->btf = !access("/sys/kernel/btf/vmlinux", R_OK);
-	if (c->btf)
-		return -1;
-	fd = no_btf();
-	if (fd >= 0) {
-		snprintf(path, 64, "/proc/self/fd/%d", fd);
-		opts->btf_custom_path = path;
-	}
-	return fd;
+	if (c->btf_file < 0)
+		c->btf_file = c->btf ? kbtf_open() : kbtf_open_none();
+	if (c->btf_file < 0) /* libbpf may succeed with the kernel's */
+		return c->btf ? 0 : c->btf_file;
+	snprintf(path, 64, "/proc/self/fd/%d", c->btf_file);
+	opts->btf_custom_path = path;
+	return 0;
 }
 
 /*
@@ -225,17 +201,15 @@ int capture_load(struct capture *c)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts);
 	char path[64];
-	int native = c->opts.native || c->opts.kernel, err, fd;
+	int native = c->opts.native || c->opts.kernel, err;
 
 	libbpf_set_print(no_print);
-	fd = options(c, &opts, path);
-	if (fd < -1)
-		return fd;
+	err = options(c, &opts, path);
+	if (err)
+		return err;
 	err = load_any(c, native, &opts);
 	if (err && native) /* a profile without C frames is better than none */
 		err = load_any(c, 0, &opts);
-	if (fd >= 0)
-		close(fd);
 	return err;
 }
 
@@ -260,12 +234,11 @@ int capture_load_tracer(struct capture *c)
 	LIBBPF_OPTS(bpf_object_open_opts, opts);
 	struct bpf_program *uprobe[3];
 	char path[64];
-	int err, fd;
+	int err = options(c, &opts, path);
 	size_t i;
 
-	fd = options(c, &opts, path);
-	if (fd < -1)
-		return fd;
+	if (err)
+		return err;
 	c->tracer = open_form(c->old, &opts);
 	err = c->tracer ? share_maps(c->tracer, c->skel) : -ENOMEM;
 	if (!err) {
@@ -277,7 +250,5 @@ int capture_load_tracer(struct capture *c)
 			bpf_program__set_expected_attach_type(uprobe[i], PROBE_UPROBE_MULTI);
 		err = sampler_bpf__load(c->tracer);
 	}
-	if (fd >= 0)
-		close(fd);
 	return err;
 }
