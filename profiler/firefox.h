@@ -58,6 +58,12 @@ void firefox_same(struct jsonw *w, const char *key, const char *value, size_t n)
 /* Sorts the events by thread. */
 void firefox_events(struct firefox *ff);
 
+/*
+ * What the page shows at first: without being told it leaves out the events before the first
+ * sample. After firefox_events.
+ */
+void firefox_range(struct firefox *ff);
+
 /* The table of a thread's markers. */
 void firefox_markers(struct firefox *ff, size_t thread);
 

@@ -38,6 +38,26 @@ void firefox_events(struct firefox *ff)
 	}
 }
 
+void firefox_range(struct firefox *ff)
+{
+	const struct prof_stats *st = prof_stats(ff->p);
+	uint64_t from = st->first_time, to = st->last_time + ff->tl.period;
+
+	if (!st->samples)
+		return;
+	for (size_t i = 0; i < ff->nevents; i++) {
+		const struct prof_event *e = &ff->events[i];
+		uint64_t began = e->began ? e->began : e->time;
+
+		if (began < from && began >= st->start_time)
+			from = began;
+		if (e->time > to)
+			to = e->time;
+	}
+	jw_fixed(&ff->w, "profilingStartTime", from - st->start_time, 6);
+	jw_fixed(&ff->w, "profilingEndTime", to - st->start_time, 6);
+}
+
 static void put_payload(struct firefox *ff, const struct prof_event *e)
 {
 	struct jsonw *w = &ff->w;

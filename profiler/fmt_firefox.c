@@ -384,6 +384,7 @@ static void put_meta(struct firefox *ff, const struct write_info *info)
 	jw_begin(w, "meta", '{');
 	jw_fixed(w, "interval", ff->tl.period, 6);
 	jw_fixed(w, "startTime", st->start_realtime / 1000, 3);
+	firefox_range(ff);
 	jw_uint(w, "processType", 0);
 	jw_clean(w, "product", info->title ? info->title : "ljx");
 	jw_uint(w, "stackwalk", 1);

@@ -18,6 +18,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "privileged: needs root, eBPF and a live target")
     config.addinivalue_line("markers", "beside(seconds): privileged, but other tests may run beside "
                             "it; what one takes")
+    config.addinivalue_line("markers", "viewer: shows what ljx wrote to programs that take seconds")
 
 
 def seconds(item):
