@@ -151,6 +151,25 @@ def test_inlined(tmp_path):
         ["C:inlined_2 (inlined)", "C:inlined_1 (inlined)"]
 
 
+def test_without_unwind_info(tmp_path):
+    """What cannot be unwound is named and counted, and the stack goes on where Lua called it."""
+    flags = subprocess.run(["pkg-config", "--cflags", "luajit"], stdout=subprocess.PIPE, text=True,
+                           check=True).stdout.split()
+    subprocess.run(["gcc", "-O2", "-fPIC", "-shared", "-fno-asynchronous-unwind-tables",
+                    "-fno-unwind-tables", *flags, "-o", tmp_path / "nest.so", "tests/c/nest.c"],
+                   check=True)
+    with luajit(SCRIPT, "c", env={"NEST": str(tmp_path)}) as target:
+        target.expect("^spinning$")
+        path = record(tmp_path, "-p", target.pid, "--native", seconds=1)
+    got = report(path)
+    assert got["native"]["no unwind info"] / got["samples"] >= 0.99, got["native"]
+    stack = [f for f in max(folded(path), key=lambda s: s[1])[0] if not is_luajit(f)]
+    gap = "[native: no unwind info in nest.so]"
+    shape = TOP + [FN, "C:l_call", gap, "C:call_1", FN, "C:l_spin", gap, "C:nest::loop"]
+    assert len(stack) == len(shape) and all(map(fnmatch.fnmatchcase, stack, map(
+        lambda s: s.replace("[native", "[[]native"), shape))), stack
+
+
 def test_only_when_asked(tmp_path):
     with luajit(SCRIPT, "c") as target:
         target.expect("^spinning$")

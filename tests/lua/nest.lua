@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Stacks in which C and Lua take turns, for tests/e2e/test_native.py: nest.lua SCENARIO
-package.cpath = "build/tests/c/?.so;" .. package.cpath
+-- Stacks in which C and Lua take turns, for tests/e2e/test_native.py: nest.lua SCENARIO, with the module in $NEST
+package.cpath = (os.getenv("NEST") or "build/tests/c") .. "/?.so;" .. package.cpath
 local nest = require "nest"
 local scenario = {}
 
