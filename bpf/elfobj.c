@@ -154,19 +154,24 @@ int elfobj_text(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64
 	return 0;
 }
 
-static int add_seg(struct elfobj *eo, const Elf64_Phdr *ph, int is_debug)
+static int add_seg(struct elfobj *eo, const Elf64_Phdr *ph, enum eo_what what)
 {
 	struct eo_seg *seg;
 
-	if (is_debug) /* offsets are as in the program, whose bytes are not here */
+	if (what == EO_DEBUG)
 		return 0;
-	if (ph->p_offset > eo->size || ph->p_filesz > eo->size - ph->p_offset ||
-	    ph->p_filesz > ph->p_memsz || ph->p_memsz > UINT64_MAX - ph->p_vaddr)
+	if (ph->p_memsz > UINT64_MAX - ph->p_vaddr)
+		return -ENOEXEC;
+	if (what == EO_PROGRAM &&
+	    (ph->p_offset > eo->size || ph->p_filesz > eo->size - ph->p_offset ||
+	     ph->p_filesz > ph->p_memsz))
 		return -ENOEXEC;
 	seg = &eo->segs[eo->nsegs++];
-	seg->offset = ph->p_offset;
+	if (what == EO_PROGRAM) { /* a debug file's are the program's, whose bytes it has not */
+		seg->offset = ph->p_offset;
+		seg->filesz = ph->p_filesz;
+	}
 	seg->vaddr = ph->p_vaddr;
-	seg->filesz = ph->p_filesz;
 	seg->memsz = ph->p_memsz;
 	seg->flags = ph->p_flags;
 	return 0;
@@ -235,13 +240,13 @@ static void read_build_id(struct elfobj *eo, const Elf64_Phdr *ph, size_t n)
 	}
 }
 
-static int read_phdrs(struct elfobj *eo, const Elf64_Ehdr *eh, int is_debug)
+static int read_phdrs(struct elfobj *eo, const Elf64_Ehdr *eh, enum eo_what what)
 {
 	Elf64_Phdr *ph;
 	size_t i, n = eh->e_phnum;
 	int err;
 
-	if (is_debug && !n) {
+	if (what != EO_PROGRAM && !n) {
 		read_build_id(eo, NULL, 0);
 		return 0;
 	}
@@ -254,13 +259,13 @@ static int read_phdrs(struct elfobj *eo, const Elf64_Ehdr *eh, int is_debug)
 	err = eo->segs ? 0 : -ENOMEM;
 	for (i = 0; i < n && !err; i++) {
 		if (ph[i].p_type == PT_LOAD)
-			err = add_seg(eo, &ph[i], is_debug);
+			err = add_seg(eo, &ph[i], what);
 		if (ph[i].p_type == PT_GNU_EH_FRAME) {
 			eo->ehhdr_vaddr = ph[i].p_vaddr;
 			eo->ehhdr_size = ph[i].p_filesz;
 		}
 	}
-	if (!err && !eo->nsegs && !is_debug)
+	if (!err && !eo->nsegs && what == EO_PROGRAM)
 		err = -ENOEXEC;
 	if (!err)
 		read_build_id(eo, ph, n);
@@ -268,7 +273,7 @@ static int read_phdrs(struct elfobj *eo, const Elf64_Ehdr *eh, int is_debug)
 	return err;
 }
 
-static int read_headers(struct elfobj *eo, int is_debug)
+static int read_headers(struct elfobj *eo, enum eo_what what)
 {
 	Elf64_Ehdr eh;
 	int err;
@@ -285,7 +290,7 @@ static int read_headers(struct elfobj *eo, int is_debug)
 		eo->nsh = eh.e_shnum;
 		eo->shstrndx = eh.e_shstrndx;
 	}
-	return read_phdrs(eo, &eh, is_debug);
+	return read_phdrs(eo, &eh, what);
 }
 
 static int map_file(struct elfobj *eo, int fd)
@@ -307,7 +312,7 @@ static int map_file(struct elfobj *eo, int fd)
 	return 0;
 }
 
-int eo_open(int fd, int is_debug, struct elfobj **out)
+int eo_open(int fd, enum eo_what what, struct elfobj **out)
 {
 	struct elfobj *eo;
 	int err;
@@ -318,7 +323,7 @@ int eo_open(int fd, int is_debug, struct elfobj **out)
 	eo->lazy = calloc(1, sizeof(*eo->lazy));
 	err = eo->lazy ? map_file(eo, fd) : -ENOMEM;
 	if (!err)
-		err = read_headers(eo, is_debug);
+		err = read_headers(eo, what);
 	if (err)
 		elfobj_free(eo);
 	else
@@ -328,7 +333,7 @@ int eo_open(int fd, int is_debug, struct elfobj **out)
 
 int elfobj_open(int fd, const char *name, struct elfobj **out, struct why *why)
 {
-	int err = eo_open(fd, 0, out);
+	int err = eo_open(fd, EO_PROGRAM, out);
 
 	if (err == -ENOEXEC)
 		return why_set(why, WHY_UNSUPPORTED, err,

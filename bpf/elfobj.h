@@ -46,6 +46,13 @@ size_t elfobj_add_debug(struct elfobj *eo, const char *root);
 /* The same with the debug file behind fd, which was fetched from a server; fd stays the caller's.
  */
 size_t elfobj_add_fetched(struct elfobj *eo, int fd);
+
+/*
+ * Opens a debug file by itself, without the program that it is of: the symbols are all that is
+ * asked of it. build_id: what it must have. 0, -ENOENT if it is another one's or has no symbols, or
+ * -errno. The fd stays the caller's.
+ */
+int elfobj_open_debug(int fd, const char *build_id, struct elfobj **out);
 /*
  * A copy of the file that has the debug information (.debug_info): this one or the debug file that
  * was added. 0, *buf to be freed by the caller and *len; -ENOENT if there is none, or -errno.
@@ -71,6 +78,9 @@ uint64_t elfobj_first_vaddr(const struct elfobj *eo);
  */
 int elfobj_symbol(const struct elfobj *eo, uint64_t vaddr, const char **name, uint64_t *start,
 		  uint64_t *end);
+
+/* Where the first symbol after vaddr begins. 0 or -ENOENT. */
+int elfobj_symbol_after(const struct elfobj *eo, uint64_t vaddr, uint64_t *start);
 
 /*
  * Bounds of the function at vaddr from .eh_frame_hdr's table and its FDE. 0 or -ENOENT. Needs no

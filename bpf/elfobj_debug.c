@@ -53,7 +53,7 @@ static size_t take(const struct elfobj *eo, int fd, enum elfobj_source source, i
 	struct elfobj *debug;
 	size_t n;
 
-	if (eo_open(fd, 1, &debug))
+	if (eo_open(fd, EO_DEBUG, &debug))
 		return 0;
 	n = eo_count_symtab(debug);
 	if (!n || ((need_id || *debug->build_id) && strcmp(debug->build_id, eo->build_id) != 0)) {
@@ -91,6 +91,21 @@ size_t elfobj_add_debug(struct elfobj *eo, const char *root)
 size_t elfobj_add_fetched(struct elfobj *eo, int fd)
 {
 	return elfobj_source(eo) ? 0 : take(eo, fd, ELFOBJ_DEBUGINFOD, 1);
+}
+
+int elfobj_open_debug(int fd, const char *build_id, struct elfobj **out)
+{
+	struct elfobj *eo;
+	int err = eo_open(fd, EO_DEBUG_ALONE, &eo);
+
+	if (err)
+		return err;
+	if (!eo_count_symtab(eo) || strcmp(eo->build_id, build_id) != 0) {
+		elfobj_free(eo);
+		return -ENOENT;
+	}
+	*out = eo;
+	return 0;
 }
 
 static int write_all(int fd, const uint8_t *p, size_t len)

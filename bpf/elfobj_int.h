@@ -98,8 +98,12 @@ struct elfobj {
 	struct eo_lazy *lazy;
 };
 
-/* elfobj_open; of a debug file, whose segments are not in it, only the sections are used. */
-int eo_open(int fd, int is_debug, struct elfobj **out);
+/*
+ * elfobj_open; of a debug file only the sections are used, as its segments' bytes are not in it. One
+ * that is alone tells where the segments would be.
+ */
+enum eo_what { EO_PROGRAM, EO_DEBUG, EO_DEBUG_ALONE };
+int eo_open(int fd, enum eo_what what, struct elfobj **out);
 
 /* Exactly len bytes at a file offset. 0 or -errno; -ENOEXEC if they are not in the file. */
 int eo_read(const struct elfobj *eo, uint64_t off, void *buf, size_t len);

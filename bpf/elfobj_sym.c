@@ -264,6 +264,18 @@ int elfobj_symbol(const struct elfobj *eo, uint64_t vaddr, const char **name, ui
 	return 0;
 }
 
+int elfobj_symbol_after(const struct elfobj *eo, uint64_t vaddr, uint64_t *start)
+{
+	size_t at;
+
+	load_syms(eo);
+	at = syms_upto(eo->lazy, vaddr);
+	if (at == eo->lazy->nsyms)
+		return -ENOENT;
+	*start = eo->lazy->syms[at].start;
+	return 0;
+}
+
 static const Elf64_Sym *find_name(const struct eo_symtab *tab, const char *name)
 {
 	const Elf64_Sym *sym, *old = NULL;

@@ -62,7 +62,8 @@ typedef uint64_t ev_u64;
 	_(23, TALLY, ev_tally)                                                                     \
 	_(24, SNAPS, ev_snaps)                                                                     \
 	_(26, NATIVE, ev_native)                                                                   \
-	_(27, INLINE, ev_inline)
+	_(27, INLINE, ev_inline)                                                                   \
+	_(28, MODULE, ev_module)
 
 enum ev_kind {
 #define EV_ENUM(num, name, type) EV_##name = num,
@@ -388,6 +389,19 @@ struct ev_inline {
 	/* strings: n names joined by \n */
 };
 
+/*
+ * A file's code in a process, at [start, end): what tells later, on another machine, to which
+ * function an address belongs that has no name so far. Comes before the first SYM of that code; the
+ * newest of an address counts.
+ */
+struct ev_module {
+	struct ev_hdr h;
+	ev_u64 start;
+	ev_u64 end;
+	ev_u64 bias; /* run-time address - ELF virtual address */
+	/* strings: build-id (hex, may be empty), path in the target */
+};
+
 struct ev_fork {
 	struct ev_hdr h; /* pid: the parent */
 	ev_u32 child;
@@ -642,5 +656,6 @@ EV_ASSERT(ev_snap_range, 8);
 EV_ASSERT(ev_snaps, 72);
 EV_ASSERT(ev_native, 32);
 EV_ASSERT(ev_inline, 40);
+EV_ASSERT(ev_module, 48);
 
 #endif

@@ -41,6 +41,7 @@ _Static_assert(sizeof(REC_MAGIC) - 1 == sizeof(((struct rec_head *)0)->magic), "
 #define REC_STRS_SNAPS 0
 #define REC_STRS_NATIVE 0
 #define REC_STRS_INLINE 1
+#define REC_STRS_MODULE 2
 
 static const struct shape {
 	uint32_t size;
@@ -158,6 +159,15 @@ static int native_ok(const struct ev_native *n)
 	return 1;
 }
 
+/* Addresses in order, and an id that cannot lead to another folder. */
+static int module_ok(const struct ev_module *m)
+{
+	const char *id = (const char *)(m + 1);
+
+	return m->start < m->end && strings_ok(id, (const char *)m + m->h.size, 2) &&
+	       !id[strspn(id, "0123456789abcdef")];
+}
+
 int rec_check(const struct ev_hdr *h, size_t avail)
 {
 	const struct shape *s;
@@ -190,6 +200,8 @@ int rec_check(const struct ev_hdr *h, size_t avail)
 	}
 	if (h->kind == EV_CODE)
 		return code_ok((const struct ev_code *)h);
+	if (h->kind == EV_MODULE)
+		return module_ok((const struct ev_module *)h);
 	if (h->kind == EV_SNAPS)
 		return snaps_ok((const struct ev_snaps *)h);
 	if (h->kind == EV_SCAN) {

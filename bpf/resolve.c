@@ -60,6 +60,7 @@ static void free_proc(struct resolve *r, struct rproc *p)
 	vm_list_release(&p->found);
 	vm_search_free(p->search);
 	free(p->range);
+	free(p->told);
 	free(p);
 }
 
@@ -343,6 +344,7 @@ int resolve_read_maps(struct resolve *r, struct rproc *p)
 		return err;
 	if (!same_code(&p->maps, &maps)) {
 		p->nranges = 0;
+		p->ntold = 0;
 		p->code++;
 		resolve_inlines_drop(r, p->pid);
 	}

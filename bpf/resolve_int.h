@@ -35,6 +35,8 @@ struct rproc {
 	unsigned int code;	  /* how often what code is mapped has changed */
 	struct rrange *range;	  /* sorted */
 	size_t nranges;
+	uint64_t *told; /* starts of mappings whose MODULE record was sent */
+	size_t ntold;
 	UT_hash_handle hh;
 };
 

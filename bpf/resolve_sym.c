@@ -289,12 +289,38 @@ int resolve_add_range(struct resolve *r, struct rproc *p, struct ev_sym *e, uint
 	return err ? err : resolve_emit(r, &e->h, sizeof(*e), strs, 2);
 }
 
+/* Tells once of which file the code at m is. */
+static int tell_module(struct resolve *r, struct rproc *p, const struct proc_map *m, uint64_t time)
+{
+	struct ev_module e = {.h = {.kind = EV_MODULE, .time = time, .pid = (ev_u32)p->pid},
+			      .start = m->start,
+			      .end = m->end,
+			      .bias = m->bias};
+	const char *strs[2] = {elfobj_build_id(m->module->elf), m->module->path};
+	uint64_t *bigger;
+	size_t i;
+
+	for (i = 0; i < p->ntold; i++)
+		if (p->told[i] == m->start)
+			return 0;
+	if ((p->ntold & (p->ntold - 1)) == 0) {
+		bigger = realloc(p->told, (p->ntold ? 2 * p->ntold : 1) * sizeof(*bigger));
+		if (!bigger)
+			return -ENOMEM;
+		p->told = bigger;
+	}
+	p->told[p->ntold++] = m->start;
+	e.h.tid = e.h.pid;
+	return resolve_emit(r, &e.h, sizeof(e), strs, 2);
+}
+
 int resolve_sym(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time)
 {
 	struct ev_sym e = {.h = {.kind = EV_SYM, .time = time, .pid = (ev_u32)p->pid}};
 	const struct proc_map *m;
 	struct symbol s = {.start = addr, .end = addr + 1, .kind = EV_SYM_ANON};
 	const char *strs[2];
+	int err;
 
 	if (resolve_is_known(p, addr))
 		return 0;
@@ -302,6 +328,9 @@ int resolve_sym(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time
 	if (!m)
 		return 0; /* not mapped any more: stays without a name */
 	if (m->module && m->module->elf) {
+		err = tell_module(r, p, m, time);
+		if (err)
+			return err;
 		file_symbol(r, p, m, addr, &s);
 	} else {
 		s.start = m->start;

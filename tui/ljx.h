@@ -40,6 +40,7 @@ struct options {
 	const char *file;   /* an ELF file to look at */
 	const char *gen;    /* a generation or build by name */
 	const char *vmdef;  /* a jit/vmdef.lua */
+	const char *debug_dir;
 	const char *filter; /* regular expression for `top` */
 	const char *sort;
 	unsigned int frames; /* top -N; 0: no end */

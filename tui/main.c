@@ -34,6 +34,7 @@ static void usage(FILE *f)
 #define SHAPE_OPTIONS "lines annotate-frames per-process icicle reverse split "
 #define COST_OPTIONS "aborts color-by "
 #define BUILD_OPTIONS "pid file vmdef gen json "
+#define FILE_OPTIONS "debug-dir "
 
 #define TARGET_HELP                                                                  \
 	"Target:\n"                                                                  \
@@ -72,6 +73,9 @@ static void usage(FILE *f)
 	"                   by their number or by the CPU that they cost\n"                       \
 	"  --color-by WHAT  pictures: by state, file or cost (of aborts)\n"
 
+#define FILE_HELP \
+	"  --debug-dir DIR  recordings: debug files by build-id, beside /usr/lib/debug\n"
+
 #define BUILD_HELP                                                                    \
 	"Build:\n"                                                                    \
 	"  -p PID           that of a process\n"                                      \
@@ -82,7 +86,7 @@ static void usage(FILE *f)
 	"  --json           the same as JSON\n"
 
 static const struct verb verbs[] = {
-    {"top", verb_top, TARGET_OPTIONS SAMPLE_OPTIONS SHAPE_OPTIONS
+    {"top", verb_top, TARGET_OPTIONS FILE_OPTIONS SAMPLE_OPTIONS SHAPE_OPTIONS
      "batch frames count output format no-mouse ascii color probe limit refresh sort filter rows "
      "native kernel inline quiet json",
      "ljx top [TARGET] [-b] [-o FILE]... [--refresh TIME] [-s COLUMN] [--filter RE]\n"
@@ -99,7 +103,7 @@ static const struct verb verbs[] = {
 		 "  --refresh TIME   time between refreshes (1s)\n"
 		 "  -s COLUMN        sort by self, total or name\n"
 		 "  --filter RE      only functions that match\n"
-		 "  --rows N         -b: rows per table (20)\n" NATIVE_HELP SAMPLE_HELP SHAPE_HELP
+		 "  --rows N         -b: rows per table (20)\n" FILE_HELP NATIVE_HELP SAMPLE_HELP SHAPE_HELP
 		 "In the view F1 or ? shows the keys.\n",
      "  ljx top -p 4242\n  ljx top run.ljx\n  ljx top -b -N 1 -d 10 -g $(cat /run/nginx.pid)\n"},
     {"record", verb_record, TARGET_OPTIONS SAMPLE_OPTIONS SHAPE_OPTIONS COST_OPTIONS
@@ -115,7 +119,8 @@ static const struct verb verbs[] = {
      "  -q               no progress\n" NATIVE_HELP SAMPLE_HELP SHAPE_HELP COST_HELP,
      "  ljx record -g $(cat /run/nginx.pid) -d 30 -o nginx.svg -o nginx.ljx\n"
      "  ljx record -r 499 -o run.svg -- luajit script.lua\n"},
-    {"report", verb_report, SHAPE_OPTIONS COST_OPTIONS "output format json pid time state rows quiet",
+    {"report", verb_report, FILE_OPTIONS SHAPE_OPTIONS COST_OPTIONS
+     "output format json pid time state rows quiet",
      "ljx report FILE.ljx [-o FILE]... [--json]",
      "read a recording: print it, or convert it",
      "Options:\n"
@@ -125,9 +130,9 @@ static const struct verb verbs[] = {
      "  --pid PID        only this process\n"
      "  --time FROM-TO   only this part of the recording: 10s-20s, 5m-, -500ms\n"
      "  --state LETTERS  only in these states: N compiled, I interpreted, C, G, J, O other\n"
-     "  --rows N         rows printed (20)\n" SHAPE_HELP COST_HELP,
+     "  --rows N         rows printed (20)\n" FILE_HELP SHAPE_HELP COST_HELP,
      "  ljx report run.ljx\n  ljx report run.ljx -o run.svg --lines\n"},
-    {"diff", verb_diff, SHAPE_OPTIONS "output format json pid state rows quiet",
+    {"diff", verb_diff, FILE_OPTIONS SHAPE_OPTIONS "output format json pid state rows quiet",
      "ljx diff BEFORE AFTER [-o FILE]... [--json]",
      "compare two recordings or files of folded stacks",
      "Prints the functions, those that grew first, what shrank or vanished last.\n\nOptions:\n"
@@ -136,9 +141,9 @@ static const struct verb verbs[] = {
      "  --json           all functions as JSON\n"
      "  --pid PID        only this process\n"
      "  --state LETTERS  only in these states: N compiled, I interpreted, C, G, J, O other\n"
-     "  --rows N         rows printed (20)\n" SHAPE_HELP,
+     "  --rows N         rows printed (20)\n" FILE_HELP SHAPE_HELP,
      "  ljx diff before.ljx after.ljx\n  ljx diff before.folded after.ljx -o diff.html\n"},
-    {"trace", verb_trace, TARGET_OPTIONS JIT_OPTIONS "jv only frames count output json",
+    {"trace", verb_trace, TARGET_OPTIONS FILE_OPTIONS JIT_OPTIONS "jv only frames count output json",
      "ljx trace [TARGET] [--jv[=name|number]] [--only TYPES] [-N COUNT] [-d TIME]\n"
      "       ljx trace FILE.ljx [...]",
      "log what the JIT compiler starts, compiles, gives up and throws away",
@@ -147,10 +152,10 @@ static const struct verb verbs[] = {
 		 "  --only TYPES     of start,stop,abort,flush (stop,abort,flush)\n"
 		 "  -N N             stop after N lines\n"
 		 "  -o FILE.ljx      record, too\n"
-		 "  --json           an object per line\n" JIT_HELP,
+		 "  --json           an object per line\n" FILE_HELP JIT_HELP,
      "  ljx trace -p 4242\n  ljx trace --jv -- luajit script.lua\n"
      "  ljx trace run.ljx --only abort\n"},
-    {"nyi", verb_nyi, TARGET_OPTIONS JIT_OPTIONS
+    {"nyi", verb_nyi, TARGET_OPTIONS FILE_OPTIONS JIT_OPTIONS
      "sort stacks min-cost check watch refresh rate per-thread rows output json",
      "ljx nyi [LOCATION] [TARGET] [-d TIME]\n       ljx nyi [LOCATION] FILE.ljx",
      "where recordings abort and traces end, and why",
@@ -165,9 +170,9 @@ static const struct verb verbs[] = {
 		 "  --per-thread     see ljx record --help\n"
 		 "  --rows N         rows printed (20)\n"
 		 "  -o FILE.ljx      record, too\n"
-		 "  --json           all of it as JSON\n" JIT_HELP,
+		 "  --json           all of it as JSON\n" FILE_HELP JIT_HELP,
      "  ljx nyi -p 4242 -d 30\n  ljx nyi json.lua:40-96 run.ljx --stacks\n"},
-    {"traces", verb_traces, TARGET_OPTIONS JIT_OPTIONS "rate per-thread rows output json",
+    {"traces", verb_traces, TARGET_OPTIONS FILE_OPTIONS JIT_OPTIONS "rate per-thread rows output json",
      "ljx traces [NUMBER] [TARGET] [-d TIME]\n       ljx traces [NUMBER] FILE.ljx",
      "the traces that were compiled and live",
      TARGET_HELP "Options:\n"
@@ -175,9 +180,9 @@ static const struct verb verbs[] = {
 		 "  --per-thread     see ljx record --help\n"
 		 "  --rows N         rows printed (20)\n"
 		 "  -o FILE.ljx      record, too\n"
-		 "  --json           all of it as JSON\n" JIT_HELP,
+		 "  --json           all of it as JSON\n" FILE_HELP JIT_HELP,
      "  ljx traces -p 4242 -d 10\n  ljx traces 17 run.ljx\n"},
-    {"annotate", verb_annotate, TARGET_OPTIONS SAMPLE_OPTIONS
+    {"annotate", verb_annotate, TARGET_OPTIONS FILE_OPTIONS SAMPLE_OPTIONS
      "bytecode no-source output json probe quiet",
      "ljx annotate LOCATION [TARGET] [-d TIME]\n       ljx annotate LOCATION FILE.ljx",
      "source and bytecode with shares, aborts and traces",
@@ -188,10 +193,10 @@ static const struct verb verbs[] = {
 		 "  -o FILE.ljx      record, too\n"
 		 "  --json           all of it as JSON\n"
 		 "  --probe KIND     auto, uprobe or watch (auto)\n"
-		 "  -q               no messages\n" SAMPLE_HELP,
+		 "  -q               no messages\n" FILE_HELP SAMPLE_HELP,
      "  ljx annotate func:decode -p 4242 -d 10\n"
      "  ljx annotate json.lua:61 run.ljx --bytecode\n"},
-    {"perfmap", verb_perfmap, TARGET_OPTIONS JIT_OPTIONS "keep refresh",
+    {"perfmap", verb_perfmap, TARGET_OPTIONS FILE_OPTIONS JIT_OPTIONS "keep refresh",
      "ljx perfmap [TARGET] [-d TIME] [--keep]\n       ljx perfmap FILE.ljx [--pid PID]",
      "name the machine code of traces for perf, in /tmp/perf-PID.map",
      TARGET_HELP
@@ -199,7 +204,7 @@ static const struct verb verbs[] = {
      "at the end. That of a recording goes to standard output.\n"
      "Options:\n"
      "  --keep           leave it there at the end\n"
-     "  --refresh TIME   how often to look for changes (1s)\n" JIT_HELP,
+     "  --refresh TIME   how often to look for changes (1s)\n" FILE_HELP JIT_HELP,
      "  ljx perfmap -p 4242 & perf record -p 4242 sleep 10; perf report\n"
      "  ljx perfmap run.ljx > /tmp/perf-4242.map\n"},
     {"bt", verb_bt, "pid group name container cgroup layout json", "ljx bt [TARGET]",

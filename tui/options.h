@@ -38,6 +38,7 @@
 
 /* The same of those whose value is the field. */
 #define TEXT_OPTIONS(X)                                                \
+	X(DEBUG_DIR, "debug-dir", 0, debug_dir)                        \
 	X(FILE, "file", 0, file) /* -f too, for verbs that read one */ \
 	X(FILTER, "filter", 0, filter)                                 \
 	X(GEN, "gen", 0, gen)                                          \

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "bpf/offline.h"
 #include "bpf/rec.h"
 #include "tui/ljx.h"
 
@@ -8,6 +9,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#define NAMES_SHOWN 5 /* files without names */
 
 int is_recording(const char *arg)
 {
@@ -81,27 +84,79 @@ static void progress_end(const struct progress *p)
 		fputs("\r\033[K", stderr);
 }
 
+static void say(void *ctx, const char *text)
+{
+	const struct options *o = ctx;
+
+	if (!o->quiet)
+		fprintf(stderr, "ljx: %s\n", printable(text));
+}
+
+/* What has no name, and why: one line, of the files that have the most of it. */
+static void tell_names(const struct options *o, const struct offline *names)
+{
+	unsigned long named = 0, unnamed = 0, files = 0;
+	const struct offline_file *f, *most[NAMES_SHOWN] = {NULL};
+	size_t i, at;
+
+	for (i = 0; (f = offline_files(names, i)); i++) {
+		named += f->named;
+		unnamed += f->unnamed;
+		files += f->unnamed != 0;
+		for (at = NAMES_SHOWN; at && (!most[at - 1] || f->unnamed > most[at - 1]->unnamed);
+		     at--)
+			if (at < NAMES_SHOWN)
+				most[at] = most[at - 1];
+		if (f->unnamed && at < NAMES_SHOWN)
+			most[at] = f;
+	}
+	if (o->quiet)
+		return;
+	if (named)
+		fprintf(stderr, "ljx: %lu C functions have their names from debug files here\n",
+			named);
+	if (!unnamed)
+		return;
+	fprintf(stderr, "ljx: %lu C functions have no name:", unnamed);
+	for (i = 0; i < NAMES_SHOWN && most[i]; i++) {
+		const char *base = strrchr(most[i]->path, '/');
+
+		fprintf(stderr, "%s %lu in %s", i ? "," : "", most[i]->unnamed,
+			printable(base ? base + 1 : most[i]->path));
+		fprintf(stderr, most[i]->why[0] ? " (%s" : "%s", most[i]->why);
+		if (most[i]->why[0])
+			fprintf(stderr, "%s%s)", *most[i]->build_id ? " of " : "",
+				printable(most[i]->build_id));
+	}
+	fprintf(stderr, files > i ? ", and %lu more files\n" : "\n", files - i);
+}
+
 int replay(const struct options *o, const char *path, record_fn *fn, void *ctx, struct why *why)
 {
 	int fd = !strcmp(path, "-") ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
 	struct rec_reader *r = NULL;
 	const struct ev_hdr *h;
+	struct offline *names;
 	struct progress p;
 	int err;
 
 	if (fd < 0)
 		return why_set(why, WHY_INTERNAL, -errno, "cannot read '%s': %s", printable(path),
 			       strerror(errno));
-	err = rec_reader_new(fd, printable(path), &r, why);
+	names = offline_new(o->debug_dir, say, (void *)(uintptr_t)o);
+	err = names ? rec_reader_new(fd, printable(path), &r, why) : -ENOMEM;
 	progress_init(&p, path, fd);
 	while (!err && (h = rec_next(r))) {
-		err = fn(ctx, h);
+		err = offline_record(names, h, fn, ctx);
 		if (!o->quiet)
 			progress_step(&p);
 	}
 	progress_end(&p);
 	if (!err)
 		err = judge(rec_reader_end(r), path, why);
+	if (!err || err == -EBADMSG)
+		tell_names(o, names);
+	offline_free(names);
 	rec_reader_free(r);
 	close(fd);
 	if (err == -ENOMEM)

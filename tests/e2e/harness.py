@@ -185,10 +185,10 @@ def report(path, *args):
     return got
 
 
-def folded(path, *args):
+def folded(path, *args, **kwargs):
     """A recording as folded stacks: [(frames from root to leaf, count)]."""
     out = path + ".folded"
-    ljx("report", path, "-o", out, *args)
+    ljx("report", path, "-o", out, *args, **kwargs)
     return read_folded(out)
 
 

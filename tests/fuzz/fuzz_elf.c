@@ -249,6 +249,26 @@ static void reply(const struct image *answer)
 	close(fd[1]);
 }
 
+/* A debug file by itself, for a recording. */
+static void alone(int fd)
+{
+	struct elfobj *eo;
+	uint64_t addr, at;
+	char *p = NULL;
+	size_t len;
+
+	if (elfobj_open_debug(fd, "0000000000000000000000000000000000000000", &eo))
+		return;
+	for (addr = 0; addr < sizeof(struct image); addr += 100) {
+		ask(eo, addr);
+		if (!elfobj_symbol_after(eo, addr, &at) && at <= addr)
+			abort();
+	}
+	if (!elfobj_debug_image(eo, &p, &len))
+		free(p);
+	elfobj_free(eo);
+}
+
 /* Edits of 4 bytes each: where, in the part with the headers and tables, and the byte or two there.
  */
 static void edit(struct image *im, const uint8_t *data, size_t size)
@@ -267,7 +287,7 @@ static void edit(struct image *im, const uint8_t *data, size_t size)
 
 /*
  * The first byte's lowest bit chooses: edits, or a file; the next, where the symbols are; the
- * third, that it is a server's answer.
+ * third, that it is a server's answer; the fourth, that it is a debug file alone.
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -285,7 +305,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	fd = data[0] & 1 ? elf_file(&im, sizeof(im)) : elf_file(data + 1, size - 1);
-	use(fd, data[0] & 1 && data[0] & 2 && size == 1);
+	if (data[0] & 8)
+		alone(fd);
+	else
+		use(fd, data[0] & 1 && data[0] & 2 && size == 1);
 	close(fd);
 	return 0;
 }
