@@ -37,7 +37,7 @@ struct eo_sym {
 	uint32_t rank; /* smaller is better */
 };
 
-/* An entry of .eh_frame_hdr's table: relative to its address. */
+/* An entry of .eh_frame_hdr's table: relative to eo_lazy's fde_base. */
 struct eo_fde {
 	int32_t start, fde;
 };
@@ -75,6 +75,7 @@ struct eo_lazy {
 	size_t shstrsz;
 	struct eo_fde *fdes;
 	size_t nfdes;
+	uint64_t fde_base; /* of the table's section */
 	struct eo_symtab symtab, dynsym;
 	struct elfobj *debug;	   /* the debug file, of which only symtab is used; or NULL */
 	enum elfobj_source source; /* of debug */
@@ -124,8 +125,11 @@ const struct eo_seg *eo_seg_at(const struct elfobj *eo, uint64_t vaddr);
 void eo_load_sections(const struct elfobj *eo);
 const char *eo_section_name(const struct elfobj *eo, const Elf64_Shdr *sh);
 
-/* The search table of .eh_frame_hdr. Afterwards lazy->fdes; nfdes is 0 if there is none. */
-void eo_load_fdes(const struct elfobj *eo);
+/*
+ * The search table of .eh_frame_hdr, or one made of .eh_frame. Afterwards lazy->fdes; nfdes is 0 if
+ * there is none. 0 or -ENOMEM.
+ */
+int eo_load_fdes(const struct elfobj *eo);
 uint64_t eo_fde_start(const struct elfobj *eo, size_t i);
 uint64_t eo_fde_vaddr(const struct elfobj *eo, size_t i);
 /* Bytes of a pointer in this encoding; 0: not decoded. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Is there a LuaJIT interpreter in this file, and where. Called on every file of every process, so
- * it reads little: .eh_frame_hdr tells which functions are large enough to be one.
+ * it reads little: .eh_frame_hdr, if there is one, tells which functions are large enough to be
+ * one.
  */
 #include "bpf/elfobj_int.h"
 
@@ -200,8 +201,10 @@ static int find_vm(struct scan *s, struct elfobj_vm *vm)
 	struct walk w = {.s = s};
 	const struct eo_seg *seg;
 	size_t i;
+	int err = eo_load_fdes(eo);
 
-	eo_load_fdes(eo);
+	if (err)
+		return err;
 	for (; w.in_holes < 2; w.in_holes++) {
 		for (i = 0; i < eo->nsegs; i++) {
 			seg = &eo->segs[i];

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import time
 
 import pytest
@@ -336,6 +337,26 @@ def test_nothing_to_go_by(tmp_path, start):
     for i, (a, b) in enumerate(zip(got, want)):
         assert a == b, f"line {i + 1}"
     assert len(got) >= len(want) > 3000  # what spins is compiled as well
+
+
+def test_no_search_table(tmp_path):
+    """The library as if linked with --no-eh-frame-hdr: only its sections tell of .eh_frame. Errors cannot
+    be thrown in it, so the script compiles nothing."""
+    with open(lib(), "rb") as f:
+        elf = bytearray(f.read())
+    at, count = struct.unpack_from("<Q", elf, 32)[0], struct.unpack_from("<H", elf, 56)[0]
+    for header in range(at, at + 56 * count, 56):
+        if struct.unpack_from("<I", elf, header)[0] == 0x6474e550:  # PT_GNU_EH_FRAME
+            struct.pack_into("<I", elf, header, 0)
+    (tmp_path / "libluajit-5.1.so.2").write_bytes(elf)
+    (tmp_path / "main.lua").write_text(f"jit.off() dofile('{SPIN}')\n")
+    with host(env={"LD_LIBRARY_PATH": str(tmp_path)}) as target:
+        target.expect("ok ready")
+        target.say(f"main nameless {tmp_path}/main.lua")
+        truth = Truth(target.event("stack"))
+        stacks = sampled(tmp_path, "-p", target.pid, least=300, seconds=0.5, rate=1999)
+    share, _, errors = truth.share(stacks)
+    assert share >= 0.995, errors
 
 
 @pytest.mark.parametrize("what", ["deleted", "replaced"])

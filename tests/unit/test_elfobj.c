@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -219,6 +220,80 @@ static void test_code(void **state)
 	assert_int_equal(elfobj_text(eo, end, &start, &end), -ENOENT);
 	assert_int_equal(elfobj_text(eo, elfobj_first_vaddr(eo), &start, &end), -ENOENT);
 	elfobj_free(eo);
+}
+
+/* A copy of a file with its search table forgotten; and its section headers, if asked for. */
+static struct elfobj *without_table(const char *path, int sections)
+{
+	int from = open(path, O_RDONLY | O_CLOEXEC), to = memfd_create("copy", MFD_CLOEXEC);
+	struct elfobj *eo;
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph;
+	struct stat st;
+	unsigned int i;
+
+	if (from < 0)
+		skip();
+	assert_int_equal(fstat(from, &st), 0);
+	assert_int_equal(sendfile(to, from, NULL, (size_t)st.st_size), st.st_size);
+	assert_int_equal(pread(to, &eh, sizeof(eh), 0), sizeof(eh));
+	for (i = 0; i < eh.e_phnum; i++) {
+		off_t at = (off_t)(eh.e_phoff + i * sizeof(ph));
+
+		assert_int_equal(pread(to, &ph, sizeof(ph), at), sizeof(ph));
+		if (ph.p_type == PT_GNU_EH_FRAME)
+			ph.p_type = PT_NULL;
+		assert_int_equal(pwrite(to, &ph, sizeof(ph), at), sizeof(ph));
+	}
+	if (!sections)
+		eh.e_shoff = eh.e_shnum = eh.e_shstrndx = 0;
+	assert_int_equal(pwrite(to, &eh, sizeof(eh), 0), sizeof(eh));
+	assert_int_equal(elfobj_open(to, "copy", &eo, NULL), 0);
+	close(from);
+	close(to);
+	return eo;
+}
+
+static int add_row(void *ctx, const struct elfobj_row *row)
+{
+	uint64_t *sum = ctx;
+
+	sum[0]++;
+	sum[1] = sum[1] * 31 + row->pc + (uint64_t)row->off + row->cfa;
+	return 0;
+}
+
+/* Linked without .eh_frame_hdr: the same functions, the same rows. */
+static void test_no_table(void **state)
+{
+	struct elfobj *a = open_path(LIBLUAJIT), *b = without_table(LIBLUAJIT, 1);
+	uint64_t at = 0, start, end, s, e, rows[2][2] = {{0}};
+	struct elfobj_vm va, vb;
+	size_t n = 0;
+
+	(void)state;
+	for (; !elfobj_next_func(a, at, &start, &end); at = start + 1, n++) {
+		assert_int_equal(elfobj_next_func(b, at, &s, &e), 0);
+		assert_true(s == start && e == end);
+		assert_int_equal(elfobj_func_bounds(b, end - 1, &s, &e), 0);
+		assert_true(s == start && e == end);
+	}
+	assert_true(n > 500);
+	assert_int_equal(elfobj_next_func(b, at, &s, &e), -ENOENT);
+	assert_int_equal(elfobj_luajit(a, &va), 0);
+	assert_int_equal(elfobj_luajit(b, &vb), 0);
+	assert_memory_equal(&va, &vb, sizeof(va));
+	assert_int_equal(elfobj_cfi(a, add_row, rows[0]), 0);
+	assert_int_equal(elfobj_cfi(b, add_row, rows[1]), 0);
+	assert_memory_equal(rows[0], rows[1], sizeof(rows[0]));
+	assert_true(rows[0][0] > n);
+	elfobj_free(a);
+	elfobj_free(b);
+
+	b = without_table(LIBLUAJIT, 0);
+	assert_int_equal(elfobj_next_func(b, 0, &s, &e), -ENOENT);
+	assert_int_equal(elfobj_luajit(b, &vb), 0); /* its extent is a guess */
+	elfobj_free(b);
 }
 
 static void test_sizeless(void **state)
@@ -457,12 +532,13 @@ static void test_shrinks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_alias),	  cmocka_unit_test(test_sizeless),
-	    cmocka_unit_test(test_clones),	  cmocka_unit_test(test_code),
-	    cmocka_unit_test(test_mapped),	  cmocka_unit_test(test_libluajit),
-	    cmocka_unit_test(test_luajit_static), cmocka_unit_test(test_not_luajit),
-	    cmocka_unit_test(test_libc),	  cmocka_unit_test(test_plt),
-	    cmocka_unit_test(test_rodata),	  cmocka_unit_test(test_shrinks),
+	    cmocka_unit_test(test_alias),      cmocka_unit_test(test_no_table),
+	    cmocka_unit_test(test_sizeless),   cmocka_unit_test(test_clones),
+	    cmocka_unit_test(test_code),       cmocka_unit_test(test_mapped),
+	    cmocka_unit_test(test_libluajit),  cmocka_unit_test(test_luajit_static),
+	    cmocka_unit_test(test_not_luajit), cmocka_unit_test(test_libc),
+	    cmocka_unit_test(test_plt),	       cmocka_unit_test(test_rodata),
+	    cmocka_unit_test(test_shrinks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
