@@ -386,7 +386,8 @@ struct ev_inline {
 	ev_u64 addr;
 	ev_u32 n;
 	ev_u32 pad;
-	/* strings: n names joined by \n */
+	/* strings: n names joined by \n, each with where it is called behind a tab, if that is known:
+	 * "name\tfile.c:17" */
 };
 
 /*

@@ -1,201 +1,180 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/inlines.h"
+#include "bpf/inlines_int.h"
 
-#include <dwarf.h>
-#include <elfutils/libdw.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
-#define IMAGE_MAX (512u << 20)
-#define DIES_MAX 8000000u    /* looked at for the list of functions */
-#define DIES_EACH_MAX 20000u /* and for one address */
-#define FUNCTIONS_MAX 1000000u
-#define SPACES_MAX 16 /* namespaces in each other */
+#define CPU_SECONDS 20
+#define MEMORY_MAX (2ull << 30) /* beyond what we have ourselves */
+/* An answer takes microseconds; before the first one all functions are listed. */
+#define FIRST_MS 20000
+#define NEXT_MS 2000
 
-/* A function's code; without it in one piece there is an entry for each. */
-struct function {
-	uint64_t start, end;
-	Dwarf_Off die;
+struct answer {
+	uint32_t n;
+	char text[INLINES_TEXT];
 };
 
 struct inlines {
-	char *image;
-	Elf *elf;
-	Dwarf *dw;
-	struct function *f; /* sorted */
-	size_t n, cap;
-	unsigned int dies;
+	pid_t child; /* 0: there is none any more */
+	int sock;    /* a message for each question, an address, and for each answer */
+	int answers;
 };
 
-static int add_function(struct inlines *in, uint64_t start, uint64_t end, Dwarf_Die *die)
+/* Our own size is no bound for a child that is a copy of us. */
+static int limit_memory(void)
 {
-	struct function *bigger;
+	unsigned long long pages = 0;
+	struct rlimit lim;
+	FILE *f = fopen("/proc/self/statm", "re");
+	int ok = f && fscanf(f, "%llu", &pages) == 1;
 
-	if (start >= end || in->n == FUNCTIONS_MAX)
-		return 0;
-	if (in->n == in->cap) {
-		in->cap = in->cap ? 2 * in->cap : 1024;
-		bigger = realloc(in->f, in->cap * sizeof(*bigger));
-		if (!bigger)
-			return -1;
-		in->f = bigger;
+	if (f)
+		fclose(f);
+	lim.rlim_cur = lim.rlim_max = pages * (unsigned long long)getpagesize() + MEMORY_MAX;
+	return ok ? setrlimit(RLIMIT_AS, &lim) : -1;
+}
+
+static void serve(const struct elfobj *eo, int sock)
+{
+	static struct answer a;
+	struct inlines_dw *in = inlines_dw_new(eo);
+	uint64_t vaddr;
+
+	while (in && recv(sock, &vaddr, sizeof(vaddr), 0) == sizeof(vaddr)) {
+		a.n = inlines_dw_at(in, vaddr, a.text, sizeof(a.text));
+		if (send(sock, &a, offsetof(struct answer, text) + strlen(a.text) + 1,
+			 MSG_NOSIGNAL) < 0)
+			break;
 	}
-	in->f[in->n++] = (struct function){start, end, dwarf_dieoffset(die)};
+	inlines_dw_free(in);
+}
+
+/* It has nothing of ours but the socket, and ends when we do, not by a ^C of ours. */
+static _Noreturn void child(const struct elfobj *eo, int sock, pid_t parent)
+{
+	static const int fatal[] = {SIGXCPU, SIGSEGV, SIGBUS, SIGABRT};
+	const struct rlimit cpu = {CPU_SECONDS, CPU_SECONDS}, none = {0, 0};
+	int null = open("/dev/null", O_RDWR);
+	size_t i;
+
+	for (i = 0; i < sizeof(fatal) / sizeof(*fatal); i++)
+		signal(fatal[i], SIG_DFL);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() == parent && null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 &&
+	    dup2(null, 2) == 2 && dup2(sock, 3) == 3 && !close_range(4, ~0u, 0) &&
+	    !limit_memory() && !setrlimit(RLIMIT_CPU, &cpu) && !setrlimit(RLIMIT_CORE, &none))
+		serve(eo, 3);
+	_exit(0);
+}
+
+int inlines_new(const struct elfobj *eo, struct inlines **out)
+{
+	pid_t self = getpid();
+	struct inlines *in;
+	int sock[2], err;
+
+	if (!elfobj_has_debug(eo))
+		return -ENOENT;
+	in = calloc(1, sizeof(*in));
+	if (!in)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock)) {
+		err = -errno;
+		free(in);
+		return err;
+	}
+	in->child = fork();
+	if (!in->child)
+		child(eo, sock[1], self);
+	err = in->child < 0 ? -errno : 0;
+	close(sock[1]);
+	in->sock = sock[0];
+	if (err) {
+		close(in->sock);
+		free(in);
+		return err;
+	}
+	*out = in;
 	return 0;
 }
 
-static int add_pieces(struct inlines *in, Dwarf_Die *die)
+static void end_child(struct inlines *in)
 {
-	Dwarf_Addr base, start, end;
-	ptrdiff_t at = 0;
-	int i, err = 0;
-
-	for (i = 0; i < 64 && !err; i++) {
-		at = dwarf_ranges(die, at, &base, &start, &end);
-		if (at <= 0)
-			break;
-		err = add_function(in, start, end, die);
-	}
-	return err;
-}
-
-/* Functions below a unit, and in its namespaces and types. */
-static int list_below(struct inlines *in, Dwarf_Die *parent, int depth)
-{
-	Dwarf_Die die;
-	int err = 0, more;
-
-	if (depth > SPACES_MAX || dwarf_child(parent, &die))
-		return 0;
-	do {
-		int tag = dwarf_tag(&die);
-
-		if (++in->dies > DIES_MAX)
-			return -1;
-		if (tag == DW_TAG_subprogram)
-			err = add_pieces(in, &die);
-		else if (tag == DW_TAG_namespace || tag == DW_TAG_structure_type ||
-			 tag == DW_TAG_class_type)
-			err = list_below(in, &die, depth + 1);
-		more = !err && !dwarf_siblingof(&die, &die);
-	} while (more);
-	return err;
-}
-
-static int by_start(const void *a, const void *b)
-{
-	const struct function *x = a, *y = b;
-
-	if (x->start != y->start)
-		return x->start < y->start ? -1 : 1;
-	return (x->die > y->die) - (x->die < y->die);
-}
-
-/* All functions of all units; of a file with too many those that come first. */
-static void list_functions(struct inlines *in)
-{
-	Dwarf_Off off = 0, next;
-	Dwarf_Die cu;
-	size_t head;
-
-	for (; !dwarf_nextcu(in->dw, off, &next, &head, NULL, NULL, NULL); off = next) {
-		if (++in->dies > DIES_MAX)
-			break;
-		if (dwarf_offdie(in->dw, off + head, &cu) && list_below(in, &cu, 0))
-			break;
-	}
-	if (in->n)
-		qsort(in->f, in->n, sizeof(*in->f), by_start);
-}
-
-struct inlines *inlines_new(const struct elfobj *eo)
-{
-	struct inlines *in = calloc(1, sizeof(*in));
-	size_t len = 0;
-
-	if (!in)
-		return NULL;
-	if (!elfobj_debug_image(eo, &in->image, &len) && len <= IMAGE_MAX) {
-		elf_version(EV_CURRENT);
-		in->elf = elf_memory(in->image, len);
-		in->dw = in->elf ? dwarf_begin_elf(in->elf, DWARF_C_READ, NULL) : NULL;
-	}
-	if (!in->dw) {
-		inlines_free(in);
-		return NULL;
-	}
-	list_functions(in);
-	return in;
+	if (!in->child)
+		return;
+	kill(in->child, SIGKILL);
+	while (waitpid(in->child, NULL, 0) < 0 && errno == EINTR)
+		;
+	in->child = 0;
 }
 
 void inlines_free(struct inlines *in)
 {
 	if (!in)
 		return;
-	dwarf_end(in->dw);
-	elf_end(in->elf);
-	free(in->image);
-	free(in->f);
+	end_child(in);
+	close(in->sock);
 	free(in);
 }
 
-/* The last function that starts at or before vaddr, if it goes as far. */
-static const struct function *function_at(const struct inlines *in, uint64_t vaddr)
+static int64_t now_ms(void)
 {
-	size_t lo = 0, hi = in->n, mid;
+	struct timespec t;
 
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		if (in->f[mid].start <= vaddr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo && vaddr < in->f[lo - 1].end ? &in->f[lo - 1] : NULL;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Its name, mangled if it has one so: that tells the class. */
-static const char *name_of(Dwarf_Die *die)
+/* Waits for an answer and believes it if it is one. */
+static int take(struct inlines *in, struct answer *a)
 {
-	Dwarf_Attribute attr;
-	const char *name = NULL;
+	int64_t end = now_ms() + (in->answers ? NEXT_MS : FIRST_MS), left;
+	const size_t head = offsetof(struct answer, text);
+	struct pollfd p = {.fd = in->sock, .events = POLLIN};
+	uint32_t lines = 1;
+	const char *c;
+	ssize_t n = 0;
 
-	if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attr))
-		name = dwarf_formstring(&attr);
-	return name ? name : dwarf_diename(die);
-}
-
-size_t inlines_at(struct inlines *in, uint64_t vaddr, const char *names[INLINES_MAX])
-{
-	const struct function *f = function_at(in, vaddr);
-	unsigned int looked = 0, depth = 0, i;
-	const char *found[INLINES_MAX];
-	Dwarf_Die die, child;
-
-	if (!f || !dwarf_offdie(in->dw, f->die, &die))
-		return 0;
-	/* From the outside in: of the blocks at each level one has the address. */
-	while (depth < INLINES_MAX && !dwarf_child(&die, &child)) {
-		int tag, more = 1;
-
-		while (++looked < DIES_EACH_MAX) {
-			tag = dwarf_tag(&child);
-			if ((tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block) &&
-			    dwarf_haspc(&child, vaddr) == 1)
-				break;
-			more = !dwarf_siblingof(&child, &child);
-			if (!more)
-				break;
-		}
-		if (!more || looked >= DIES_EACH_MAX)
+	while ((left = end - now_ms()) > 0) {
+		if (poll(&p, 1, (int)left) > 0) {
+			n = recv(in->sock, a, sizeof(*a), MSG_DONTWAIT);
 			break;
-		die = child;
-		if (tag == DW_TAG_inlined_subroutine) {
-			found[depth] = name_of(&die);
-			depth += found[depth] != NULL;
 		}
 	}
-	for (i = 0; i < depth; i++)
-		names[i] = found[depth - 1 - i];
-	return depth;
+	if (n <= (ssize_t)head || strnlen(a->text, (size_t)n - head) != (size_t)n - head - 1)
+		return -EIO;
+	for (c = a->text; (c = strchr(c, '\n')); c++)
+		lines++;
+	return a->n <= INLINES_MAX && a->n == (a->text[0] ? lines : 0) ? 0 : -EIO;
+}
+
+int inlines_at(struct inlines *in, uint64_t vaddr, char text[INLINES_TEXT])
+{
+	struct answer a;
+
+	if (!in->child)
+		return -EIO;
+	if (send(in->sock, &vaddr, sizeof(vaddr), MSG_NOSIGNAL) != sizeof(vaddr) || take(in, &a)) {
+		end_child(in);
+		return -EIO;
+	}
+	in->answers = 1;
+	memcpy(text, a.text, strlen(a.text) + 1);
+	return (int)a.n;
 }

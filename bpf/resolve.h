@@ -29,6 +29,7 @@ struct resolve_stats {
 	uint64_t snaps;	     /* traces of which is known what runs where */
 	uint64_t snaps_gone; /* flushed before they could be read */
 	uint64_t snaps_bad;  /* whose snapshots are not understood */
+	uint64_t debug_bad;  /* files with debug information that could not be read */
 };
 
 struct resolve;

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* What the compiler inlined at the addresses of C stacks, each told once. */
-#include "bpf/demangle.h"
 #include "bpf/inlines.h"
 #include "bpf/resolve_int.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define KNOWN_MAX 65536u
 #define MODULES_MAX 64u /* whose debug information is in memory at a time */
@@ -21,11 +17,12 @@ struct rinline {
 	UT_hash_handle hh;
 };
 
-/* The debug information of a file, or none. */
+/* The debug information of a file; in NULL: it has none. */
 struct rdebug {
 	struct rdebug *next;
 	const struct module *module;
 	struct inlines *in;
+	int failed;
 };
 
 void resolve_want_inline(struct resolve *r, int on)
@@ -77,53 +74,49 @@ static int is_known(struct resolve *r, int pid, uint64_t addr)
 	return 0;
 }
 
-static struct inlines *debug_of(struct resolve *r, const struct module *m)
+static struct rdebug *debug_of(struct resolve *r, const struct module *m)
 {
 	unsigned int n = 0;
 	struct rdebug *d;
 
 	for (d = r->debug; d; d = d->next, n++)
 		if (d->module == m)
-			return d->in;
+			return d;
 	d = n < MODULES_MAX ? calloc(1, sizeof(*d)) : NULL;
 	if (!d)
 		return NULL;
 	d->module = m;
-	d->in = inlines_new(m->elf);
+	if (inlines_new(m->elf, &d->in))
+		d->in = NULL;
 	d->next = r->debug;
 	r->debug = d;
-	return d->in;
+	return d;
 }
 
 int resolve_inline(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time)
 {
 	struct ev_inline e = {.h = {.kind = EV_INLINE, .time = time, .pid = (ev_u32)p->pid},
 			      .addr = addr};
+	char text[INLINES_TEXT];
+	const char *str = text;
 	const struct proc_map *m;
-	const char *names[INLINES_MAX], *str;
-	char one[256], text[INLINES_MAX * sizeof(one)];
-	struct inlines *in;
-	size_t n, i, len = 0;
-	char *c;
+	struct rdebug *d;
+	int n;
 
 	if (!r->want_inline || is_known(r, p->pid, addr))
 		return 0;
 	m = proc_maps_at(&p->maps, addr);
 	if (!m || !m->module || !m->module->elf)
 		return 0;
-	in = debug_of(r, m->module);
-	n = in ? inlines_at(in, addr - m->bias, names) : 0;
-	if (!n)
-		return 0;
-	text[0] = '\0';
-	for (i = 0; i < n; i++) {
-		demangle(names[i], one, sizeof(one));
-		for (c = one; (c = strchr(c, '\n')); c++)
-			*c = ' ';
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", i ? "\n" : "", one);
+	d = debug_of(r, m->module);
+	n = d && d->in ? inlines_at(d->in, addr - m->bias, text) : 0;
+	if (n < 0 && !d->failed) {
+		d->failed = 1;
+		r->stats.debug_bad++;
 	}
+	if (n <= 0)
+		return 0;
 	e.h.tid = e.h.pid;
 	e.n = (ev_u32)n;
-	str = text;
 	return resolve_emit(r, &e.h, sizeof(e), &str, 1);
 }

@@ -79,6 +79,19 @@ static int put_gap(struct prof *p, const struct proc *proc, unsigned int why, ui
 	return err;
 }
 
+/* "C:name (inlined at file.c:17)" of a line of an INLINE record. */
+static void inline_label(char label[LABEL_MAX + 1], const char *line, int len)
+{
+	const char *tab = memchr(line, '\t', (size_t)len);
+	int name = tab ? (int)(tab - line) : len;
+
+	if (tab)
+		label_format(label, "C:%.*s (inlined at %.*s)", name, line, len - name - 1,
+			     tab + 1);
+	else
+		label_format(label, "C:%.*s (inlined)", name, line);
+}
+
 /* What was inlined at an address, from the outermost to the innermost. */
 static int put_inlines(struct prof *p, const struct proc *proc, uint64_t addr, uint32_t leaf,
 		       struct native_items *out)
@@ -95,7 +108,7 @@ static int put_inlines(struct prof *p, const struct proc *proc, uint64_t addr, u
 			from--;
 		if (out->n >= NATIVE_ITEMS - EV_NATIVE_MAX - EV_MAX_FRAMES - 2)
 			break;
-		label_format(label, "C:%.*s (inlined)", (int)(end - from), from);
+		inline_label(label, from, (int)(end - from));
 		err = frames_fixed(p, PROF_C, label, &frame);
 		if (!err)
 			put(out, frame, 0, leaf);

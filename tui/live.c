@@ -204,6 +204,8 @@ static void tell_excess(const struct capture_stats *s)
 	    {s->vms_unsampled, "VMs are too many for one process: samples in their C code may not "
 			       "be known as theirs"},
 	    {s->files_skipped, "mapped files were not looked at: too many, or too large"},
+	    {s->resolve.debug_bad, "files have debug information that could not be read: what "
+				   "was inlined there is not known"},
 	    {s->looks_cut, "looks at what was compiled before were cut short: they took too long"}};
 	size_t i;
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from harness import folded, ljx, luajit, record, report
-from recording import COROUTINE, LUA, natives, records, samples
+from recording import COROUTINE, LUA, natives, of, records, samples
 from web import Nginx, load
 
 pytestmark = pytest.mark.privileged
@@ -136,19 +136,37 @@ while f:
 """
 
 
+def addr2line(path, addr):
+    """[(function, the line that it is at)] of an address, the innermost first."""
+    out = subprocess.run(["addr2line", "-i", "-f", "-e", path, hex(addr)], stdout=subprocess.PIPE,
+                         text=True, check=True).stdout.split("\n")
+    return [(name, re.sub(r".*/| .*", "", place)) for name, place in zip(out[::2], out[1::2])]
+
+
 def test_inlined(tmp_path):
-    """The functions of a file with debug information as gdb has them, those inlined too."""
+    """The functions of a file with debug information as gdb has them, those inlined too, and where
+    they are called as addr2line tells."""
     with luajit(SCRIPT, "c") as target:
         target.expect("^spinning$")
         path = record(tmp_path, "-p", target.pid, "--inline", seconds=1)
         out = gdb(target.pid, tmp_path, GDB_NAMES)
     stack = max(folded(path), key=lambda s: s[1])[0]
-    ours = [f.removeprefix("C:").removesuffix(" (inlined)") for f in stack
+    ours = [re.sub(r"^C:| \(inlined.*", "", f) for f in stack
             if re.match(r"C:(l_|call_|inlined_|nest::)", f)]
     names = [re.sub(".*(turn|loop).*", r"nest::\1", n) for n in re.findall("^NAME (.*)$", out, re.M)]
     assert ours == names[::-1]
-    assert [f for f in stack if f.endswith(" (inlined)")] == \
-        ["C:inlined_2 (inlined)", "C:inlined_1 (inlined)"]
+    assert [f.split(" at ")[0] for f in stack if "(inlined" in f] == \
+        ["C:inlined_2 (inlined", "C:inlined_1 (inlined"]
+    recs = records(path)
+    nest = next(r for r in of(recs, "module") if r.strings[1].endswith("/nest.so"))
+    seen = [r for r in of(recs, "inline") if nest.fields[0] <= r.fields[0] < nest.fields[1]]
+    assert seen
+    for r in seen:
+        places = addr2line(nest.strings[1], r.fields[0] - nest.fields[2])
+        assert r.strings[0].split("\n") == \
+            [f"{name}\t{line}" for (name, _), (_, line) in zip(places, places[1:])]
+        for line in r.strings[0].split("\n"):
+            assert "C:{} (inlined at {})".format(*line.split("\t")) in stack
 
 
 def test_without_unwind_info(tmp_path):

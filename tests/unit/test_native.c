@@ -189,7 +189,7 @@ static void test_inlined(void **state)
 	struct prof *p = setup();
 
 	(void)state;
-	ADD_STRS(p, one, EV_INLINE, "leaf\nouter");
+	ADD_STRS(p, one, EV_INLINE, "leaf\tx.c:17\nouter");
 	ADD_STRS(p, two, EV_INLINE, "wrap");
 	NATIVE(p, 5, 0, 0, A_INNER + 4, A_LCALL + 9, IN(0, 3), BOTTOM);
 	SAMPLE(p, ({.state = EV_STATE_C, .time = 5}), CFUNC(A_LCALL), WORK, MAIN);
@@ -198,7 +198,7 @@ static void test_inlined(void **state)
 	SAMPLE(p, ({.state = EV_STATE_C, .time = 6}), CFUNC(A_LCALL), WORK, MAIN);
 	check(p, "C:_start;C:main;C:lua_pcall;main chunk a.lua;work a.lua:5;C:l_call;C:inner 1\n"
 		 "C:_start;C:main;C:lua_pcall;main chunk a.lua;work a.lua:5;C:l_call;"
-		 "C:wrap (inlined);C:inner;C:outer (inlined);C:leaf (inlined) 1\n");
+		 "C:wrap (inlined);C:inner;C:outer (inlined);C:leaf (inlined at x.c:17) 1\n");
 }
 
 /* Places that are in no Lua stack, and words of nothing. */
