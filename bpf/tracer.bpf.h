@@ -87,6 +87,19 @@ static __always_inline void tell(struct recorder *r, u32 type, u32 nframes)
 		count_unsent(t, type, lost != 0, r->hidden);
 }
 
+static __always_inline struct walk *cleared_walk(const struct trace_ctx *c, struct recorder *r,
+						 u32 quiet)
+{
+	struct walk *w = &r->w;
+
+	__builtin_memset(w, 0, sizeof(*w));
+	w->layout = c->layout;
+	w->tgid = c->tgid;
+	w->g = c->g;
+	w->quiet = quiet;
+	return w;
+}
+
 /*
  * Fills in what all events have, and where the trace began, which also is noted in r->start. quiet:
  * no prototype is defined.
@@ -120,12 +133,7 @@ WALK_FN int describe(const struct trace_ctx *c, struct recorder *r, u32 type, u3
 		e->parent = e->exitno;
 		e->exitno = 0;
 	}
-	w = &r->w;
-	__builtin_memset(w, 0, sizeof(*w));
-	w->layout = c->layout;
-	w->tgid = c->tgid;
-	w->g = c->g;
-	w->quiet = quiet;
+	w = cleared_walk(c, r, quiet);
 	cur = c->J + l->J_cur;
 	emit_position(l, w, &r->sc, rdref(l, cur + l->T_startpt), rdref(l, cur + l->T_startpc),
 		      &e->start);
@@ -186,12 +194,7 @@ WALK_FN int fill_stop(const struct trace_ctx *c, struct recorder *r)
 	T = trace_at(l, c->J, r->trace);
 	e = trace_of(&r->sc);
 	describe(c, r, EV_TRACE_STOP, r->hidden);
-	w = &r->w;
-	__builtin_memset(w, 0, sizeof(*w));
-	w->layout = c->layout;
-	w->tgid = c->tgid;
-	w->g = c->g;
-	w->quiet = r->hidden;
+	w = cleared_walk(c, r, r->hidden);
 	rd(&v, 2, T + l->T_link);
 	e->link = v;
 	rd(&v, 2, T + l->T_root);
@@ -284,12 +287,7 @@ WALK_FN int on_abort(const struct trace_ctx *c, struct recorder *r, u64 error)
 	e->info = tv_record(l, rd64(c->J + l->J_errinfo));
 	L = rd64(c->J + l->J_L);
 	pc = rd64(c->J + l->J_pc);
-	w = &r->w;
-	__builtin_memset(w, 0, sizeof(*w));
-	w->layout = c->layout;
-	w->tgid = c->tgid;
-	w->g = c->g;
-	w->quiet = r->hidden;
+	w = cleared_walk(c, r, r->hidden);
 	if (tv_is(l, rd64(c->J + l->J_errinfo), GCT_FUNC))
 		emit_function(l, w, &r->sc, tv_ptr(l, e->info), 0, &e->about);
 	r->site = mix(r->site, error_hash(e, w));
