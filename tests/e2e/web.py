@@ -2,6 +2,7 @@
 """nginx with examples/nginx/nginx.conf, or another, on a free port, and load for it."""
 import contextlib
 import os
+import random
 import re
 import shutil
 import socket
@@ -13,9 +14,13 @@ CONF = os.path.join(ROOT, "examples/nginx/nginx.conf")
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """None of those that the kernel gives to whoever connects: one of these may be taken until the
+    server that is about to start wants it."""
+    for port in random.sample(range(20000, 30000), 100):
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
 
 
 class Nginx(Process):
