@@ -448,7 +448,7 @@ int elfobj_rodata(const struct elfobj *eo, elfobj_bytes_fn *fn, void *ctx)
 	for (code = 0; code < 2; code++) {
 		for (i = 0; i < eo->nsegs; i++) {
 			seg = &eo->segs[i];
-			if (seg->flags & PF_W || !seg->filesz || !(seg->flags & PF_X) == code)
+			if (seg->flags & PF_W || !seg->filesz || !!(seg->flags & PF_X) != code)
 				continue;
 			ret = pass_segment(eo, seg, &left, fn, ctx);
 			if (ret)
