@@ -13,14 +13,15 @@ WORK = os.path.join(ROOT, "build/bench")
 
 
 class Mode:
-    """command(pid, lib): watches from outside; own: arguments for tests/perf/work.lua, own_nginx: the
-    variable of tests/perf/nginx.conf, for what runs inside the target. floor: what it is compared
-    with. Rates are samples a second."""
+    """command(pid, lib): watches from outside; own: arguments for tests/perf/work.lua and
+    tests/c/gap.c, own_nginx: the variable of tests/perf/nginx.conf, for what runs inside the target.
+    floor: what it is compared with. Rates are samples a second."""
 
     def __init__(self, name, rate=0, command=None, tool=None, own=None, own_nginx=None, floor="nothing",
-                 says=None):
+                 gap_floor=None, says=None):
         self.name, self.rate, self.command, self.tool = name, rate, command, tool
         self.own, self.own_nginx, self.floor, self.says = own, own_nginx, floor, says
+        self.gap_floor = gap_floor or floor
 
     def missing(self):
         """Why it cannot be measured here, or None."""
@@ -67,10 +68,13 @@ MODES = {m.name: m for m in (
     Mode("bpftrace 99", 99, bpftrace(99), "bpftrace"),
     Mode("bpftrace 999", 999, bpftrace(999), "bpftrace"),
     Mode("uprobe lua_pcall", 0, uprobes, "bpftrace"),
-    Mode("jit.p 99", 99, own=p_args(99), own_nginx="99"),
-    Mode("jit.p 999", 999, own=p_args(999), own_nginx="999"),
-    Mode("jit.v", 0, own=["v", os.path.join(WORK, "own.v")], own_nginx="v"),
+    # The gap detector in Lua, as it is under the three that follow.
+    Mode("in Lua", own=["lua"]),
+    Mode("jit.p 99", 99, own=p_args(99), own_nginx="99", gap_floor="in Lua"),
+    Mode("jit.p 999", 999, own=p_args(999), own_nginx="999", gap_floor="in Lua"),
+    Mode("jit.v", 0, own=["v", os.path.join(WORK, "own.v")], own_nginx="v", gap_floor="in Lua"),
 )}
+OUTSIDE_GAPS = [n for n in MODES if not n.endswith(" thread") and n != "in Lua"]
 ALTERNATIVES = [n for n in MODES if n.startswith(("perf", "bpftrace", "jit.p"))]
 
 
