@@ -23,8 +23,10 @@ deps:
 deps-demo:
 	@tests/deps $(BUILD_PKGS) $(DEMO_PKGS)
 
+# npm gets the viewers of tests/viewers. Whoever has one of another origin keeps it.
 deps-test:
 	@tests/deps $(BUILD_PKGS) $(TEST_PKGS)
+	@command -v npm > /dev/null || tests/deps nodejs npm
 
 # A second make, because bpftool and the compilers may have come only now.
 demo: deps-demo

@@ -278,7 +278,24 @@ static void put_functions(struct firefox *ff)
 	firefox_length(w, n);
 }
 
-static void put_sources(struct firefox *ff)
+static void put_content(struct firefox *ff, const struct write_info *info)
+{
+	struct jsonw *w = &ff->w;
+
+	jw_begin(w, "content", '[');
+	for (uint32_t i = 0; i < ff->nfiles; i++) {
+		const char *file = pool_get(&ff->strings, ff->files[i] + 1);
+		const struct write_source *s = write_source_of(info, file);
+
+		if (s && s->text)
+			jw_string(w, NULL, s->text);
+		else
+			jw_null(w, NULL);
+	}
+	jw_end(w, ']');
+}
+
+static void put_sources(struct firefox *ff, const struct write_info *info)
 {
 	struct jsonw *w = &ff->w;
 
@@ -291,7 +308,7 @@ static void put_sources(struct firefox *ff)
 	firefox_same(w, "startLine", "1", ff->nfiles);
 	firefox_same(w, "startColumn", "1", ff->nfiles);
 	firefox_same(w, "sourceMapURL", "null", ff->nfiles);
-	firefox_same(w, "content", "null", ff->nfiles);
+	put_content(ff, info);
 	firefox_length(w, ff->nfiles);
 }
 
@@ -407,7 +424,7 @@ static void put_meta(struct firefox *ff, const struct write_info *info)
 	jw_newline(w);
 }
 
-static void put_shared(struct firefox *ff)
+static void put_shared(struct firefox *ff, const struct write_info *info)
 {
 	static const char *const resources[] = {"name", "host", "type", "lib", NULL};
 	static const char *const symbols[] = {"libIndex", "address", "name", "functionSize", NULL};
@@ -420,7 +437,7 @@ static void put_shared(struct firefox *ff)
 	put_functions(ff);
 	put_empty(w, "resourceTable", resources);
 	put_empty(w, "nativeSymbols", symbols);
-	put_sources(ff);
+	put_sources(ff, info);
 	put_empty(w, "sourceLocationTable", locations);
 	/* All others have told by now what strings they need. */
 	jw_begin(w, "stringArray", '[');
@@ -448,7 +465,7 @@ int write_firefox(FILE *f, const struct prof *p, const struct write_info *info)
 		for (size_t i = 0; i < ff.tl.nthreads && !ff.err; i++)
 			put_thread(&ff, i);
 		jw_end(&ff.w, ']');
-		put_shared(&ff);
+		put_shared(&ff, info);
 		jw_end(&ff.w, '}');
 		jw_newline(&ff.w);
 	}

@@ -119,6 +119,43 @@ static void put_counts(struct jsonw *w, const struct prof *p)
 	jw_end(w, ']');
 }
 
+static void put_lines(struct jsonw *w, const struct write_info *info, const char *file)
+{
+	size_t n;
+	const struct write_hit *hit = write_hits_of(info, file, &n);
+
+	jw_begin(w, "lines", '[');
+	for (size_t i = 0; i < n; i++) {
+		jw_newline(w);
+		jw_begin(w, NULL, '{');
+		jw_int(w, "line", hit[i].line);
+		jw_uint(w, "self", hit[i].self);
+		jw_uint(w, "total", hit[i].total);
+		jw_uint(w, "compiled", hit[i].by[PROF_GROUP_N]);
+		jw_uint(w, "interpreted", hit[i].by[PROF_GROUP_I]);
+		jw_end(w, '}');
+	}
+	jw_end(w, ']');
+}
+
+static void put_sources(struct jsonw *w, const struct write_info *info)
+{
+	jw_begin(w, "sources", '[');
+	for (size_t i = 0; i < info->nsources; i++) {
+		const struct write_source *s = &info->sources[i];
+
+		jw_newline(w);
+		jw_begin(w, NULL, '{');
+		jw_string(w, "file", s->file);
+		jw_string(w, "status", s->status);
+		if (s->text)
+			jw_string(w, "text", s->text);
+		put_lines(w, info, s->file);
+		jw_end(w, '}');
+	}
+	jw_end(w, ']');
+}
+
 int write_json(FILE *f, const struct prof *p, const struct write_info *info)
 {
 	struct jsonw w = {.f = f};
@@ -129,6 +166,8 @@ int write_json(FILE *f, const struct prof *p, const struct write_info *info)
 	put_stacks(&w, p);
 	put_threads(&w, p);
 	put_counts(&w, p);
+	if (info->nsources)
+		put_sources(&w, info);
 	jw_end(&w, '}');
 	jw_newline(&w);
 	return write_end(f, 0);

@@ -5,20 +5,21 @@
 #include <string.h>
 
 const struct format formats[] = {
-    {"folded", ".folded .txt", "folded stacks", 0, 0, 1, write_folded},
-    {"speedscope", ".speedscope.json", "for speedscope, in order of time", PROF_KEEP_TICKS, 0, 0,
+    {"folded", ".folded .txt", "folded stacks", 0, 0, 1, 0, write_folded},
+    {"speedscope", ".speedscope.json", "for speedscope, in order of time", PROF_KEEP_TICKS, 0, 0, 0,
      write_speedscope},
-    {"pprof", ".pb.gz", "for go tool pprof, with labels", PROF_KEEP_PILES, 1, 0, write_pprof},
+    {"pprof", ".pb.gz", "for go tool pprof, with labels", PROF_KEEP_PILES, 1, 0, 0, write_pprof},
     {"firefox", ".firefox.json .json", "for profiler.firefox.com",
-     PROF_KEEP_TICKS | PROF_KEEP_EVENTS, 1, 0, write_firefox},
+     PROF_KEEP_TICKS | PROF_KEEP_EVENTS, 1, 0, 1, write_firefox},
     {"callgrind", ".callgrind callgrind.out.*", "for callgrind_annotate and KCachegrind", 0, 1, 0,
-     write_callgrind},
+     0, write_callgrind},
     {"json", ".ljx.json", "all of it; ljx --json-schema ljx.profile/1 tells how", PROF_KEEP_PILES,
-     0, 0, write_json},
-    {"csv", ".csv", "functions, a row each", 0, 0, 0, write_csv},
-    {"svg", ".svg", "flame graph, to be looked at in a browser", PROF_KEEP_PILES, 0, 1, write_svg},
-    {"html", ".html", "the same as a page", PROF_KEEP_PILES, 0, 1, write_html},
-    {NULL, NULL, NULL, 0, 0, 0, NULL},
+     0, 0, 1, write_json},
+    {"csv", ".csv", "functions, a row each", 0, 0, 0, 0, write_csv},
+    {"svg", ".svg", "flame graph, to be looked at in a browser", PROF_KEEP_PILES, 0, 1, 1,
+     write_svg},
+    {"html", ".html", "the same as a page", PROF_KEEP_PILES, 0, 1, 1, write_html},
+    {NULL, NULL, NULL, 0, 0, 0, 0, NULL},
 };
 
 const struct format *format_by_name(const char *name)

@@ -19,6 +19,7 @@ var hint = 'click: zoom   /: search   n N: next, previous hit   0: reset';
 
 var frames, at, root, zoomed, hits = [], current = -1;
 var icicle = svg.dataset.icicle === '1', fold = false, said = null, width, charWidth, matched, find;
+var panel = null, whole = total;
 var buttons = [], data = null, embedded = svg.querySelector('.data');
 /* How the data is shown. */
 var reverse = svg.dataset.reverse === '1', colour = svg.dataset.colour, process = -1;
@@ -96,6 +97,8 @@ function place(f) {
 
 function draw() {
   var height = TOP + ROW * (levels + ghosts) + PAD, left;
+  if (panel) /* below the frames, which can be scrolled up above it */
+    height = Math.max(height + panelHeight(), alone ? window.innerHeight : 0);
   width = alone ? window.innerWidth - (window.innerHeight < height ? 16 : 0)
     : svg.parentNode.clientWidth;
   width = Math.max(width, 480);
@@ -138,6 +141,8 @@ function ruler() {
 function scrolled() {
   if (alone)
     head.setAttribute('transform', 'translate(0,' + (window.scrollY || 0) + ')');
+  if (panel)
+    placePanel();
 }
 
 function say(f) {
@@ -170,6 +175,8 @@ function zoom(f) {
   zoomed = f;
   said = f === root ? null : f;
   draw();
+  if (panel)
+    fillPanel(f);
   remember();
 }
 
@@ -289,6 +296,8 @@ function key(e) {
     find.input.select();
   } else if (ctrl && k === 'i') {
     setFold(!fold);
+  } else if (k === 'Escape' && panel) {
+    toggleSource();
   } else if (k === 'Escape') {
     find.input.blur();
     clear();
@@ -305,6 +314,8 @@ function key(e) {
     toggleDark();
   } else if (data && k === 'r') {
     turn();
+  } else if (data && data.sources && k === 's') {
+    toggleSource();
   } else if (data && k === 'c') {
     recolour();
   } else if (k === 'n') {
@@ -324,7 +335,7 @@ function unpack() {
   data.frame = new Uint32Array(data.n);
   for (i = 0; i < data.n; i++) {
     data.parent[i] = i - s[2 * i];
-    data.frame[i] = s[2 * i + 1];
+    data.frame[i] = s[2 * i + 1]; /* twice its index; odd: it is inlined */
   }
 }
 
@@ -344,8 +355,8 @@ function path(stack) {
   return reverse ? out : out.reverse();
 }
 
-function node(frame) {
-  return {frame: frame, n: 0, self: 0, by: [0, 0, 0, 0, 0, 0], kids: new Map()};
+function node(key) {
+  return {frame: key >> 1, inlined: key & 1, n: 0, self: 0, by: [0, 0, 0, 0, 0, 0], kids: new Map()};
 }
 
 function tree() {
@@ -354,10 +365,10 @@ function tree() {
     var here = top;
     here.n += n;
     here.by[group] += n;
-    path(stack).forEach(function (frame) {
-      if (!here.kids.has(frame))
-        here.kids.set(frame, node(frame));
-      here = here.kids.get(frame);
+    path(stack).forEach(function (key) {
+      if (!here.kids.has(key))
+        here.kids.set(key, node(key));
+      here = here.kids.get(key);
       here.n += n;
       here.by[group] += n;
     });
@@ -384,7 +395,8 @@ function tipOf(t) {
   return data.frames[t.frame][0] + '\n' + t.n + ' ' +
     svg.dataset[t.n === 1 ? 'one' : 'many'] + ', ' +
     percent(t.n) + '\nself ' + t.self + ', ' + percent(t.self) + '\n' + by +
-    (data.frames[t.frame][4] ? '\n' + data.frames[t.frame][4] : '');
+    (data.frames[t.frame][4] ? '\n' + data.frames[t.frame][4] : '') +
+    (t.inlined ? '\ninlined in its trace' : '');
 }
 
 /* Labels have the order of their bytes, which is that of their code points. */
@@ -393,7 +405,7 @@ function byLabel(a, b) {
   for (var i = 0; i < x.length && i < y.length; i++)
     if (x[i] !== y[i])
       return x[i].codePointAt(0) - y[i].codePointAt(0);
-  return x.length - y.length || a.frame - b.frame;
+  return x.length - y.length || a.frame - b.frame || a.inlined - b.inlined;
 }
 
 function rebuild() {
@@ -447,7 +459,7 @@ function folded() {
   var lines = new Map(), was = reverse;
   reverse = false;
   piles(function (stack, group, n) {
-    var line = path(stack).map(function (f) { return data.frames[f][0]; }).join(';');
+    var line = path(stack).map(function (f) { return data.frames[f >> 1][0]; }).join(';');
     if (line)
       lines.set(line, (lines.get(line) || 0) + n);
   });
@@ -476,6 +488,77 @@ function copy() {
   navigator.clipboard.writeText(s).then(function () {
     status.textContent = 'copied: ' + s.split('\n').length + ' lines of folded stacks';
   }, show);
+}
+
+/* ---- embedded source ---- */
+
+/* Where the frame's function is: [source, line], or null. */
+function sourceOf(f) {
+  var frame = data.frames.find(function (d) { return d[0] === f.label; });
+  return frame && frame[5] >= 0 ? [data.sources[frame[5]], Math.max(1, frame[6])] : null;
+}
+
+function sourceLine(text, number, hit, first) {
+  var line = document.createElementNS(XHTML, 'div'), heat = hit ? hit[0] / whole : 0;
+  function cell(s, n) { return (s + '').padStart(n) + ' '; }
+  line.textContent = (hit ? cell(share(hit[0], whole), 7) + cell(share(hit[1], whole), 7) +
+    (hit[0] ? cell(Math.round(100 * hit[2] / hit[0]), 4) +
+    cell(Math.round(100 * hit[3] / hit[0]), 4) : ' '.repeat(10)) : ' '.repeat(26)) +
+    cell(number, 6) + ' ' + text;
+  if (heat > 0)
+    line.style.background = 'rgba(240,120,40,' + Math.min(0.7, 0.08 + heat).toFixed(2) + ')';
+  if (first)
+    line.className = 'first';
+  return line;
+}
+
+/* The lines around a function's first one; a file can be long. */
+function fillPanel(f) {
+  var div = panel.firstChild, found = sourceOf(f), list = div.lastChild, hits_ = new Map();
+  list.textContent = '';
+  div.firstChild.textContent = found ? f.label + '   ' + found[0][1] +
+    '\n  SELF%  TOTAL%    N    I   LINE' : f.label + '   no source: this is no Lua function';
+  if (!found)
+    return;
+  var h = found[0][3], lines = (found[0][2] || '').split('\n').slice(0, -1), from, i;
+  for (i = 0; i < h.length; i += 5)
+    hits_.set(h[i], h.slice(i + 1, i + 5));
+  from = Math.max(1, found[1] - 200);
+  if (!lines.length) /* the numbers alone */
+    hits_.forEach(function (hit, n) { list.appendChild(sourceLine('', n, hit)); });
+  for (i = from; i <= lines.length && i < from + 2200; i++)
+    list.appendChild(sourceLine(lines[i - 1], i, hits_.get(i), i === found[1]));
+  var first = list.querySelector('.first');
+  if (first)
+    list.scrollTop = first.offsetTop - list.offsetTop - 40;
+}
+
+function panelHeight() {
+  return Math.round(alone ? window.innerHeight * 0.45 : 300);
+}
+
+function placePanel() {
+  var h = panelHeight();
+  panel.setAttribute('y', alone ? (window.scrollY || 0) + window.innerHeight - h
+    : svg.height.baseVal.value - h);
+  panel.setAttribute('width', width);
+  panel.setAttribute('height', h);
+}
+
+function toggleSource() {
+  if (panel) {
+    panel.remove();
+    panel = null;
+    return draw();
+  }
+  panel = make(svg, 'foreignObject', {});
+  var div = panel.appendChild(document.createElementNS(XHTML, 'div'));
+  div.className = 'source';
+  div.appendChild(document.createElementNS(XHTML, 'div'));
+  div.appendChild(document.createElementNS(XHTML, 'pre'));
+  var f = said || zoomed;
+  draw();
+  fillPanel(f);
 }
 
 function makeSelect() {
@@ -542,6 +625,8 @@ if (root) {
   if (data) {
     button('Reverse R', 'leaves first, or roots first (R)', turn);
     button('Colour C', 'by state, by file, by what aborts cost (C)', function () { recolour(); });
+    if (data.sources)
+      button('Source S', 'the source of the frame that is zoomed or pointed at (S)', toggleSource);
     button('Copy folded', 'copy what is shown as folded stacks', copy);
     if (data.processes.length > 1)
       select = makeSelect();

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What svg.js makes other views from: frames as [label, kind, hue, heat, note], stacks as pairs
- * (how many before it its parent is, frame) from the root on, piles as (stack, process, group,
- * count).
+ * (how many before it its parent is, twice the frame, one more if it is inlined) from the root on,
+ * piles as (stack, process, group, count). With embedded source frames have [source, line] besides,
+ * and sources are [file, status, text or null, numbers of lines]: (line, self, total, compiled,
+ * interpreted) each.
  */
 #include "profiler/jsonw.h"
 #include "profiler/svg.h"
@@ -27,6 +29,12 @@ static void put_frames(struct jsonw *w, const struct picture *pic, const struct 
 		jw_int(w, NULL, svg_hue(f));
 		jw_uint(w, NULL, svg_heat(cost));
 		jw_string(w, NULL, note);
+		if (pic->info->nsources) {
+			const struct write_source *s = write_source_of(pic->info, f->file);
+
+			jw_int(w, NULL, s ? s - pic->info->sources : -1);
+			jw_int(w, NULL, f->line);
+		}
 		jw_end(w, ']');
 	}
 	jw_end(w, ']');
@@ -90,6 +98,36 @@ static void put_piles(struct jsonw *w, const struct prof *p)
 	jw_end(w, ']');
 }
 
+static void put_sources(struct jsonw *w, const struct write_info *info)
+{
+	jw_begin(w, "sources", '[');
+	for (size_t i = 0; i < info->nsources; i++) {
+		const struct write_source *s = &info->sources[i];
+		size_t n;
+		const struct write_hit *hit = write_hits_of(info, s->file, &n);
+
+		jw_newline(w);
+		jw_begin(w, NULL, '[');
+		jw_string(w, NULL, s->file);
+		jw_string(w, NULL, s->status);
+		if (s->text)
+			jw_string(w, NULL, s->text);
+		else
+			jw_null(w, NULL);
+		jw_begin(w, NULL, '[');
+		for (; n--; hit++) {
+			jw_int(w, NULL, hit->line);
+			jw_uint(w, NULL, hit->self);
+			jw_uint(w, NULL, hit->total);
+			jw_uint(w, NULL, hit->by[PROF_GROUP_N]);
+			jw_uint(w, NULL, hit->by[PROF_GROUP_I]);
+		}
+		jw_end(w, ']');
+		jw_end(w, ']');
+	}
+	jw_end(w, ']');
+}
+
 int svg_has_data(const struct prof *p)
 {
 	size_t n;
@@ -114,10 +152,13 @@ void svg_data(const struct picture *pic, const struct prof *p)
 		if (i % 16 == 0)
 			jw_newline(&w);
 		jw_uint(&w, NULL, i - prof_parent(p, i));
-		jw_uint(&w, NULL, prof_stack(p, i)->frame);
+		jw_uint(&w, NULL,
+			2 * (uint64_t)prof_stack(p, i)->frame + (prof_stack(p, i)->inlined != 0));
 	}
 	jw_end(&w, ']');
 	put_piles(&w, p);
+	if (pic->info->nsources)
+		put_sources(&w, pic->info);
 	jw_end(&w, '}');
 	fputs("]]></metadata>\n", pic->f);
 }

@@ -133,6 +133,7 @@ static void put_theme(FILE *f, const char *scope, int dark)
 	fprintf(f, "%s .paper{fill:%s}\n%s text{fill:%s}\n%s text.weak{fill:%s}\n", scope, paper,
 		scope, ink, scope, weak);
 	fprintf(f, "%s .button rect{fill:%s}\n", scope, button);
+	fprintf(f, "%s .source{background:%s;color:%s}\n", scope, paper, ink);
 	fprintf(f, "%s .f:hover rect,%s .hit rect{stroke:%s}\n", scope, scope, ink);
 	put_fills(f, scope, dark);
 }
@@ -162,6 +163,12 @@ void svg_style(FILE *f)
 	    ".find button,.find select{font:12px monospace;padding:0 6px}\n"
 	    ".find select,.find textarea{width:100%}\n"
 	    ".find textarea{height:100%;font:12px monospace}\n"
+	    ".source{display:flex;flex-direction:column;height:100%;box-sizing:border-box;"
+	    "border-top:2px solid #6b8fd6;font:12px ui-monospace,'DejaVu Sans Mono',Menlo,"
+	    "Consolas,monospace}\n"
+	    ".source div:first-child{padding:4px 10px;white-space:pre-wrap}\n"
+	    ".source pre{flex:1;margin:0;padding:0 10px 6px;overflow:auto;font:inherit}\n"
+	    ".source .first{outline:1px solid #6b8fd6}\n"
 	    ".find input.bad{outline:2px solid #d33}\n";
 
 	fputs("<style><![CDATA[\n", f);

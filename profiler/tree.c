@@ -82,7 +82,9 @@ static int by_label(const void *a, const void *b, void *ctx)
 	if (order)
 		return order;
 	/* Different functions of one label: any order, but always the same. */
-	return ((*x)->frame > (*y)->frame) - ((*x)->frame < (*y)->frame);
+	if ((*x)->frame != (*y)->frame)
+		return (*x)->frame < (*y)->frame ? -1 : 1;
+	return ((*x)->inlined > (*y)->inlined) - ((*x)->inlined < (*y)->inlined);
 }
 
 /* Sums up from the leaves to the root and counts children. */

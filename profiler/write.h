@@ -29,6 +29,22 @@ struct write_cost {
 	double percent;	  /* of the samples */
 };
 
+/* What a source line counts: in one order with the files of sources, then by line. */
+struct write_hit {
+	const char *file; /* as that of a frame */
+	int32_t line;
+	uint64_t self;		     /* there, or in what it calls that is no Lua function */
+	uint64_t total;		     /* anywhere on the stack */
+	uint64_t by[PROF_GROUP_MAX]; /* self, split */
+};
+
+/* The source of a file. */
+struct write_source {
+	const char *file;   /* as that of a frame */
+	const char *text;   /* lines that end in \n, clean but for these; NULL: there is none */
+	const char *status; /* where it is from, or why there is none */
+};
+
 /* What a picture or report says about its making. Strings may be NULL. */
 struct write_info {
 	const char *title;
@@ -40,7 +56,22 @@ struct write_info {
 	enum write_colour colour;
 	const struct write_cost *costs;
 	size_t ncosts;
+	/* Embedded source, sorted by file, and what its lines count; none: it is not wanted. */
+	const struct write_source *sources;
+	size_t nsources;
+	const struct write_hit *hits;
+	size_t nhits;
 };
+
+/* The source of a frame's file, NULL: none; and what the lines of a file count, *n of them. */
+const struct write_source *write_source_of(const struct write_info *info, const char *file);
+const struct write_hit *write_hits_of(const struct write_info *info, const char *file, size_t *n);
+
+/*
+ * What the source lines of a profile that was folded with lines count: *n, to be freed; NULL if out
+ * of memory. The strings are the profile's.
+ */
+struct write_hit *prof_hits(const struct prof *lined, size_t *n);
 
 typedef int write_fn(FILE *f, const struct prof *p, const struct write_info *info);
 
@@ -79,6 +110,7 @@ struct format {
 	unsigned int keep; /* PROF_KEEP_*: what the profile must have kept */
 	int lines;	   /* it must have been folded with lines, which are not shown as frames */
 	int diffs;	   /* it can show a comparison */
+	int sources;	   /* it has a place for source */
 	write_fn *write;
 };
 

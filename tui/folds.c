@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include "tui/embed.h"
 #include "tui/ljx.h"
 
 #include <errno.h>
+#include <string.h>
 
 /*
  * Some formats tell of current lines in their own way and want them in the tree, the others show
@@ -29,13 +31,19 @@ int folds_new(const struct options *o, struct folds *f)
 		plain |= !format->lines;
 		lined |= format->lines;
 	}
+	lined |= o->embed_source;
 	*f = (struct folds){.weigh = o->by_cost};
+	if (o->embed_source) {
+		f->embed = embed_new(!strcmp(o->verb, "record"));
+		if (!f->embed)
+			return -ENOMEM;
+	}
 	if (o->by_cost)
 		po.keep |= PROF_KEEP_PILES;
 	if (o->aborts || (po.keep & PROF_KEEP_EVENTS) || o->colour == WRITE_BY_COST) {
 		f->aborts = aborts_new(po.pid, o->by_cost || o->colour == WRITE_BY_COST);
 		if (!f->aborts)
-			return -ENOMEM;
+			goto nomem;
 	}
 	if (lined && plain && !o->lines) {
 		po.lines = 1;
@@ -47,6 +55,7 @@ int folds_new(const struct options *o, struct folds *f)
 	f->plain = prof_new(&po);
 	if (f->plain && (f->lined || !lined || !plain || o->lines))
 		return 0;
+nomem:
 	folds_free(f);
 	return -ENOMEM;
 }
@@ -59,6 +68,8 @@ int folds_add(struct folds *f, const struct ev_hdr *h)
 	for (int i = 0; i < 2 && !err; i++)
 		if (profs[i])
 			err = prof_add(profs[i], h);
+	if (!err && f->embed)
+		err = embed_add(f->embed, h);
 	return err || !f->aborts ? err : aborts_add(f->aborts, h, profs);
 }
 
@@ -80,5 +91,6 @@ void folds_free(struct folds *f)
 	prof_free(f->plain);
 	prof_free(f->lined);
 	aborts_free(f->aborts);
+	embed_free(f->embed);
 	*f = (struct folds){.plain = NULL};
 }

@@ -11,6 +11,7 @@
 #include "profiler/write.h"
 #include "tui/term.h"
 
+struct embed;
 struct explain;
 
 #include <signal.h>
@@ -52,6 +53,7 @@ struct options {
 	enum write_colour colour;
 	int icicle, reverse, keep;
 	int aborts, by_cost; /* --aborts, --aborts=cost */
+	int embed_source;
 	int batch, lines, marks, per_thread, json, quiet, nothing, stacks, check, watch;
 	int old_bpf, no_drop, native, kernel, inlines;
 	double min_cost;	 /* percent */
@@ -121,6 +123,7 @@ int targets_wait(struct targets *t);
 /* What the outputs of a run are made from. */
 struct folds {
 	struct aborts *aborts; /* NULL: not needed */
+	struct embed *embed;   /* NULL: not wanted */
 	int weigh;	       /* aborts by what they cost */
 	struct prof *plain;    /* as the options have it, and for those that want lines if all do */
 	struct prof *lined;    /* with lines, for the formats that want them; NULL: not needed */
@@ -161,6 +164,9 @@ struct output {
 
 /* The format by the file's name, or by o->format. NULL: a recording, or it cannot be told. */
 const struct format *output_format(const struct options *o, const char *path);
+
+/* Can the outputs hold what the options ask for? 0, or -errno and why. */
+int output_check(const struct options *o, struct why *why);
 
 /* Opens the file that will become path, without touching what is there. 0, or -errno and why. */
 int output_open(const struct options *o, const char *path, struct output *out, struct why *why);

@@ -32,7 +32,7 @@ static void usage(FILE *f)
 #define SAMPLE_OPTIONS "rate duration per-thread no-drop-root "
 #define JIT_OPTIONS "duration probe limit quiet no-drop-root "
 #define SHAPE_OPTIONS "lines annotate-frames per-process icicle reverse split "
-#define COST_OPTIONS "aborts color-by "
+#define COST_OPTIONS "aborts color-by embed-source "
 #define BUILD_OPTIONS "pid file vmdef gen json "
 #define FILE_OPTIONS "debug-dir "
 
@@ -71,7 +71,9 @@ static void usage(FILE *f)
 #define COST_HELP                                                                                 \
 	"  --aborts[=cost]  the stacks of failed recordings of traces in the place of samples,\n" \
 	"                   by their number or by the CPU that they cost\n"                       \
-	"  --color-by WHAT  pictures: by state, file or cost (of aborts)\n"
+	"  --color-by WHAT  pictures: by state, file or cost (of aborts)\n"                      \
+	"  --embed-source   svg, html, firefox, json: the source of the functions, and what each\n" \
+	"                   line of it counts; not what changed since it was loaded\n"
 
 #define FILE_HELP \
 	"  --debug-dir DIR  recordings: debug files by build-id, beside /usr/lib/debug\n"

@@ -17,6 +17,7 @@
 	X(BATCH, "batch", 'b', batch)                                                    \
 	X(BYTECODE, "bytecode", 0, bytecode)                                             \
 	X(CHECK, "check", 0, check)                                                      \
+	X(EMBED_SOURCE, "embed-source", 0, embed_source)                                 \
 	X(ICICLE, "icicle", 0, icicle)                                                   \
 	X(INLINE, "inline", 0, inlines)                                                  \
 	X(JSON, "json", 0, json)                                                         \

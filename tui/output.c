@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "profiler/gz.h"
+#include "tui/embed.h"
 #include "tui/ljx.h"
 
 #include <errno.h>
@@ -55,6 +56,21 @@ const struct format *output_format(const struct options *o, const char *path)
 static int is_known(const struct options *o, const char *path)
 {
 	return is_named(path, ".ljx") || o->format || output_format(o, path);
+}
+
+int output_check(const struct options *o, struct why *why)
+{
+	for (size_t i = 0; i < o->nouts; i++) {
+		const struct format *f = output_format(o, o->out[i]);
+
+		if (f && f->sources)
+			return 0;
+	}
+	if (!o->embed_source)
+		return 0;
+	why_set(why, WHY_USAGE, -EINVAL, "no output has a place for source");
+	why_hint(why, "Name one .html, .svg, .firefox.json or .ljx.json.");
+	return -EINVAL;
 }
 
 static int cannot_write(struct why *why, const char *path, int err)
@@ -175,6 +191,9 @@ int output_profile(struct output *out, const struct options *o, const struct fol
 	info.command = command;
 	if (folds->aborts && o->colour == WRITE_BY_COST)
 		info.costs = costs = aborts_costs(folds->aborts, &info.ncosts);
+	if (!err && folds->embed && out->format->sources)
+		err = embed_into(folds->embed, folds->plain,
+				 folds->lined ? folds->lined : folds->plain, o->quiet, &info);
 	if (!err)
 		err = out->format->write(z ? z : f, p, &info);
 	if (z && fclose(z) && !err)

@@ -239,7 +239,7 @@ int verb_record(const struct options *opts)
 	}
 	if (!o.nouts)
 		default_output(&o, &os);
-	if (open_all(&o, &os, &why))
+	if (output_check(&o, &why) || open_all(&o, &os, &why))
 		return complain(&o, &why);
 	stop_on_signals();
 	/* Folded stacks, for one, have no place for trace events. */

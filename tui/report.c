@@ -39,6 +39,8 @@ int verb_report(const struct options *o)
 		why_hint(&why, "ljx report FILE.ljx -o FILE.svg");
 		return complain(o, &why);
 	}
+	if (output_check(o, &why))
+		return complain(o, &why);
 	if (folds_new(o, &folds))
 		return complain(o, (why_set(&why, WHY_INTERNAL, -ENOMEM, "out of memory"), &why));
 	err = replay(o, o->arg[0], fold, &folds, &why);

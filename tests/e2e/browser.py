@@ -20,7 +20,7 @@ def chromium(url, *args):
     with tempfile.TemporaryDirectory() as profile:
         done = subprocess.run([shutil.which("chromium"), *FLAGS, f"--user-data-dir={profile}", *args,
                                url], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, errors="replace", timeout=60)
+                              stderr=subprocess.PIPE, text=True, errors="replace", timeout=120)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 

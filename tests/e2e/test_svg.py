@@ -80,15 +80,27 @@ click(g);
 var zoomed = width(g);
 key('Escape');
 var after = width(g);
-return {frames: frames().length, before: before, zoomed: zoomed, after: after};
+function search(s) { var input = document.querySelector('.find input'); input.value = s;
+    input.dispatchEvent(new Event('input')); return [document.querySelector('.matched').textContent,
+    document.querySelectorAll('g.hit').length]; }
+return {frames: frames().length, before: before, zoomed: zoomed, after: after,
+    found: [search('sqrt|trace#1'), search('^work '), search('no such'), search('(')]};
 """
 
 
-def test_zoom_and_reset(picture):
+def test_zoom_search_and_reset(picture):
     got, console = browser.run(picture[0], ZOOM)
     assert console == [] and "error" not in got, (got, console)
     assert got["zoomed"] > 2 * got["before"], got
     assert abs(got["after"] - got["before"]) < 1, got
+    stacks, found = picture[1], []
+    for pattern in ("sqrt|trace#1", "^work ", "no such"):
+        n = sum(n for frames, n in stacks if any(re.search(pattern, f) for f in frames))
+        found.append(100 * n / sum(n for _, n in stacks))
+    texts = [text for text, _ in got["found"]]
+    assert texts.pop() == "not a pattern"
+    assert [float(text[len("matched: "):-1]) for text in texts] == pytest.approx(found, abs=0.06)
+    assert all(hits for _, hits in got["found"][:2]) and got["found"][2][1] == 0
 
 
 # --- other views: drawn anew by the script, and as ljx draws them itself ---

@@ -74,14 +74,14 @@ class FirefoxProfiler:
         with contextlib.ExitStack() as stack:
             stack.callback(self.close)
             wait_until(lambda: self.child.poll() is not None or self.run("profile", "info") is not None,
-                       "the profile", 60)
+                       "the profile", 120)
             assert self.child.poll() is None, f"{path} cannot be loaded"
             stack.pop_all()
 
     def run(self, *args):
         done = subprocess.run(["node", self.main, *args, "--session", "s", "--json"], env=self.env,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True, timeout=60)
+                              stderr=subprocess.DEVNULL, text=True, timeout=120)
         return json.loads(done.stdout) if done.returncode == 0 else None
 
     def __call__(self, *args):
