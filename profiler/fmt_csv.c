@@ -3,6 +3,7 @@
  * Comma-separated values as RFC 4180 has them: a row for each function, those of `top`. Texts are
  * always quoted. One that a spreadsheet would take for a formula gets an apostrophe before it.
  */
+#include "profiler/label.h"
 #include "profiler/write.h"
 
 #include <errno.h>
@@ -31,6 +32,8 @@ int write_csv(FILE *f, const struct prof *p, const struct write_info *info)
 	(void)info; /* the format has no place for it */
 	if (!rows)
 		return -ENOMEM;
+	if (prof_is_split(p))
+		fputs("split,", f);
 	fputs("function,name,file,line,self,total", f);
 	for (unsigned int s = 0; s < EV_STATE_MAX; s++) {
 		fputs(",self ", f);
@@ -38,8 +41,13 @@ int write_csv(FILE *f, const struct prof *p, const struct write_info *info)
 	}
 	fputs("\r\n", f);
 	for (size_t i = 0; i < n; i++) {
+		char group[PROF_BY_MAX * (LABEL_MAX + 1)];
 		const struct prof_frame *frame = prof_frame(p, rows[i].frame);
 
+		if (prof_is_split(p)) {
+			put_text(f, prof_group_label(p, rows[i].group, group, sizeof(group)));
+			putc(',', f);
+		}
 		put_text(f, frame->label);
 		putc(',', f);
 		put_text(f, frame->name);

@@ -360,6 +360,7 @@ struct prof_row {
 	uint64_t self;	/* it is the innermost function (pseudo-frames above it do not count) */
 	uint64_t total; /* it is anywhere on the stack */
 	uint64_t by_state[EV_STATE_MAX]; /* of self */
+	uint32_t group;			 /* of a split profile, for prof_group_label(); 0: none */
 };
 
 /*
@@ -367,9 +368,15 @@ struct prof_row {
  * stackless samples: by self, then total, then label. A sample's self goes to exactly one row other
  * than PROF_TRACE: its innermost Lua or C function, or where there is none, its last pseudo-frame;
  * a trace row repeats what ran compiled in it. A C function that only the instruction pointer shows
- * is a pseudo-frame. Returns an array of *n, to be freed by the caller with free(); NULL if out of
+ * is a pseudo-frame. Of a split profile there are rows for each group of samples. Returns an array of *n, to be freed by the caller with free(); NULL if out of
  * memory.
  */
 struct prof_row *prof_rows(const struct prof *p, size_t *n);
+
+/* What the samples of a row's group have in common, the frames that they are split by: into buf. */
+const char *prof_group_label(const struct prof *p, uint32_t group, char *buf, size_t size);
+
+/* Is the profile split, so that rows have groups? */
+int prof_is_split(const struct prof *p);
 
 #endif

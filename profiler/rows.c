@@ -3,6 +3,8 @@
 #include "profiler/fold.h"
 #include "profiler/walk.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,51 +89,132 @@ static int by_weight(const void *a, const void *b, void *ctx)
 	if (x->total != y->total)
 		return x->total < y->total ? 1 : -1;
 	order = strcmp(p->frames[x->frame].pub.label, p->frames[y->frame].pub.label);
-	return order ? order : (x->frame > y->frame) - (x->frame < y->frame);
+	if (!order)
+		order = (x->frame > y->frame) - (x->frame < y->frame);
+	return order ? order : (x->group > y->group) - (x->group < y->group);
 }
 
-/* Keeps the rows that are to be shown. Returns how many. */
-static size_t select_rows(const struct prof *p, struct prof_row *rows)
+/* Rows while they are summed up: those of one group by frame, then all that are shown. */
+struct sums {
+	const struct prof *p;
+	struct prof_row *by_frame; /* its group is that which it was last used for */
+	uint32_t *open;		   /* by frame: how often it is on the current path */
+	uint32_t *used, nused;	   /* frames of this group */
+	struct prof_row *out;
+	uint32_t nout, cap;
+};
+
+static void use(struct sums *s, uint32_t frame, uint32_t group)
 {
-	size_t n = 0;
+	if (s->by_frame[frame].group == group)
+		return;
+	s->by_frame[frame] = (struct prof_row){.frame = frame, .group = group};
+	s->used[s->nused++] = frame;
+}
 
-	for (uint32_t i = 0; i < p->nframes; i++) {
-		enum prof_kind kind = p->frames[i].pub.kind;
+/* Keeps the rows that are to be shown. 0 or -ENOMEM. */
+static int select_rows(struct sums *s)
+{
+	for (; s->nused; s->nused--) {
+		const struct prof_row *row = &s->by_frame[s->used[s->nused - 1]];
+		enum prof_kind kind = s->p->frames[row->frame].pub.kind;
+		struct prof_row *out;
 
-		if (!rows[i].total || !rows_is_row(kind) || (kind == PROF_VM && !rows[i].self))
+		if (!row->total || !rows_is_row(kind) || (kind == PROF_VM && !row->self))
 			continue;
-		rows[n] = rows[i];
-		rows[n++].frame = i;
+		out = table_room(s->out, &s->cap, (size_t)s->nout + 1, sizeof(*out));
+		if (!out)
+			return -ENOMEM;
+		s->out = out;
+		out[s->nout++] = *row;
 	}
-	qsort_r(rows, n, sizeof(*rows), by_weight, (void *)(uintptr_t)p);
-	return n;
+	return 0;
+}
+
+/* All below root, which is node number group. 0 or -ENOMEM. */
+static int sum_group(struct sums *s, const struct prof_node *root, uint32_t group)
+{
+	struct walk w = {.root = root};
+	struct walk_step *step;
+	int err;
+
+	while ((step = walk_next(&w))) {
+		uint32_t frame = step->node->frame;
+
+		if (w.leaving) {
+			s->open[frame]--;
+			continue;
+		}
+		use(s, frame, group);
+		enter(s->p, step, w.depth == 1);
+		if (!s->open[frame]++)
+			add_total(s->p, s->by_frame, step->node);
+		add_self(s->by_frame, step);
+	}
+	err = w.err;
+	walk_release(&w);
+	return err ? err : select_rows(s);
+}
+
+/* Does node i hold all samples of one group: is it the last of the frames that they are split by?
+ */
+static int is_group(const struct prof *p, uint32_t i)
+{
+	unsigned int depth = 0;
+
+	if (p->frames[node_at(p, i)->pub.frame].pub.kind != PROF_PROCESS)
+		return 0;
+	for (; i; i = node_at(p, i)->parent)
+		depth++;
+	return depth == (unsigned int)__builtin_popcount(p->opts.split);
 }
 
 struct prof_row *prof_rows(const struct prof *p, size_t *n)
 {
-	struct walk w = {.root = prof_root(p)};
-	struct prof_row *rows = calloc(p->nframes, sizeof(*rows));
-	uint32_t *open = calloc(p->nframes, sizeof(*open));
-	struct walk_step *step;
+	struct sums s = {.p = p,
+			 .by_frame = calloc(p->nframes, sizeof(*s.by_frame)),
+			 .open = calloc(p->nframes, sizeof(*s.open)),
+			 .used = calloc(p->nframes, sizeof(*s.used)),
+			 .out = calloc(1, sizeof(*s.out)),
+			 .cap = 1};
+	int err = s.by_frame && s.open && s.used && s.out ? 0 : -ENOMEM;
 
-	while (rows && open && (step = walk_next(&w))) {
-		uint32_t frame = step->node->frame;
+	for (uint32_t i = 0; !err && i < p->nframes; i++)
+		s.by_frame[i].group = UINT32_MAX;
+	if (!err && !p->opts.split)
+		err = sum_group(&s, prof_root(p), 0);
+	for (uint32_t i = 1; !err && p->opts.split && i < p->nnodes; i++)
+		if (is_group(p, i))
+			err = sum_group(&s, &node_at(p, i)->pub, i);
+	if (!err)
+		qsort_r(s.out, s.nout, sizeof(*s.out), by_weight, (void *)(uintptr_t)p);
+	free(s.by_frame);
+	free(s.open);
+	free(s.used);
+	if (err) {
+		free(s.out);
+		s.out = NULL;
+		s.nout = 0;
+	}
+	*n = s.nout;
+	return s.out;
+}
 
-		if (w.leaving) {
-			open[frame]--;
-			continue;
-		}
-		enter(p, step, w.depth == 1);
-		if (!open[frame]++)
-			add_total(p, rows, step->node);
-		add_self(rows, step);
-	}
-	walk_release(&w);
-	if (!rows || !open || w.err) {
-		free(rows);
-		rows = NULL;
-	}
-	free(open);
-	*n = rows ? select_rows(p, rows) : 0;
-	return rows;
+const char *prof_group_label(const struct prof *p, uint32_t group, char *buf, size_t size)
+{
+	uint32_t path[PROF_BY_MAX], depth = 0;
+	size_t at = 0;
+
+	for (; group && depth < PROF_BY_MAX; group = node_at(p, group)->parent)
+		path[depth++] = node_at(p, group)->pub.frame;
+	buf[0] = '\0';
+	while (depth-- && at < size)
+		at += (size_t)snprintf(buf + at, size - at, "%s%s", at ? ";" : "",
+				       p->frames[path[depth]].pub.label);
+	return buf;
+}
+
+int prof_is_split(const struct prof *p)
+{
+	return p->opts.split != 0;
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
+#include "profiler/label.h"
 #include "tui/ljx.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define GROUP_MAX (PROF_BY_MAX * (LABEL_MAX + 1)) /* of prof_group_label() */
 
 const char *printable(const char *s)
 {
@@ -55,9 +58,11 @@ static uint64_t jit_time(const uint64_t *by)
 void print_rows(FILE *f, const struct prof *p, const struct prof_row *row, size_t n, size_t rows,
 		uint64_t base)
 {
+	char group[GROUP_MAX];
 	size_t i;
 
-	fprintf(f, " SELF%%  TOTAL%%    N    I    C    G    J  FUNCTION\n");
+	fprintf(f, " SELF%%  TOTAL%%    N    I    C    G    J  FUNCTION%s\n",
+		prof_is_split(p) ? "  (SPLIT)" : "");
 	for (i = 0; i < n && i < rows; i++) {
 		const struct prof_row *r = &row[i];
 		const uint64_t *by = r->by_state;
@@ -71,7 +76,10 @@ void print_rows(FILE *f, const struct prof *p, const struct prof_row *row, size_
 				percent(jit_time(by), r->self));
 		else
 			fprintf(f, "   -    -    -    -    -");
-		fprintf(f, "  %s\n", prof_frame(p, r->frame)->label);
+		fprintf(f, "  %s", prof_frame(p, r->frame)->label);
+		if (prof_is_split(p))
+			fprintf(f, "  (%s)", prof_group_label(p, r->group, group, sizeof(group)));
+		fputc('\n', f);
 	}
 	if (n > rows)
 		fprintf(f, "  ... %zu more\n", n - rows);
@@ -156,17 +164,22 @@ static json_t *counts(const uint64_t *by, const char *const *name, size_t n)
 /* NULL: out of memory. */
 static json_t *functions(const struct prof *p)
 {
+	char group[GROUP_MAX];
 	size_t n, i;
 	struct prof_row *row = prof_rows(p, &n);
 	json_t *list = row ? json_array() : NULL;
 
 	for (i = 0; list && i < n; i++) {
 		const struct prof_frame *fr = prof_frame(p, row[i].frame);
+		json_t *one = json_pack("{s:s,s:s,s:s,s:i,s:I,s:I}", "label", fr->label, "name",
+					fr->name, "file", fr->file, "line", (int)fr->line, "self",
+					(json_int_t)row[i].self, "total", (json_int_t)row[i].total);
 
-		json_array_append_new(
-		    list, json_pack("{s:s,s:s,s:s,s:i,s:I,s:I}", "label", fr->label, "name",
-				    fr->name, "file", fr->file, "line", (int)fr->line, "self",
-				    (json_int_t)row[i].self, "total", (json_int_t)row[i].total));
+		if (prof_is_split(p))
+			json_object_set_new(
+			    one, "split",
+			    json_string(prof_group_label(p, row[i].group, group, sizeof(group))));
+		json_array_append_new(list, one);
 	}
 	free(row);
 	return list;

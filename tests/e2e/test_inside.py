@@ -14,6 +14,7 @@ from frames import C_LEAF, LEAF
 from harness import OK, Ljx, folded, ljx, luajit, report, wait_until
 from recording import CALLED, IN_MCODE, TRACE, all_snaps, records, samples
 from test_matrix import Build
+from test_svg import after, drawn
 
 pytestmark = [pytest.mark.privileged, pytest.mark.beside(3)]
 
@@ -185,6 +186,11 @@ def test_marks(tmp_path):
     inlined = {doc["frames"][s["frame"]]["name"] for s in doc["stacks"] if s["inlined"]}
     assert {"mid", "inner"} <= inlined <= {"mid", "inner", "run"}
     assert {c["phase"] for c in doc["counts"]} >= {"loop"}
+    svg = tmp_path / "x.svg"
+    ljx("report", path, "-o", svg)
+    first = sorted(drawn(svg))
+    assert any("inlined in its trace" in tip for *_, tip in first)
+    assert sorted(after(svg, ["key('r'); key('r');"])[0]) == first
     pprof = str(tmp_path / "x.pb.gz")
     ljx("report", path, "-o", pprof)
     text = subprocess.run(["go", "tool", "pprof", "-traces", pprof], stdout=subprocess.PIPE,

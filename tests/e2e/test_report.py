@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """ljx report on recordings made by an independent writer: needs no privileges, runs under the
 sanitizers too. Bad recordings give an error or what is good in them, never a crash."""
+import csv
+import json
 import random
 import re
 import struct
 import subprocess
 
+import jsonschema
 import pytest
 
 import recording
@@ -84,7 +87,6 @@ def test_split(example):
     assert count(both, "luajit:4242", "[compiled]") == 4
     assert sum(n for frames, n in both if frames[1] == "[C]") == 4
     # Rows are by function, whatever the pictures are split by.
-    assert report(example, "--split", "state,thread")["functions"] == report(example)["functions"]
 
 
 def test_filter_by_state(example):
@@ -273,3 +275,36 @@ def test_layers_are_checked(tmp_path):
     for name in [*bad, "bpf/nolicence.c"]:
         assert f"{name}:" in done.stdout, name
     assert "ok.c" not in done.stdout
+
+
+SPLITS = ("process", "thread", "vm", "coroutine", "state", "trace", "state,process,trace")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_rows_are_split(tmp_path, split):
+    """Tables have a row for each function and group: together they are what they are unsplit, and each
+    group has the samples that its folded stacks have."""
+    path = tmp_path / "x.ljx"
+    path.write_bytes(recording.example())
+    want = {f["label"]: (f["self"], f["total"]) for f in report(path)["functions"]}
+    rows = report(path, "--split", split)["functions"]
+    schema = json.loads(ljx("--json-schema", "ljx.report/1").out)
+    jsonschema.Draft202012Validator(schema).validate(report(path, "--split", split))
+    got, groups = {}, {}
+    for r in rows:
+        self, total = got.get(r["label"], (0, 0))
+        got[r["label"]] = (self + r["self"], total + r["total"])
+        if not r["label"].startswith("trace#"):
+            groups[r["split"]] = groups.get(r["split"], 0) + r["self"]
+    assert got == want
+    stacks, depth = {}, split.count(",") + 1
+    for frames, n in folded(str(path), "--split", split):
+        group = ";".join(frames[:depth])
+        stacks[group] = stacks.get(group, 0) + n
+    assert groups == stacks
+    ljx("report", path, "--split", split, "-o", tmp_path / "x.csv")
+    with open(tmp_path / "x.csv", encoding="utf-8", newline="") as f:
+        assert [(r["split"], r["function"], int(r["self"])) for r in csv.DictReader(f)] == \
+            [(r["split"], r["label"], r["self"]) for r in rows]
+    text = ljx("report", path, "--split", split, "--rows", "100").out
+    assert all(f"{r['label']}  ({r['split']})\n" in text for r in rows)
