@@ -219,13 +219,15 @@ static int load_text(struct fctx *c)
 		c->text_end = c->vm.end + TEXT_REACH;
 	len = (size_t)(c->text_end - c->text_start);
 	c->text = malloc(len);
-	if (!c->text)
+	if (!c->text) {
+		c->work->no_memory = 1;
 		return -ENOMEM;
+	}
 	c->text_end = c->text_start + elfobj_read(c->eo, c->text_start, c->text, len);
 	return c->text_end >= c->vm.end ? 0 : -EINVAL;
 }
 
-/* The VM must be one function, all of which can be decoded. */
+/* The VM must be one function, all of which can be decoded: -ENOENT if it is none. */
 static int load_vm(struct fctx *c)
 {
 	uint64_t start, end;
@@ -233,7 +235,7 @@ static int load_vm(struct fctx *c)
 
 	if (elfobj_func_bounds(c->eo, c->f->vm.asm_start, &start, &end) ||
 	    start != c->f->vm.asm_start || end != c->f->vm.asm_end)
-		return -EINVAL;
+		return -ENOENT;
 	err = fi_range(c->eo, start, end, c->work, &c->vm);
 	return err ? err : load_text(c);
 }
@@ -244,6 +246,18 @@ static void all_missing(struct fctx *c, const char *reason)
 
 	for (i = 0; i < FINDER_NFUNCS; i++)
 		fc_missing(c, i, "%s", reason);
+}
+
+/* Nothing is known of the VM's code, not even whether it has a JIT compiler. */
+static void unreadable(struct fctx *c, int err)
+{
+	const char *reason = err == -ENOENT ? "no call frame information (.eh_frame) tells where "
+					      "the interpreter's code begins and ends"
+					    : "the interpreter's code cannot be decoded";
+
+	c->f->jit = 1;
+	snprintf(c->f->text, sizeof(c->f->text), "%s", reason);
+	all_missing(c, reason);
 }
 
 static void by_code(struct fctx *c)
@@ -341,24 +355,22 @@ static void set_args(struct finder *f)
 int finder_run(const struct elfobj *eo, const struct layout *l, unsigned int flags,
 	       struct finder *out, struct why *why)
 {
-	uint64_t work = FINDER_WORK;
+	struct fwork work = {.left = FINDER_WORK};
 	struct fctx c = {.eo = eo, .l = l, .flags = flags, .f = out, .work = &work};
 	unsigned int i;
 	int err;
 
 	memset(out, 0, sizeof(*out));
-	if (elfobj_luajit(eo, &out->vm))
+	err = elfobj_luajit(eo, &out->vm);
+	if (err == -ENOMEM)
+		return why_set(why, WHY_INTERNAL, err, "out of memory");
+	if (err)
 		return why_set(why, WHY_TARGET, -ENOENT, "no LuaJIT in the file");
 	err = load_vm(&c);
-	if (!err)
+	if (err)
+		unreadable(&c, err);
+	else
 		by_code(&c);
-	else if (err == -EINVAL)
-		all_missing(&c, "the VM is not one function in .eh_frame");
-	if (err == -ENOMEM) {
-		why_set(why, WHY_INTERNAL, err, "out of memory");
-		goto out;
-	}
-	err = 0;
 	if (flags & FINDER_ONLY_ANCHORS)
 		goto out;
 	for (i = 0; i < FINDER_NFUNCS && !(flags & FINDER_NO_SYMBOLS); i++)
@@ -368,6 +380,9 @@ int finder_run(const struct elfobj *eo, const struct layout *l, unsigned int fla
 		if (out->func[i].addr)
 			finder_probe(&c, &out->func[i], funcs[i].args);
 out:
+	err = 0;
+	if (work.no_memory)
+		err = why_set(why, WHY_INTERNAL, -ENOMEM, "out of memory");
 	fi_release(&c.vm);
 	free(c.text);
 	return err;

@@ -108,7 +108,8 @@ struct finder {
 	uint64_t bc_ofs;  /* lj_bc_ofs: offsets into the VM, uint16_t each; 0: not found */
 	uint32_t nbc_ofs; /* entries that ascend: the opcodes and a few more */
 	struct finder_func func[FINDER_NFUNCS];
-	char text[1024]; /* cross-checks of anchors that failed, a line each */
+	char text[1024]; /* cross-checks of anchors that failed, a line each; or why there are none
+			  */
 };
 
 /* For tests: as if .symtab, or the exported symbols, were not there. */

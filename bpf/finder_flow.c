@@ -295,8 +295,10 @@ int ff_walk(const struct ffunc *fn, ff_visit *visit, void *ctx)
 	if (!fn->n)
 		return 0;
 	err = find_blocks(&f);
-	if (err)
+	if (err) {
+		fn->work->no_memory = 1;
 		goto out;
+	}
 	f.in[0].reached = 1;
 	f.in[0].r[FR_SP].kind = FV_STACK;
 	for (i = 0; i < FV_ARGS; i++) {
@@ -306,10 +308,10 @@ int ff_walk(const struct ffunc *fn, ff_visit *visit, void *ctx)
 	}
 	/* Each sweep lowers what some block starts with: that ends. */
 	do {
-		err = *fn->work < fn->n ? -E2BIG : 0;
+		err = fn->work->left < fn->n ? -E2BIG : 0;
 		if (err)
 			goto out;
-		*fn->work -= fn->n;
+		fn->work->left -= fn->n;
 		sweep(&f, NULL, NULL);
 	} while (f.changed || seed(&f));
 	err = sweep(&f, visit, ctx);

@@ -195,9 +195,9 @@ static int decode_all(struct ffunc *fn, const uint8_t *p, size_t len)
 	int err;
 
 	for (pos = 0; pos < len; pos += fn->ins[fn->n++].len) {
-		if (!*fn->work)
+		if (!fn->work->left)
 			return -E2BIG;
-		--*fn->work;
+		fn->work->left--;
 		if (fn->n == cap) {
 			cap = cap ? 2 * cap : 64;
 			bigger = realloc(fn->ins, cap * sizeof(*bigger));
@@ -212,7 +212,7 @@ static int decode_all(struct ffunc *fn, const uint8_t *p, size_t len)
 	return 0;
 }
 
-int fi_range(const struct elfobj *eo, uint64_t start, uint64_t end, uint64_t *work,
+int fi_range(const struct elfobj *eo, uint64_t start, uint64_t end, struct fwork *work,
 	     struct ffunc *fn)
 {
 	size_t len;
@@ -224,19 +224,22 @@ int fi_range(const struct elfobj *eo, uint64_t start, uint64_t end, uint64_t *wo
 		return -EINVAL;
 	len = (size_t)(end - start);
 	p = malloc(len);
-	if (!p)
+	if (!p) {
+		work->no_memory = 1;
 		return -ENOMEM;
+	}
 	fn->start = start;
 	fn->end = end;
 	fn->work = work;
 	err = elfobj_read(eo, start, p, len) == len ? decode_all(fn, p, len) : -EINVAL;
 	free(p);
+	work->no_memory |= err == -ENOMEM;
 	if (err)
 		fi_release(fn);
 	return err;
 }
 
-int fi_func(const struct elfobj *eo, uint64_t addr, uint64_t *work, struct ffunc *fn)
+int fi_func(const struct elfobj *eo, uint64_t addr, struct fwork *work, struct ffunc *fn)
 {
 	uint64_t start, end;
 

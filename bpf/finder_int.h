@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside of bpf/finder*.c and guess.c only: instructions, functions, and what values flow through them.
+ * Inside of bpf/finder*.c and guess.c only: instructions, functions, and what values flow through
+ * them.
  */
 #ifndef BPF_FINDER_INT_H
 #define BPF_FINDER_INT_H
@@ -66,9 +67,15 @@ struct fins {
 /* What one file may cost: instructions decoded and followed. LuaJIT takes below half a million. */
 #define FINDER_WORK (8u << 20)
 
+/* Shared by all functions of a file. */
+struct fwork {
+	uint64_t left; /* FINDER_WORK at first */
+	int no_memory; /* something could not be looked at: what is missing may be there */
+};
+
 struct ffunc {
 	uint64_t start, end;
-	uint64_t *work; /* left, shared by all functions of a file */
+	struct fwork *work;
 	struct fins *ins;
 	size_t n;
 };
@@ -80,10 +87,10 @@ int fi_decode(const uint8_t *p, size_t len, uint64_t addr, struct fins *ins);
  * Decodes [start, end), all of it. 0; -EINVAL if that is not possible, -ENOMEM, -E2BIG when there
  * is no work left. fi_release frees it, and takes one that is zeroed.
  */
-int fi_range(const struct elfobj *eo, uint64_t start, uint64_t end, uint64_t *work,
+int fi_range(const struct elfobj *eo, uint64_t start, uint64_t end, struct fwork *work,
 	     struct ffunc *fn);
 /* The function that starts at addr, by its FDE. */
-int fi_func(const struct elfobj *eo, uint64_t addr, uint64_t *work, struct ffunc *fn);
+int fi_func(const struct elfobj *eo, uint64_t addr, struct fwork *work, struct ffunc *fn);
 void fi_release(struct ffunc *fn);
 
 /* Index of the instruction at addr, or fn->n. */
@@ -157,7 +164,7 @@ struct fctx {
 	unsigned int flags;
 	struct finder *f;
 	struct ffunc vm;
-	uint64_t *work; /* FINDER_WORK at first */
+	struct fwork *work;
 	/* The code around the VM, the only one that is searched as a whole. */
 	uint64_t text_start, text_end;
 	uint8_t *text;

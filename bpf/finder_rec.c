@@ -254,6 +254,8 @@ void finder_rec(struct fctx *c)
 	s = malloc(sizeof(*s));
 	if (s)
 		find_state(c, s);
+	else
+		c->work->no_memory = 1;
 	free(s);
 }
 

@@ -132,16 +132,20 @@ static void name_guess(struct guess *g, const char *what)
 
 /* --- debug information --- */
 
-static void by_dwarf(const struct elfobj *eo, const struct finder *f, struct guesses *out)
+/* 0, whatever it has, or -ENOMEM. */
+static int by_dwarf(const struct elfobj *eo, const struct finder *f, struct guesses *out)
 {
 	struct layout_row row = {.name = NULL, .where = "debug information"};
 	const struct layout_row *rows;
 	struct guess *g;
 	size_t n, i;
+	int err = dwarf_layout(eo, &row.l, NULL);
 
-	if (dwarf_layout(eo, &row.l, NULL) || row.l.gc64 != f->vm.gc64 ||
-	    !layout_sane(&row.l, NULL) || contradictions(f, &row.l, ~0u))
-		return;
+	if (err == -ENOMEM)
+		return err;
+	if (err || row.l.gc64 != f->vm.gc64 || !layout_sane(&row.l, NULL) ||
+	    contradictions(f, &row.l, ~0u))
+		return 0;
 	rows = layout_rows(&n);
 	for (i = 0; i < n; i++)
 		if (!memcmp(&rows[i].l, &row.l, sizeof(row.l)))
@@ -149,6 +153,7 @@ static void by_dwarf(const struct elfobj *eo, const struct finder *f, struct gue
 	g = add(out, &row, GUESS_DWARF);
 	if (g && !row.name)
 		name_guess(g, "dwarf");
+	return 0;
 }
 
 /* --- rows that fit --- */
@@ -390,8 +395,8 @@ static unsigned int stores_linktype(const uint8_t *p, size_t len, const struct l
 
 #define TEXT_MAX (32u << 20)
 
-static void drop_by_linktype(const struct elfobj *eo, const struct elfobj_vm *vm, int *drop,
-			     const struct guesses *gs)
+static int drop_by_linktype(const struct elfobj *eo, const struct elfobj_vm *vm, int *drop,
+			    const struct guesses *gs)
 {
 	unsigned int votes[GUESSES_MAX], most = 0;
 	uint64_t start, end;
@@ -399,11 +404,11 @@ static void drop_by_linktype(const struct elfobj *eo, const struct elfobj_vm *vm
 	size_t i, len;
 
 	if (elfobj_text(eo, vm->asm_start, &start, &end))
-		return;
+		return 0;
 	len = end - start < TEXT_MAX ? end - start : TEXT_MAX;
 	text = malloc(len);
 	if (!text)
-		return;
+		return -ENOMEM;
 	len = elfobj_read(eo, start, text, len);
 	for (i = 0; i < gs->n; i++) {
 		votes[i] = stores_linktype(text, len, &gs->g[i].row.l);
@@ -412,6 +417,7 @@ static void drop_by_linktype(const struct elfobj *eo, const struct elfobj_vm *vm
 	for (i = 0; i < gs->n; i++)
 		drop[i] |= votes[i] < most;
 	free(text);
+	return 0;
 }
 
 static int scan_modes(void *ctx, uint64_t vaddr, const void *p, size_t len)
@@ -421,10 +427,13 @@ static int scan_modes(void *ctx, uint64_t vaddr, const void *p, size_t len)
 	return 0;
 }
 
-/* Drops guesses that the file contradicts: its tables of opcodes and IR instructions, its code. */
-static void drop_others(const struct elfobj *eo, const struct elfobj_vm *vm, struct guesses *out)
+/*
+ * Drops guesses that the file contradicts: its tables of opcodes and IR instructions, its code. 0
+ * or -ENOMEM.
+ */
+static int drop_others(const struct elfobj *eo, const struct elfobj_vm *vm, struct guesses *out)
 {
-	int drop[GUESSES_MAX] = {0}, differ = 0;
+	int drop[GUESSES_MAX] = {0}, differ = 0, err = 0;
 	struct tables_evidence e = {.version = ""};
 	const struct bc_gen *bc;
 	const struct ir_table *ir;
@@ -433,8 +442,12 @@ static void drop_others(const struct elfobj *eo, const struct elfobj_vm *vm, str
 	for (i = 1; i < out->n; i++)
 		differ |= out->g[i].row.l.T_linktype != out->g[0].row.l.T_linktype;
 	if (differ)
-		drop_by_linktype(eo, vm, drop, out);
-	if (elfobj_rodata(eo, scan_modes, &e))
+		err = drop_by_linktype(eo, vm, drop, out);
+	if (!err)
+		err = elfobj_rodata(eo, scan_modes, &e);
+	if (err == -ENOMEM)
+		return err;
+	if (err)
 		memset(&e, 0, sizeof(e));
 	bc = e.bc_differ ? NULL : e.bc;
 	ir = e.ir_differ ? NULL : e.ir;
@@ -456,6 +469,7 @@ static void drop_others(const struct elfobj *eo, const struct elfobj_vm *vm, str
 	}
 	if (n)
 		out->n = n;
+	return 0;
 }
 
 /* Integers in TValues are a mode of a build, no layout's. */
@@ -471,6 +485,19 @@ static void set_dualnum(const struct finder *f, struct guesses *gs)
 
 /* --- all --- */
 
+/* Why no row could even be compared, if so. */
+static void say_none(const struct finder *f, struct guesses *out)
+{
+	if (out->n)
+		return;
+	if (!f->jit)
+		snprintf(out->text, sizeof(out->text),
+			 "it was built without the JIT compiler (LUAJIT_DISABLE_JIT), which "
+			 "ljx does not support");
+	else if (!f->anchors)
+		snprintf(out->text, sizeof(out->text), "%s", f->text);
+}
+
 int guess_layouts(const struct elfobj *eo, struct guesses *out)
 {
 	struct finder *f = calloc(1, sizeof(*f));
@@ -479,33 +506,30 @@ int guess_layouts(const struct elfobj *eo, struct guesses *out)
 	memset(out, 0, sizeof(*out));
 	if (!err) {
 		out->anchors = __builtin_popcount(f->anchors);
-		by_dwarf(eo, f, out);
+		err = by_dwarf(eo, f, out);
 		if (!out->n && f->anchors)
 			by_table(f, out);
 		if (!out->n)
 			guess_by_code(f, out);
-		if (out->n > 1)
-			drop_others(eo, &f->vm, out);
-		if (!out->n && !f->jit)
-			snprintf(
-			    out->text, sizeof(out->text),
-			    "it was built without the JIT compiler (LUAJIT_DISABLE_JIT), which "
-			    "ljx does not support");
+		if (out->n > 1 && !err)
+			err = drop_others(eo, &f->vm, out);
+		say_none(f, out);
 		set_dualnum(f, out);
 	}
 	free(f);
 	return err;
 }
 
-void guess_given(const struct elfobj *eo, const struct layout_row *row, struct guesses *out)
+int guess_given(const struct elfobj *eo, const struct layout_row *row, struct guesses *out)
 {
 	struct finder *f = calloc(1, sizeof(*f));
+	int err = f ? finder_run(eo, NULL, FINDER_ONLY_ANCHORS, f, NULL) : -ENOMEM;
 	struct guess *g;
 
 	memset(out, 0, sizeof(*out));
-	if (!f || finder_run(eo, NULL, FINDER_ONLY_ANCHORS, f, NULL)) {
+	if (err && err != -ENOMEM) {
 		snprintf(out->text, sizeof(out->text), "the machine code cannot be read");
-	} else if (finder_check_layout(f, &row->l, out->text, sizeof(out->text)) <= 0) {
+	} else if (!err && finder_check_layout(f, &row->l, out->text, sizeof(out->text)) <= 0) {
 		g = add(out, row, GUESS_FILE);
 		if (layout_by_name(row->name))
 			snprintf(g->name, sizeof(g->name), "%s", row->name);
@@ -516,4 +540,5 @@ void guess_given(const struct elfobj *eo, const struct layout_row *row, struct g
 		g->row.where = g->where;
 	}
 	free(f);
+	return err == -ENOMEM ? err : 0;
 }

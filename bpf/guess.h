@@ -46,14 +46,15 @@ struct guesses {
 	char text[1024]; /* what speaks against the nearest row, if no row fits */
 };
 
-/* Fills out, which may come out empty. 0, or -errno: -ENOENT if there is no VM in the file. */
+/* Fills out, which may come out empty. 0, or -errno: -ENOENT if there is no VM in the file,
+ * -ENOMEM. */
 int guess_layouts(const struct elfobj *eo, struct guesses *out);
 
 /*
  * The one guess that somebody made. out->text tells if the machine code contradicts it; then out
- * comes out empty.
+ * comes out empty. 0 or -ENOMEM.
  */
-void guess_given(const struct elfobj *eo, const struct layout_row *row, struct guesses *out);
+int guess_given(const struct elfobj *eo, const struct layout_row *row, struct guesses *out);
 
 /* The part of it that derives: what f found in the code, and the row that is nearest. */
 struct finder;

@@ -41,16 +41,20 @@ struct module_lazy {
 	struct guesses guesses;
 };
 
-const struct guesses *module_guesses(const struct module *m)
+int module_guesses(const struct module *m, const struct guesses **out)
 {
 	struct module_lazy *lz = m->lazy;
+	int err = 0;
 
 	if (!lz->have && lz->given)
-		guess_given(m->elf, lz->given, &lz->guesses);
+		err = guess_given(m->elf, lz->given, &lz->guesses);
 	else if (!lz->have)
-		guess_layouts(m->elf, &lz->guesses);
+		err = guess_layouts(m->elf, &lz->guesses);
+	if (err == -ENOMEM)
+		return err;
 	lz->have = 1;
-	return &lz->guesses;
+	*out = &lz->guesses;
+	return 0;
 }
 
 static long read_file(const char *path, char *buf, size_t size)

@@ -53,8 +53,11 @@ struct module {
 	struct module_lazy *lazy; /* of module_guesses, if has_vm */
 };
 
-/* The layouts that the VM in this file may have, found at the first call. Borrowed from m. */
-const struct guesses *module_guesses(const struct module *m);
+/*
+ * The layouts that the VM in this file may have, found at the first call. 0, or -ENOMEM: nothing is
+ * known of them then. Borrowed from m.
+ */
+int module_guesses(const struct module *m, const struct guesses **out);
 
 struct modules;
 

@@ -64,7 +64,7 @@ int vm_find_row(int pid, const struct proc_maps *maps, uint64_t g, struct vm *ou
 	const struct module *mod;
 	const struct guesses *gs;
 	size_t i, k;
-	int tries;
+	int tries, err;
 
 	/* The target runs: a check may meet it in the middle of a change. */
 	for (tries = 0; tries < 3; tries++) {
@@ -72,7 +72,9 @@ int vm_find_row(int pid, const struct proc_maps *maps, uint64_t g, struct vm *ou
 			memset(ev, 0, sizeof(*ev));
 		for (i = 0; i < maps->nvm; i++) {
 			mod = maps->vm[i];
-			gs = module_guesses(mod);
+			err = module_guesses(mod, &gs);
+			if (err)
+				return err;
 			for (k = 0; k < gs->n; k++)
 				if (try_guess(pid, maps, mod, &gs->g[k], g, out, ev))
 					return 0;
@@ -125,17 +127,20 @@ static void add_distance(struct search *s, const struct layout *l)
 		s->dist[w][s->ndist[w]++] = l->GG_g;
 }
 
-/* How far global_State may lie from the start: few distances. */
-static void find_distances(struct search *s)
+/* How far global_State may lie from the start: few distances. 0 or -ENOMEM. */
+static int find_distances(struct search *s)
 {
 	const struct layout_row *rows;
 	const struct guesses *gs;
 	const struct module *mod;
 	size_t n, i, k;
+	int err;
 
 	for (i = 0; i < s->maps->nvm; i++) {
 		mod = s->maps->vm[i];
-		gs = module_guesses(mod);
+		err = module_guesses(mod, &gs);
+		if (err)
+			return err;
 		for (k = 0; k < gs->n; k++)
 			add_distance(s, &gs->g[k].row.l);
 		/* For the evidence: what would be a VM if a layout fitted. */
@@ -144,6 +149,7 @@ static void find_distances(struct search *s)
 			if (rows[k].l.gc64 == mod->vm.gc64)
 				add_distance(s, &rows[k].l);
 	}
+	return 0;
 }
 
 /* lua_State.glref points a known distance ahead, from something that is a thread. */
@@ -218,8 +224,8 @@ struct vm_search *vm_search_new(int pid, const struct proc_maps *maps)
 		return NULL;
 	v->s.pid = pid;
 	v->s.maps = maps;
-	find_distances(&v->s);
-	v->mem = memscan_new(pid, maps);
+	if (!find_distances(&v->s))
+		v->mem = memscan_new(pid, maps);
 	if (v->mem)
 		return v;
 	free(v);

@@ -66,7 +66,7 @@ int vm_search_step(struct vm_search *v, const struct proc_maps *maps, struct vm_
 /* Appends a copy of vm; beyond VM_MAX it is counted only. 0 or -ENOMEM. */
 int vm_list_add(struct vm_list *list, const struct vm *vm);
 
-/* Verifies the global_State at g by all rows. 0 and *out, or -ENOENT. */
+/* Verifies the global_State at g by all rows. 0 and *out, -ENOENT or -ENOMEM. */
 int vm_find_row(int pid, const struct proc_maps *maps, uint64_t g, struct vm *out,
 		struct vm_evidence *ev);
 

@@ -6,7 +6,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* See layout_sane. */
@@ -317,18 +316,12 @@ static int check_layout(struct check *c)
 int vm_check(int pid, const struct layout *l, uint64_t g, uint64_t code, uint64_t len,
 	     struct vm_evidence *ev)
 {
-	struct check *c = calloc(1, sizeof(*c));
-	int ok;
+	struct check c = {.pid = pid,
+			  .l = l,
+			  .gg = g - l->GG_g,
+			  .code_start = code,
+			  .code_len = len,
+			  .ev = ev};
 
-	if (!c)
-		return 0;
-	c->pid = pid;
-	c->l = l;
-	c->gg = g - l->GG_g;
-	c->code_start = code;
-	c->code_len = len;
-	c->ev = ev;
-	ok = check_layout(c);
-	free(c);
-	return ok;
+	return check_layout(&c);
 }

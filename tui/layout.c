@@ -221,7 +221,7 @@ static int of_file(const struct options *o, struct why *why)
 	if (!err) {
 		elfobj_add_debug(eo, "");
 		err = elfobj_luajit(eo, &vm);
-		if (err)
+		if (err && err != -ENOMEM)
 			why_set(why, WHY_UNSUPPORTED, err, "no LuaJIT in '%s'", printable(o->file));
 	}
 	if (!err) {
@@ -236,6 +236,8 @@ static int of_file(const struct options *o, struct why *why)
 			why_hint(why, "Next to it: %.*s", (int)strcspn(gs->text, "\n"), gs->text);
 		}
 	}
+	if (err == -ENOMEM)
+		why_set(why, WHY_INTERNAL, err, "out of memory");
 	if (!err)
 		print_found(o, &fd);
 	elfobj_free(eo);
@@ -246,9 +248,11 @@ static int of_file(const struct options *o, struct why *why)
 /* The guess that a verified VM's row belongs to. */
 static const struct guess *guess_of(const struct vm *vm)
 {
-	const struct guesses *gs = module_guesses(vm->module);
+	const struct guesses *gs;
 	size_t i;
 
+	if (module_guesses(vm->module, &gs))
+		return NULL;
 	for (i = 0; i < gs->n; i++)
 		if (vm->row == &gs->g[i].row)
 			return &gs->g[i];

@@ -106,6 +106,19 @@ def test_live(tmp_path, args):
         assert target.finish() == OK, target.err
 
 
+def test_one_failed_allocation(tmp_path):
+    """Whichever it is: the layout is told, or that there was no memory; never that there is no LuaJIT."""
+    cmd = ["layout", "-f", "/usr/lib/x86_64-linux-gnu/libluajit-5.1.so.2"]
+    whole, n = run("alloc 0", tmp_path / "n", *cmd)
+    assert whole.status == OK and n > 100
+    for i in steps(n):
+        p, _ = run(f"alloc {i}", tmp_path / "n", *cmd)
+        if p.status != OK:
+            is_clear(p)
+        else:
+            assert p.out == whole.out, f"alloc {i}"
+
+
 @pytest.mark.parametrize("megabytes", [24, 40, 48, 56, 64, 96, 128])
 def test_limit(tmp_path, megabytes):
     """A limit of the address space, as of a service: as far as it suffices."""

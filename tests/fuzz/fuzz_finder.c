@@ -80,7 +80,8 @@ static int visit(void *ctx, const struct ffunc *fn, const struct fins *ins, cons
 
 static void function(const uint8_t *data, size_t size)
 {
-	uint64_t work = WORK, addr = offsetof(struct image, code);
+	const uint64_t addr = offsetof(struct image, code);
+	struct fwork work = {.left = WORK};
 	struct fctx c = {.work = &work};
 	struct finder_func f = {.addr = addr};
 	static struct image im;

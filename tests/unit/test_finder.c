@@ -146,7 +146,7 @@ static uint64_t address_of(const struct elfobj *eo, const char *name)
 /* Offset of the probe, or -1 - offset if it is stepped. */
 static int probe_of(const struct elfobj *eo, const char *name, unsigned int args)
 {
-	uint64_t work = FINDER_WORK;
+	struct fwork work = {.left = FINDER_WORK};
 	struct fctx c = {.eo = eo, .work = &work};
 	struct finder_func f = {.addr = address_of(eo, name)};
 	int off;
@@ -177,7 +177,7 @@ static void test_probe(void **state)
 /* Which register the probe reads. */
 static int reg_of(const struct elfobj *eo, const char *name, unsigned int args, unsigned int n)
 {
-	uint64_t work = FINDER_WORK;
+	struct fwork work = {.left = FINDER_WORK};
 	struct fctx c = {.eo = eo, .work = &work};
 	struct finder_func f = {.addr = address_of(eo, name)};
 
@@ -212,7 +212,7 @@ static int flow_of(const struct elfobj *eo, const char *name)
 	    {{.kind = FV_ARG, .off = 0x40}, 4, FW_WRITE | FW_VALUE, 7},
 	    {{.kind = FV_LOAD, .load = 0x80, .off = 0x20}, 4, FW_READ, 0},
 	};
-	uint64_t work = FINDER_WORK, none = 0;
+	struct fwork work = {.left = FINDER_WORK}, none = {.left = 0};
 	struct ffunc fn;
 	int64_t got;
 
@@ -229,7 +229,7 @@ static void test_flow(void **state)
 {
 	struct elfobj *eo = open_path("/proc/self/exe");
 	struct ffunc fn;
-	uint64_t work = 1;
+	struct fwork work = {.left = 1};
 
 	(void)state;
 	assert_int_equal(flow_of(eo, "fi_direct"), 3);
