@@ -12,6 +12,8 @@
 
 /* For a whole search: to verify a VM takes 0.1 ms, and memory may be full of what is none. */
 #define VERIFY_NS 1500000000ull
+/* So many in each step of the search all the same: what fills one place must not hide another. */
+#define VERIFY_SURE 2
 
 /* The module into whose interpreter the dispatch table at addr leads. */
 static const struct proc_map *code_of(int pid, const struct proc_maps *maps, uint64_t dispatch)
@@ -104,6 +106,14 @@ int vm_list_add(struct vm_list *list, const struct vm *vm)
 	return 0;
 }
 
+/* What is looked at first: offsets in GG_State. */
+struct shape {
+	unsigned int g, mainthref, dispatch;
+	int any; /* its file fits no layout: only g counts, for the evidence */
+};
+
+#define CODES_MAX 64u
+
 /* What a pass over the memory looks for. */
 struct search {
 	int pid;
@@ -111,24 +121,55 @@ struct search {
 	const struct proc_maps *maps;
 	struct vm_list *out;
 	struct vm_evidence *ev;
-	unsigned int dist[2][GUESSES_MAX]; /* of global_State in GG_State; by gc64 */
-	size_t ndist[2];
+	struct shape shape[2][GUESSES_MAX]; /* by gc64, each once */
+	size_t nshapes[2];
+	struct {
+		uint64_t start, len;
+	} code[CODES_MAX]; /* interpreters */
+	size_t ncodes;
 	uint64_t spent; /* ns of our CPU time, to verify */
+	int sure;	/* that are verified in this step, whatever was spent */
+	/* The memory at hand */
+	uint64_t addr;
+	const uint64_t *word;
+	size_t nwords;
 };
 
-static void add_distance(struct search *s, const struct layout *l)
+static void add_shape(struct search *s, const struct layout *l, int any)
 {
+	const struct shape x = {l->GG_g, l->GG_g + l->G_mainthref, l->GG_dispatch, any};
 	int w = l->gc64 != 0;
 	size_t j;
 
-	for (j = 0; j < s->ndist[w] && s->dist[w][j] != l->GG_g; j++)
+	for (j = 0; j < s->nshapes[w] && memcmp(&s->shape[w][j], &x, sizeof(x)) != 0; j++)
 		;
-	if (j == s->ndist[w] && j < GUESSES_MAX)
-		s->dist[w][s->ndist[w]++] = l->GG_g;
+	if (j == s->nshapes[w] && j < GUESSES_MAX)
+		s->shape[w][s->nshapes[w]++] = x;
 }
 
-/* How far global_State may lie from the start: few distances. 0 or -ENOMEM. */
-static int find_distances(struct search *s)
+static void find_codes(struct search *s)
+{
+	const struct proc_map *m;
+	uint64_t start;
+	size_t i, j;
+
+	for (i = 0; i < s->maps->n; i++) {
+		m = &s->maps->map[i];
+		if (!m->module || !m->module->has_vm)
+			continue;
+		start = m->module->vm.asm_start + m->bias;
+		for (j = 0; j < s->ncodes && s->code[j].start != start; j++)
+			;
+		if (j < s->ncodes || j == CODES_MAX)
+			continue;
+		s->code[j].start = start;
+		s->code[j].len = m->module->vm.asm_end - m->module->vm.asm_start;
+		s->ncodes++;
+	}
+}
+
+/* Where what is looked at first may lie. 0 or -ENOMEM. */
+static int find_shapes(struct search *s)
 {
 	const struct layout_row *rows;
 	const struct guesses *gs;
@@ -136,19 +177,45 @@ static int find_distances(struct search *s)
 	size_t n, i, k;
 	int err;
 
+	find_codes(s);
 	for (i = 0; i < s->maps->nvm; i++) {
 		mod = s->maps->vm[i];
 		err = module_guesses(mod, &gs);
 		if (err)
 			return err;
 		for (k = 0; k < gs->n; k++)
-			add_distance(s, &gs->g[k].row.l);
+			add_shape(s, &gs->g[k].row.l, 0);
 		/* For the evidence: what would be a VM if a layout fitted. */
 		rows = layout_rows(&n);
 		for (k = 0; k < n && !gs->n; k++)
 			if (rows[k].l.gc64 == mod->vm.gc64)
-				add_distance(s, &rows[k].l);
+				add_shape(s, &rows[k].l, 1);
 	}
+	return 0;
+}
+
+static uint64_t peek(const struct search *s, uint64_t a)
+{
+	uint64_t off = a - s->addr;
+
+	return off / 8 + 1 < s->nwords ? mem_get64(s->word, off) : mem_u64(s->pid, a);
+}
+
+/*
+ * A lua_State and a dispatch table do not lie so by chance; nor does what points back. Either is
+ * enough: what contradicts the other is evidence.
+ */
+static int is_worth(const struct search *s, int gc64, const struct shape *x, uint64_t a)
+{
+	uint64_t back = peek(s, a + x->mainthref), entry;
+	size_t i;
+
+	if (x->any || (gc64 ? back : (uint32_t)back) == a)
+		return 1;
+	entry = peek(s, a + x->dispatch);
+	for (i = 0; i < s->ncodes; i++)
+		if (entry - s->code[i].start < s->code[i].len)
+			return 1;
 	return 0;
 }
 
@@ -161,8 +228,8 @@ static int is_self(const struct search *s, int gc64, uint64_t a, const uint64_t 
 
 	if (ref - a >= 256 || gct != GCT_THREAD)
 		return 0;
-	for (j = 0; j < s->ndist[gc64]; j++) {
-		if (s->dist[gc64][j] == ref - a) {
+	for (j = 0; j < s->nshapes[gc64]; j++) {
+		if (s->shape[gc64][j].g == ref - a && is_worth(s, gc64, &s->shape[gc64][j], a)) {
 			*g = ref;
 			return 1;
 		}
@@ -177,7 +244,7 @@ static int found_self(struct search *s, uint64_t g)
 	struct vm vm;
 	int err;
 
-	if (s->out->n >= VM_MAX || s->spent >= VERIFY_NS) {
+	if (s->out->n >= VM_MAX || (s->spent >= VERIFY_NS && s->sure-- <= 0)) {
 		s->out->dropped++;
 		return 0;
 	}
@@ -201,11 +268,14 @@ static int match_vm(void *ctx, uint64_t addr, const uint64_t *word, size_t own, 
 	size_t i;
 	int err = 0;
 
+	s->addr = addr;
+	s->word = word;
+	s->nwords = n;
 	for (i = 0; i < own && i + 3 <= n && !err; i++) {
 		/* lj_alloc.c aligns to 8 bytes; where the first object lies depends on its size. */
-		if (s->ndist[1] && is_self(s, 1, addr + 8 * i, word + i, &g))
+		if (s->nshapes[1] && is_self(s, 1, addr + 8 * i, word + i, &g))
 			err = found_self(s, g);
-		else if (s->ndist[0] && is_self(s, 0, addr + 8 * i, word + i, &g))
+		else if (s->nshapes[0] && is_self(s, 0, addr + 8 * i, word + i, &g))
 			err = found_self(s, g);
 	}
 	return err;
@@ -224,7 +294,7 @@ struct vm_search *vm_search_new(int pid, const struct proc_maps *maps)
 		return NULL;
 	v->s.pid = pid;
 	v->s.maps = maps;
-	if (!find_distances(&v->s))
+	if (!find_shapes(&v->s))
 		v->mem = memscan_new(pid, maps);
 	if (v->mem)
 		return v;
@@ -247,6 +317,7 @@ int vm_search_step(struct vm_search *v, const struct proc_maps *maps, struct vm_
 	v->s.maps = maps;
 	v->s.out = out;
 	v->s.ev = ev;
+	v->s.sure = VERIFY_SURE;
 	err = memscan_step(v->mem, match_vm, &v->s);
 	out->bytes = memscan_bytes(v->mem);
 	return err;

@@ -201,6 +201,11 @@ static int one_process(struct bt *b, int pid, struct why *why)
 		sample_running(b, pid);
 		err = snapshot(r, pid, vms);
 		forget_running(b);
+		if (!err && vms->dropped && !b->o->quiet)
+			fprintf(stderr,
+				"ljx: %zu VMs, or what looks like VMs, were not looked at: too "
+				"many\n",
+				vms->dropped);
 		if (err)
 			why_set(why, WHY_INTERNAL, err, "cannot read the stacks of pid %d: %s", pid,
 				strerror(-err));

@@ -370,6 +370,27 @@ static void many_vms(unsigned int n)
 		copy_vm(v.arena + i * step, size);
 }
 
+/* The same but for one thing that is checked last, in as much memory. A gap keeps it apart. */
+static void near_vms(unsigned int n)
+{
+	const size_t size = (at("GG_size") + 15) & ~15ull, step = size + 512, all = 64 * MB;
+	static uint64_t table[128];
+	uint64_t p;
+
+	if (n)
+		return;
+	some(all + 8 * MB);
+	if (mprotect((void *)(uintptr_t)v.arena, 4 * MB, PROT_NONE) ||
+	    mprotect((void *)(uintptr_t)(v.arena + all + 4 * MB), 4 * MB, PROT_NONE))
+		die("mprotect");
+	table[127] = trace(1); /* which knows another number */
+	for (p = v.arena + 4 * MB; p + step <= v.arena + 4 * MB + all; p += step) {
+		copy_vm(p, size);
+		put32(p + at("GG_J") + at("J_sizetrace"), 128);
+		put64(p + at("GG_J") + at("J_trace"), (uint64_t)(uintptr_t)table);
+	}
+}
+
 /* What looks like a lua_State that points at its own global_State, everywhere. */
 static void half_vms(unsigned int n)
 {
@@ -526,6 +547,7 @@ static const struct mode {
     {"snapshots", snapshots, 0},
     {"penalties", penalties, 0},
     {"many-vms", many_vms, 0},
+    {"near-vms", near_vms, 0},
     {"half-vms", half_vms, 0},
     {"many-protos", many_protos, 0},
     {"bodies", bodies, 0},
