@@ -77,7 +77,9 @@ static int choose(int pid, const struct proc_maps *maps, struct vm_list *vms, st
 	if (!m)
 		return -ENOEXEC;
 	err = evidence_elf(m->elf, m->vm.version, NULL, out);
-	if (!err && (!out->bc || !out->ir) && !vm_scan(pid, maps, vms, NULL) && vms->n) {
+	if (!err && (!out->bc || !out->ir) && vm_scan(pid, maps, vms, NULL) == -ENOMEM)
+		err = -ENOMEM;
+	if (!err && vms->n) {
 		m = module_of(maps, vms);
 		row = vms->vm[0].row;
 		err = evidence_elf(m->elf, m->vm.version, &row->l, out);

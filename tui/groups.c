@@ -31,7 +31,8 @@ static int look(struct groups *g, int pid, struct group_proc *p)
 	snprintf(p->version, sizeof(p->version), "%s", mod->vm.version);
 	proc_printable(p->file, sizeof(p->file), mod->path);
 	p->jit = -1;
-	p->readable = !vm_scan(pid, &maps, &list, NULL);
+	err = vm_scan(pid, &maps, &list, NULL);
+	p->readable = !err;
 	p->nvms = list.n;
 	p->refused = list.refused;
 	if (list.n) {
@@ -40,7 +41,7 @@ static int look(struct groups *g, int pid, struct group_proc *p)
 	}
 	vm_list_release(&list);
 	proc_maps_release(&maps);
-	return 0;
+	return err == -ENOMEM ? err : 0;
 }
 
 static const struct group_proc *find(const struct groups *g, int pid)
@@ -80,7 +81,7 @@ static int by_root(const void *a, const void *b)
 int groups_find(struct groups *g)
 {
 	size_t n, i;
-	int *pids, self = getpid();
+	int *pids, self = getpid(), err = 0;
 
 	memset(g, 0, sizeof(*g));
 	g->modules = modules_new(NULL);
@@ -91,10 +92,15 @@ int groups_find(struct groups *g)
 		groups_release(g);
 		return -ENOMEM;
 	}
-	for (i = 0; i < n; i++)
-		if (pids[i] != self && !look(g, pids[i], &g->proc[g->n]))
-			g->n++;
+	for (i = 0; i < n && err != -ENOMEM; i++) {
+		err = pids[i] == self ? -ESRCH : look(g, pids[i], &g->proc[g->n]);
+		g->n += !err;
+	}
 	free(pids);
+	if (err == -ENOMEM) { /* not to have seen a process is not to know that it has no LuaJIT */
+		groups_release(g);
+		return err;
+	}
 	for (i = 0; i < g->n; i++)
 		g->proc[i].root = root_of(g, &g->proc[i]);
 	qsort(g->proc, g->n, sizeof(*g->proc), by_root);
