@@ -390,6 +390,16 @@ const char *elfobj_build_id(const struct elfobj *eo)
 	return eo->build_id;
 }
 
+int elfobj_offset(const struct elfobj *eo, uint64_t vaddr, uint64_t *offset)
+{
+	const struct eo_seg *seg = eo_seg_at(eo, vaddr);
+
+	if (!seg || vaddr - seg->vaddr >= seg->filesz)
+		return -ENOENT;
+	*offset = seg->offset + (vaddr - seg->vaddr);
+	return 0;
+}
+
 int elfobj_vaddr(const struct elfobj *eo, uint64_t offset, uint64_t *vaddr)
 {
 	const struct eo_seg *seg;

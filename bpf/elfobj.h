@@ -67,6 +67,9 @@ const char *elfobj_build_id(const struct elfobj *eo);
 /* File offset -> virtual address by the program headers. 0 or -ENOENT. */
 int elfobj_vaddr(const struct elfobj *eo, uint64_t offset, uint64_t *vaddr);
 
+/* Virtual address -> file offset, where the file has its bytes. 0 or -ENOENT. */
+int elfobj_offset(const struct elfobj *eo, uint64_t vaddr, uint64_t *offset);
+
 /* Virtual address of the first PT_LOAD, page-aligned down: the bias is map start - this. */
 uint64_t elfobj_first_vaddr(const struct elfobj *eo);
 

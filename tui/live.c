@@ -160,6 +160,7 @@ static int start(struct live *l, const struct options *o, unsigned int what,
 	if (!s->targets && l->targets.must && !o->quiet)
 		fprintf(stderr, "ljx: %d has LuaJIT but no Lua state yet: waiting for one\n",
 			l->targets.main_pid);
+	targets_hold(o, &l->targets);
 	l->start = resolve_now();
 	targets_release(&l->targets);
 	return 0;
@@ -190,6 +191,7 @@ int live_poll(struct live *l, int ms)
 	if (err)
 		return err < 0 ? err : -EIO;
 	s = capture_stats(l->capture);
+	targets_attached(&l->targets, s->targets > 0);
 	return s->targets + s->watched > 0;
 }
 
@@ -219,6 +221,9 @@ void live_tell_losses(const struct live *l)
 {
 	const struct capture_stats *s = capture_stats(l->capture);
 
+	if (l->targets.child && !s->vms && !l->o->quiet)
+		fprintf(stderr, "ljx: no Lua state of the command was seen: it had none, or ended "
+				"before it was found\n");
 	if (s->vms_unwatched && !l->o->quiet)
 		fprintf(stderr, "ljx: %llu VMs were not watched: what they compile is not known\n",
 			(unsigned long long)s->vms_unwatched);

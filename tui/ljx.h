@@ -98,6 +98,8 @@ int complain(const struct options *o, const struct why *why);
 
 enum { TARGETS_MAX = 4096 };
 
+struct hold;
+
 struct targets {
 	int pid[TARGETS_MAX];
 	size_t n;
@@ -105,12 +107,20 @@ struct targets {
 	int must;   /* each must have LuaJIT now; else only one of them */
 	int child;  /* pid of the command we started, held until targets_release; 0: none */
 	int release_fd;
+	struct hold *hold;  /* stops it when it has a VM; NULL: nothing does, or not any more */
+	uint64_t held;	    /* ns: since when it is stopped; 0: it is not */
 	int main_pid; /* for file names and messages */
 	char name[64];
 };
 
 /* Finds the target processes that the options name. 0 or an exit code, printed. */
 int targets_find(const struct options *o, struct targets *t);
+
+/* Before our command is let run: it is to stop once when it has a VM, if that is possible. */
+void targets_hold(const struct options *o, struct targets *t);
+
+/* Lets it go on from there if it was attached, or if that takes too long. */
+void targets_attached(struct targets *t, int attached);
 
 /* Lets a held command run. */
 void targets_release(struct targets *t);

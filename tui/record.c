@@ -181,8 +181,10 @@ static void no_samples(const struct live *l, struct why *why)
 
 	why_set(why, WHY_EMPTY, -ENODATA, "no samples in %.1f s", t);
 	if (l->targets.child)
-		why_hint(why,
-			 "The command never had a Lua state, or used no CPU while it had one.");
+		why_hint(
+		    why,
+		    "The command never had a Lua state, used no CPU while it had one, or ended "
+		    "before it was found.");
 	else
 		why_hint(why, "The target used no CPU: is it idle? Send it load.");
 }

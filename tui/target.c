@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: MIT
 /* Which processes the command line means. */
 #include "bpf/container.h"
+#include "bpf/hold.h"
 #include "bpf/process.h"
+#include "bpf/resolve.h"
 #include "tui/groups.h"
 #include "tui/ljx.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define HELD_NS 5000000000ull /* our command is not held longer, attached or not */
 
 static void add_pid(struct targets *t, int pid)
 {
@@ -54,9 +61,11 @@ static int by_glob(const struct options *o, struct targets *t)
 	struct groups g;
 	char pattern[512];
 	size_t i;
+	int err;
 
-	if (groups_find(&g)) {
-		why_set(&why, WHY_INTERNAL, -EIO, "cannot list the processes");
+	err = groups_find(&g);
+	if (err) {
+		why_set(&why, WHY_INTERNAL, err, "cannot list the processes: %s", strerror(-err));
 		return complain(o, &why);
 	}
 	/* A name matches as a whole, a command line anywhere. */
@@ -210,10 +219,11 @@ static int the_only_one(const struct options *o, struct targets *t)
 {
 	struct why why = {.code = 0};
 	struct groups g;
-	int root;
+	int root, err;
 
-	if (groups_find(&g)) {
-		why_set(&why, WHY_INTERNAL, -EIO, "cannot list the processes");
+	err = groups_find(&g);
+	if (err) {
+		why_set(&why, WHY_INTERNAL, err, "cannot list the processes: %s", strerror(-err));
 		return complain(o, &why);
 	}
 	root = g.ngroups == 1 ? g.proc[0].root : 0;
@@ -259,6 +269,8 @@ static int spawn(const struct options *o, struct targets *t)
 		return complain(o, &why);
 	}
 	if (!t->child) {
+		/* If ljx is killed while it holds the command, nobody else would let it go on. */
+		prctl(PR_SET_PDEATHSIG, SIGCONT);
 		close(fd[1]);
 		if (read(fd[0], &go, 1) != 1)
 			_exit(125); /* ljx gave up */
@@ -329,6 +341,52 @@ int targets_find(const struct options *o, struct targets *t)
 	return code;
 }
 
+/* What execvp would run. True if there is such a file. */
+static int find_program(const char *cmd, char *path, size_t size)
+{
+	const char *dirs = getenv("PATH"), *end;
+
+	if (strchr(cmd, '/'))
+		return (size_t)snprintf(path, size, "%s", cmd) < size && !access(path, X_OK);
+	for (; dirs; dirs = *end ? end + 1 : NULL) {
+		end = dirs + strcspn(dirs, ":");
+		if ((size_t)snprintf(path, size, "%.*s%s%s", (int)(end - dirs), dirs,
+				     end > dirs ? "/" : "", cmd) < size &&
+		    !access(path, X_OK))
+			return 1;
+	}
+	return 0;
+}
+
+void targets_hold(const struct options *o, struct targets *t)
+{
+	char path[PATH_MAX];
+
+	int probes = o->probe == CAPTURE_TRACES_AUTO || o->probe == CAPTURE_TRACES_UPROBE;
+
+	if (t->child && probes && !o->nothing && find_program(o->cmd[0], path, sizeof(path)) &&
+	    hold_new(t->child, path, &t->hold))
+		t->hold = NULL;
+}
+
+static void let_go(struct targets *t)
+{
+	hold_free(t->hold);
+	t->hold = NULL;
+}
+
+void targets_attached(struct targets *t, int attached)
+{
+	uint64_t now = resolve_now();
+
+	if (!t->hold)
+		return;
+	if (!t->held && hold_stopped(t->hold))
+		t->held = now;
+	if (attached || (t->held && now - t->held > HELD_NS))
+		let_go(t);
+}
+
 void targets_release(struct targets *t)
 {
 	if (t->release_fd < 0)
@@ -343,6 +401,7 @@ int targets_wait(struct targets *t)
 {
 	int status = 0;
 
+	let_go(t);
 	if (!t->child)
 		return 0;
 	if (t->release_fd >= 0)

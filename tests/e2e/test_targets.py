@@ -420,6 +420,28 @@ def test_command(tmp_path):
     assert count(stacks, "work tests/lua/timed.lua:*") / total(stacks) > 0.95
 
 
+def test_short_command(tmp_path):
+    """One that ends before anybody could look at it: all that its own jit.v logs, and its samples."""
+    script, log, out = tmp_path / "short.lua", tmp_path / "jit.v", tmp_path / "x.folded"
+    script.write_text("local t, n = {}, 0\n"
+                      "for j = 1, 40 do for i = 1, 300 do t[1] = function() return i end end end\n"
+                      "for i = 1, 3000 do n = n + #('x'):rep(i % 7) end\n")
+    p = ljx("trace", "--jv", "--limit", 0, "--", "luajit", f"-jv={log}", script)
+    want = log.read_text().splitlines()
+    assert p.out.splitlines() == want and sum("NYI: bytecode" in x for x in want) > 5
+    spin = tmp_path / "spin.lua"
+    spin.write_text("jit.off() local t = os.clock() while os.clock() - t < 0.3 do end")
+    ljx("record", "-r", 999, "-o", out, "--", "luajit", spin)
+    stacks = read_folded(out)
+    assert count(stacks, f"main chunk {spin}") > 0.9 * total(stacks) > 50
+
+
+def test_unseen_command():
+    """It never has a Lua state: that is said."""
+    p = ljx("trace", "--", "true")
+    assert "no Lua state of the command was seen" in p.err and p.out == ""
+
+
 @pytest.mark.parametrize("cmd,status", [
     (["luajit", "tests/lua/timed.lua", "0.3", "5"], 5),
     (["sh", "-c", "luajit tests/lua/timed.lua 0.3; exit 6"], 6),

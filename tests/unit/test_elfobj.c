@@ -214,6 +214,10 @@ static void test_code(void **state)
 	assert_int_equal(elfobj_read(eo, first, buf, 8), 8);
 	assert_memory_equal(buf, "\x90\x90\x90\x90\x90\x90\x90\xc3", 8);
 	assert_int_equal(elfobj_read(eo, UINT64_MAX, buf, 8), 0);
+	assert_int_equal(elfobj_offset(eo, first, &at), 0);
+	assert_int_equal(elfobj_vaddr(eo, at, &last), 0);
+	assert_int_equal(last, first);
+	assert_int_equal(elfobj_offset(eo, UINT64_MAX, &at), -ENOENT);
 	assert_int_equal(elfobj_text(eo, first, &start, &end), 0);
 	assert_true(start <= first && first < end);
 	assert_int_equal(elfobj_read(eo, end - 4, buf, 8), 4);
