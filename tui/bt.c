@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* ljx bt: every VM's and coroutine's Lua stack, once. */
+#include "tui/bt.h"
 #include "bpf/snapshot.h"
-#include "tui/ljx.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,13 +17,12 @@ struct bt {
 	struct prof *defs; /* remembers the definitions; a stack at a time is folded in it */
 	unsigned int vm;   /* creation number of the VM whose stacks come */
 	uint64_t g;
-	json_t *stacks;
+	json_t *stacks, *threads;
 	struct ev_sample *running[RUNNING_MAX]; /* the latest of each VM; owned */
 	size_t nrunning;
 };
 
-/* The stack of a profile that holds one sample, from the leaf to the root. */
-static size_t path(const struct prof *p, const struct prof_frame **f, size_t max)
+size_t bt_path(const struct prof *p, const struct prof_frame **f, size_t max)
 {
 	const struct prof_node *n = prof_root(p);
 	size_t depth = 0, i;
@@ -42,17 +40,10 @@ static size_t path(const struct prof *p, const struct prof_frame **f, size_t max
 	return depth;
 }
 
-static void print_stack(const struct ev_sample *s, const struct prof_frame **f, size_t n)
+void bt_print_frames(const struct prof_frame **f, size_t n)
 {
 	size_t i;
 
-	if (s->state == EV_STATE_OUTSIDE && !s->nframes) {
-		printf("  idle: no Lua function is active\n");
-		return;
-	}
-	printf("  coroutine %#" PRIx64 "  %s%s\n", s->L,
-	       s->state != EV_STATE_UNKNOWN ? "current, " : "suspended",
-	       s->state != EV_STATE_UNKNOWN ? state_name(s->state) : "");
 	for (i = 0; i < n; i++) {
 		if (f[i]->kind == PROF_LINE && i + 1 < n) { /* the line of the function below it */
 			printf("    %-50s at line %s\n", f[i + 1]->label,
@@ -62,6 +53,18 @@ static void print_stack(const struct ev_sample *s, const struct prof_frame **f, 
 			printf("    %s\n", f[i]->label);
 		}
 	}
+}
+
+static void print_stack(const struct ev_sample *s, const struct prof_frame **f, size_t n)
+{
+	if (s->state == EV_STATE_OUTSIDE && !s->nframes) {
+		printf("  idle: no Lua function is active\n");
+		return;
+	}
+	printf("  coroutine %#" PRIx64 "  %s%s\n", s->L,
+	       s->state != EV_STATE_UNKNOWN ? "current, " : "suspended",
+	       s->state != EV_STATE_UNKNOWN ? state_name(s->state) : "");
+	bt_print_frames(f, n);
 }
 
 static void add_json(struct bt *b, const struct ev_sample *s, const struct prof_frame **f, size_t n)
@@ -158,7 +161,7 @@ static int sink(void *ctx, const struct ev_hdr *h)
 	err = prof_finish(b->defs);
 	if (err)
 		return err;
-	n = path(b->defs, f, sizeof(f) / sizeof(f[0]));
+	n = bt_path(b->defs, f, sizeof(f) / sizeof(f[0]));
 	if (s->g != b->g) {
 		b->g = s->g;
 		b->vm++;
@@ -198,15 +201,17 @@ static int one_process(struct bt *b, int pid, struct why *why)
 	} else {
 		if (!b->o->json)
 			printf("%d %s\n", pid, info.cmdline);
+		if (b->o->native || b->o->inlines)
+			err = bt_native(b->o, pid, b->threads, why);
 		sample_running(b, pid);
-		err = snapshot(r, pid, vms);
+		err = err ? err : snapshot(r, pid, vms);
 		forget_running(b);
 		if (!err && vms->dropped && !b->o->quiet)
 			fprintf(stderr,
 				"ljx: %zu VMs, or what looks like VMs, were not looked at: too "
 				"many\n",
 				vms->dropped);
-		if (err)
+		if (err && !why->code)
 			why_set(why, WHY_INTERNAL, err, "cannot read the stacks of pid %d: %s", pid,
 				strerror(-err));
 	}
@@ -217,7 +222,7 @@ static int one_process(struct bt *b, int pid, struct why *why)
 int verb_bt(const struct options *o)
 {
 	struct prof_opts po = {.lines = !o->json || o->lines};
-	struct bt b = {.o = o, .stacks = json_array()};
+	struct bt b = {.o = o, .stacks = json_array(), .threads = json_array()};
 	struct why why = {.code = 0};
 	struct targets t;
 	int code = targets_find(o, &t), good = 0;
@@ -225,6 +230,7 @@ int verb_bt(const struct options *o)
 
 	if (code) {
 		json_decref(b.stacks);
+		json_decref(b.threads);
 		return code;
 	}
 	for (i = 0; i < t.n; i++) {
@@ -242,6 +248,8 @@ int verb_bt(const struct options *o)
 	if (o->json) {
 		json_t *j = json_pack("{s:s,s:O}", "schema", "ljx.bt/1", "stacks", b.stacks);
 
+		if (j && (o->native || o->inlines))
+			json_object_set(j, "threads", b.threads);
 		if (j && good)
 			json_dumpf(j, stdout, JSON_INDENT(1));
 		if (good)
@@ -249,6 +257,7 @@ int verb_bt(const struct options *o)
 		json_decref(j);
 	}
 	json_decref(b.stacks);
+	json_decref(b.threads);
 	if (why.code && (t.must || !good))
 		return complain(o, &why);
 	return 0;

@@ -209,9 +209,14 @@ static const struct verb verbs[] = {
      "  --refresh TIME   how often to look for changes (1s)\n" FILE_HELP JIT_HELP,
      "  ljx perfmap -p 4242 & perf record -p 4242 sleep 10; perf report\n"
      "  ljx perfmap run.ljx > /tmp/perf-4242.map\n"},
-    {"bt", verb_bt, "pid group name container cgroup layout json", "ljx bt [TARGET]",
+    {"bt", verb_bt, "pid group name container cgroup layout native inline json",
+     "ljx bt [TARGET] [--native]",
      "print every VM's and coroutine's Lua stack once",
-     TARGET_HELP, "  ljx bt -p 4242\n"},
+     TARGET_HELP "Options:\n"
+		 "  --native         and of each thread that runs, C and Lua in one stack\n"
+		 "  --inline         --native, with what the compiler inlined\n"
+		 "  --json           the same as JSON\n",
+     "  ljx bt -p 4242\n"},
     {"ps", verb_ps, "json", "ljx ps [--json]", "list the LuaJIT processes", "", "  ljx ps\n"},
     {"doctor", verb_doctor, "pid json layout", "ljx doctor [-p PID] [--json]",
      "tell what works here, and why not",

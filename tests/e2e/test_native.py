@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """C and Lua in one stack: against gdb's backtrace, debug.traceback and what the C code does."""
 import fnmatch
+import json
 import re
 import subprocess
 from collections import Counter
 
 import pytest
 
-from harness import folded, ljx, luajit, record, report
+from harness import folded, ljx, luajit, record, report, wait_until
 from recording import COROUTINE, LUA, natives, of, records, samples
 from web import Nginx, load
 
@@ -186,6 +187,48 @@ def test_without_unwind_info(tmp_path):
     shape = TOP + [FN, "C:l_call", gap, "C:call_1", FN, "C:l_spin", gap, "C:nest::loop"]
     assert len(stack) == len(shape) and all(map(fnmatch.fnmatchcase, stack, map(
         lambda s: s.replace("[native", "[[]native"), shape))), stack
+
+
+def test_bt(tmp_path):
+    """One stack, now: its C functions as gdb has them, its lines as debug.traceback tells."""
+    with luajit(SCRIPT, "c") as target:
+        target.expect("^spinning$")
+        lines = []
+
+        def running():
+            out = ljx("bt", "-p", target.pid, "--native").out
+            lines[:] = out.partition(f" thread {target.pid}  ")[2].split(" VM 1 ")[0].splitlines()[1:]
+            return lines and "did not run" not in out and "not down to" not in out
+
+        wait_until(running, "a sample", 60)
+        out = gdb(target.pid, tmp_path, GDB_NAMES)
+        doc = json.loads(ljx("bt", "-p", target.pid, "--native", "--json").out)
+        check_bt_lines([m.group(1) for m in (re.search(r"  at line (\d+)$", s) for s in lines) if m],
+                       target.out)
+    functions = [re.sub("  +at line.*", "", s.strip()) for s in lines]
+    ours = [f.removeprefix("C:") for f in functions if re.match("C:(l_|call_|nest::)", f)]
+    names = [re.sub(".*(turn|loop).*", r"nest::\1", n) for n in re.findall("^NAME (.*)$", out, re.M)]
+    assert ours == [n for n in names if not n.startswith("inlined_")]
+    shape = SHAPES["c"][::-1]
+    named = [f for f in functions if not is_luajit(f) and f != "[kernel]"]
+    assert len(named) == len(shape) and all(map(fnmatch.fnmatchcase, named, shape)), named
+    for t in doc["threads"]:
+        assert t["tid"] == t["pid"] == target.pid and (not t["whole"] or t["frames"][-1] == "C:_start")
+
+
+def check_bt_lines(lines, traceback):
+    """Those of the functions on the stack, the innermost first."""
+    want = re.findall(rf"^\t{SCRIPT}:(\d+): (?:in|at)", traceback, re.M)
+    assert lines == want and len(want) > 3
+
+
+def test_bt_asleep():
+    """A thread that waits has no sample, and is not disturbed: that is said."""
+    with luajit("-e", "io.write('ready\\n') io.flush() io.read('*l')") as target:
+        target.expect("ready")
+        out = ljx("bt", "-p", target.pid, "--native").out
+        assert f" thread {target.pid}  did not run: no C stack" in out and "io.read" in out, out
+        target.say("")
 
 
 def test_only_when_asked(tmp_path):

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+/* ljx bt --native: C and Lua in one stack, of each thread that runs while we look. */
+#include "tui/bt.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define THREADS_MAX 1024
+#define SHOWN_MAX 16 /* threads without a stack */
+/* A thread that waits for a CPU has a sample after a while; one that sleeps has none. */
+#define WAIT_MS 1000
+#define STEP_MS 50
+
+/* The latest stack of a thread, a whole one if there was one. */
+struct thread {
+	uint32_t tid;
+	int whole;
+	struct ev_native *native; /* owned, as sample */
+	struct ev_sample *sample;
+};
+
+struct bt_native {
+	struct prof *defs;
+	struct ev_native *last; /* whose sample is still to come; or NULL */
+	struct thread thread[THREADS_MAX];
+	size_t n, whole;
+};
+
+static void *copy_of(const struct ev_hdr *h)
+{
+	void *copy = malloc(h->size);
+
+	if (copy)
+		memcpy(copy, h, h->size);
+	return copy;
+}
+
+static int is_whole(const struct ev_native *e)
+{
+	unsigned int i;
+
+	for (i = e->nkernel; i < e->nwords; i++)
+		if (EV_NATIVE_IS_GAP(e->word[i]))
+			return 0;
+	return e->why == EV_NATIVE_NONE;
+}
+
+static struct thread *thread_of(struct bt_native *b, uint32_t tid)
+{
+	size_t i;
+
+	for (i = 0; i < b->n; i++)
+		if (b->thread[i].tid == tid)
+			return &b->thread[i];
+	if (b->n == THREADS_MAX)
+		return NULL;
+	b->thread[b->n] = (struct thread){.tid = tid};
+	return &b->thread[b->n++];
+}
+
+/* Takes b->last for the sample that it belongs to. */
+static int keep_stack(struct bt_native *b, const struct ev_sample *s)
+{
+	struct ev_native *e = b->last;
+	struct thread *t;
+	struct ev_sample *copy;
+	int whole;
+
+	if (!e || e->h.time != s->h.time || e->h.tid != s->h.tid)
+		return 0;
+	t = thread_of(b, s->h.tid);
+	whole = is_whole(e);
+	if (!t || t->whole > whole)
+		return 0;
+	copy = copy_of(&s->h);
+	if (!copy)
+		return -ENOMEM;
+	b->whole += (size_t)(whole - t->whole);
+	free(t->native);
+	free(t->sample);
+	*t = (struct thread){s->h.tid, whole, e, copy};
+	b->last = NULL;
+	return 0;
+}
+
+static int keep(void *ctx, const struct ev_hdr *h)
+{
+	struct bt_native *b = ctx;
+
+	if (h->kind == EV_SAMPLE)
+		return keep_stack(b, (const struct ev_sample *)h);
+	if (h->kind != EV_NATIVE)
+		return prof_add(b->defs, h);
+	free(b->last);
+	b->last = copy_of(h);
+	return b->last ? 0 : -ENOMEM;
+}
+
+static void say(void *ctx, const char *text)
+{
+	(void)ctx;
+	fprintf(stderr, "ljx: %s\n", printable(text));
+}
+
+static int sample(const struct options *o, struct bt_native *b, int pid, struct why *why)
+{
+	struct capture_opts co = {
+	    .rate = 999, .layout = o->layout, .native = 1, .inlines = o->inlines, .say = say};
+	struct capture *c;
+	int err = capture_new(&co, keep, b, &c, why), ms;
+
+	if (err)
+		return err;
+	err = capture_add(c, pid, why);
+	if (!err)
+		err = capture_start(c, why);
+	for (ms = 0; ms < WAIT_MS && !b->whole && !err; ms += STEP_MS)
+		err = capture_poll(c, STEP_MS);
+	if (!err)
+		err = capture_stop(c);
+	capture_free(c);
+	return err;
+}
+
+/* What is to be said of a thread without a stack. */
+static void print_others(const struct bt_native *b, int pid)
+{
+	size_t n = 0, i, k, left = 0;
+	int *tid = proc_threads(pid, &n);
+
+	for (i = 0; tid && i < n; i++) {
+		for (k = 0; k < b->n && b->thread[k].tid != (uint32_t)tid[i]; k++)
+			;
+		if (k < b->n)
+			continue;
+		if (left++ < SHOWN_MAX)
+			printf(" thread %d  did not run: no C stack, which is told by a sample "
+			       "only\n",
+			       tid[i]);
+	}
+	if (left > SHOWN_MAX)
+		printf(" and %zu more threads that did not run\n", left - SHOWN_MAX);
+	free(tid);
+}
+
+static int show(const struct options *o, struct prof *defs, const struct thread *t,
+		struct json_t *list)
+{
+	const struct prof_frame *f[BT_FRAMES];
+	const struct ev_sample *s = t->sample;
+	json_t *frames;
+	size_t n, i;
+	int err = prof_add(defs, &t->native->h);
+
+	if (!err)
+		err = prof_add(defs, &s->h);
+	if (!err)
+		err = prof_finish(defs);
+	if (err)
+		return err;
+	n = bt_path(defs, f, BT_FRAMES);
+	if (!o->json) {
+		printf(" thread %" PRIu32 "  %s%s\n", t->tid, state_name(s->state),
+		       t->whole ? "" : ", not down to the bottom");
+		bt_print_frames(f, n);
+		return prof_reset(defs);
+	}
+	frames = json_array();
+	for (i = 0; i < n; i++)
+		json_array_append_new(frames, json_string(f[i]->label));
+	json_array_append_new(list, json_pack("{s:i,s:i,s:s,s:b,s:o}", "pid", (int)s->h.pid, "tid",
+					      (int)t->tid, "state", state_name(s->state), "whole",
+					      t->whole, "frames", frames));
+	return prof_reset(defs);
+}
+
+int bt_native(const struct options *o, int pid, json_t *list, struct why *why)
+{
+	struct prof_opts po = {.lines = !o->json || o->lines};
+	struct bt_native *b = calloc(1, sizeof(*b));
+	int err = 0;
+	size_t i;
+
+	if (b)
+		b->defs = prof_new(&po);
+	if (!b || !b->defs)
+		err = why_set(why, WHY_INTERNAL, -ENOMEM, "out of memory");
+	else
+		err = sample(o, b, pid, why);
+	for (i = 0; b && i < b->n && !err; i++)
+		err = show(o, b->defs, &b->thread[i], list);
+	if (!err && !o->json)
+		print_others(b, pid);
+	for (i = 0; b && i < b->n; i++) {
+		free(b->thread[i].native);
+		free(b->thread[i].sample);
+	}
+	if (b) {
+		free(b->last);
+		prof_free(b->defs);
+	}
+	free(b);
+	return err;
+}
