@@ -27,6 +27,13 @@ typedef void offline_say_fn(void *ctx, const char *text);
 struct offline *offline_new(const char *dir, offline_say_fn *say, void *ctx);
 void offline_free(struct offline *o);
 
+#define OFFLINE_KINDS (1u << EV_PROC | 1u << EV_EXEC | 1u << EV_MODULE | 1u << EV_SYM)
+/* Are records like this one its business? The others, nearly all, need not pass through it. */
+static inline int offline_wants(const struct ev_hdr *h)
+{
+	return h->kind < 32 && OFFLINE_KINDS >> h->kind & 1;
+}
+
 /* Passes h on to fn, and then the names for it. 0, -ENOMEM, or what fn returned. */
 typedef int offline_fn(void *ctx, const struct ev_hdr *h);
 int offline_record(struct offline *o, const struct ev_hdr *h, offline_fn *fn, void *ctx);

@@ -147,7 +147,7 @@ int replay(const struct options *o, const char *path, record_fn *fn, void *ctx, 
 	err = names ? rec_reader_new(fd, printable(path), &r, why) : -ENOMEM;
 	progress_init(&p, path, fd);
 	while (!err && (h = rec_next(r))) {
-		err = offline_record(names, h, fn, ctx);
+		err = offline_wants(h) ? offline_record(names, h, fn, ctx) : fn(ctx, h);
 		if (!o->quiet)
 			progress_step(&p);
 	}
