@@ -58,8 +58,8 @@ def test_shares_per_cpu_and_per_thread(tmp_path):
     """The picture is the same in both modes, within noise."""
     def shares(*args):
         stacks = []
-        while total(stacks) < 3800:  # of so many rounds that a part of one does not matter
-            stacks += folded(record(tmp_path, *args, "-p", target.pid, seconds=4))
+        while total(stacks) < 7600:  # of so many rounds that a part of one does not matter
+            stacks += folded(record(tmp_path, *args, "-p", target.pid, seconds=4, rate=1999))
         return {name: count(stacks, f"{name} examples/demo.lua:*") / total(stacks)
                 for name in ("mandelbrot", "word_count", "price_list", "rank", "cache")}
 

@@ -32,11 +32,12 @@ def seen(p):
 
 
 def sample(tmp_path, target, count, name="run"):
-    """Records a target that is ready until there are so many samples."""
+    """Records a target that is ready until there are so many samples. Two percent are at least four
+    standard deviations of a share of 20,000, and of the difference of two."""
     path = str(tmp_path / f"{name}.ljx")
     target.event("ready", seconds=60)
     # Of runs up to a minute, progress is told each second.
-    with Ljx("record", "-p", target.pid, "-r", 3999, "-d", 60, "-o", path) as p:
+    with Ljx("record", "-p", target.pid, "-r", 9999 if count > 9999 else 3999, "-d", 60, "-o", path) as p:
         wait_until(lambda: p.pump(0.1) and seen(p) >= count, f"{count} samples", 90)
         p.kill(signal.SIGINT)
         assert p.finish() == OK, p.err
@@ -107,20 +108,20 @@ def shares(rows, names):
 
 def test_shares_of_inlined_functions(tmp_path):
     """Equal code, called once, twice and four times: by construction and by the interpreter."""
-    path = run(tmp_path, "shares", count=6000)
+    path = run(tmp_path, "shares", count=20000)
     rows = report(path)
     assert rows["by_state"]["compiled"] > 0.99 * rows["samples"]
     got, total = shares(rows["functions"], ["one", "two", "four"])
     assert total > 0.97 * rows["samples"]
     for name, times in {"one": 1, "two": 2, "four": 4}.items():
         assert abs(got[name] - 100 * times / 7) < 2, got
-    other, _ = shares(report(run(tmp_path, "shares", "off", 6000))["functions"], list(got))
+    other, _ = shares(report(run(tmp_path, "shares", "off", 20000))["functions"], list(got))
     assert all(abs(got[n] - other[n]) < 2 for n in got), (got, other)
 
 
 def test_lines_of_an_inlined_function(tmp_path):
     """What was planted is what annotate shows, line by line."""
-    path = run(tmp_path, "lines", count=6000)
+    path = run(tmp_path, "lines", count=20000)
     doc = json.loads(ljx("annotate", "func:work", path, "--json").out)
     of_line = {line["line"]: line["samples"] for line in doc["lines"]}
     first = min(n for n, self in of_line.items() if self)

@@ -8,7 +8,7 @@ import pytest
 
 from harness import ROOT, TARGET, UNSUPPORTED, USAGE, folded, ljx, luajit, record
 
-pytestmark = pytest.mark.privileged
+pytestmark = [pytest.mark.privileged, pytest.mark.beside(0.7)]
 
 LIB = "/usr/lib/x86_64-linux-gnu/libluajit-5.1.so.2"
 STACKSIZE = 88 - 112  # of the main thread, from the global_State: layout luajit2-20230119

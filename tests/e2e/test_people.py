@@ -12,7 +12,7 @@ from frames import count, total
 from harness import (LJX, OK, PERMISSION, PROGRAMS, Ljx, Process, ljx, luajit, read_folded, seccomp,
                      wait_until)
 
-pytestmark = pytest.mark.privileged
+pytestmark = [pytest.mark.privileged, pytest.mark.beside(0.8)]
 
 SPIN = "tests/lua/spin.lua"
 NOBODY = 65534

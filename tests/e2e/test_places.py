@@ -13,7 +13,7 @@ from frames import Truth, count, total
 from harness import (LJX, PROGRAMS, TARGET, Ljx, Process, children, folded, ljx, luajit, read_folded, record,
                      wait_until)
 
-pytestmark = pytest.mark.privileged
+pytestmark = [pytest.mark.privileged, pytest.mark.beside(3.7)]
 
 SPIN = "tests/lua/spin.lua"
 UNSHARE = ["unshare", "-m", "-p", "-f", "-i", "-u", "--kill-child"]

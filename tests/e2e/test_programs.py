@@ -13,7 +13,7 @@ from frames import Truth
 from harness import OK, ROOT, Ljx, Process, sampled
 from web import free_port
 
-pytestmark = pytest.mark.privileged
+pytestmark = [pytest.mark.privileged, pytest.mark.beside(1.1)]
 
 # A chunk that runs a script of tests/lua with arguments, wherever the program's working directory is.
 PRELUDE = f'package.path = "{ROOT}/tests/lua/?.lua;" .. package.path\n'
