@@ -13,7 +13,7 @@ import pytest
 
 from harness import OK, Ljx, alive, host, ljx, luajit, wait_until
 
-pytestmark = [pytest.mark.privileged, pytest.mark.beside(4.4)]
+pytestmark = pytest.mark.privileged
 
 RECORDER = "tests/lua/recorder.lua"
 FOUND_ANY = 10
