@@ -79,10 +79,8 @@ def missing_forms(text):
     return {form: n for form, n in counts.items() if n < FORMS[form]}
 
 
-@pytest.mark.parametrize("probe", PROBES)
-def test_jv_identity(tmp_path, probe):
-    """What ljx prints is what jit.v printed, byte for byte, thousands of lines."""
-    mine, theirs = tmp_path / "ljx.ljx", tmp_path / "jit.v"
+def both_logs(mine, theirs, probe):
+    """A run's trace events as ljx prints and records them, and what it said; jit.v logs them, too."""
     with luajit(f"-jv={theirs}", RECORDER, "2") as target:
         target.expect("^ready$")
         with attach(target, "--jv", "-o", mine, probe=probe) as p:
@@ -91,8 +89,18 @@ def test_jv_identity(tmp_path, probe):
             target.expect("^done$", seconds=120)
             assert target.finish() == 0
             assert p.finish() == OK, p.err
-            assert "lost" not in p.err and "undefined" not in p.err and "missing" not in p.err
-            got = p.text["out"]
+            return p.text["out"], p.err
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_jv_identity(tmp_path, probe):
+    """What ljx prints is what jit.v printed, byte for byte, thousands of lines."""
+    mine, theirs = tmp_path / "ljx.ljx", tmp_path / "jit.v"
+    for _ in range(5):
+        got, err = both_logs(mine, theirs, probe)
+        if "the ring buffer was full" not in err:  # as it may be on a busy machine, but not always
+            break
+    assert "lost" not in err and "undefined" not in err and "missing" not in err
     want = theirs.read_bytes()
     text = want.decode("latin-1")
     for i, (a, b) in enumerate(zip(got.splitlines(), want.splitlines())):
