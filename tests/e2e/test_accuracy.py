@@ -17,7 +17,7 @@ def measure(tmp_path, name, jit, **truth):
         stack = target.event("stack")
         if "storm" in str(stack["frames"][0].get("name")):
             edges = target.event("edges")
-        stacks = sampled(tmp_path, "-p", target.pid, least=2500, seconds=2, rate=1999)
+        stacks = sampled(tmp_path, "-p", target.pid, least=2500, seconds=1, rate=3999)
     share, total, errors = Truth(stack, edges, **truth).share(stacks)
     print(f"{name} {jit}: {share:.4%} of {total}\n{errors}")
     return share, errors

@@ -310,13 +310,16 @@ def test_stopped_and_continued(tmp_path):
     out = str(tmp_path / "x.ljx")
     with luajit("-e", DEEP) as target:
         target.expect("ready")
-        with Ljx("record", "-p", target.pid, "-d", 12, "-r", 900, "-o", out) as p:
+        with Ljx("record", "-p", target.pid, "-d", 60, "-r", 900, "-o", out) as p:
             p.wait_sampling()
             p.kill(signal.SIGSTOP)
             used = open(f"/proc/{target.pid}/schedstat").read().split()[0]
             wait_until(lambda: int(open(f"/proc/{target.pid}/schedstat").read().split()[0]) >
                        int(used) + 3e9, "three seconds of the target", 60)
             p.kill(signal.SIGCONT)
+            told = p.err.count(" samples")
+            wait_until(lambda: p.pump(0.1) and p.err.count(" samples") >= told + 3, "later samples")
+            p.kill(signal.SIGINT)
             assert p.finish() == OK, p.err
         assert alive(target.pid)
     assert re.search(r" [1-9]\d* lost", p.err), p.err
