@@ -161,6 +161,17 @@ class Ljx(Process):
         """Until its progress tells of samples."""
         return self.expect(r"[1-9]\d* samples", "err", seconds)
 
+    def samples(self):
+        """How many its progress has told of; with a time of up to a minute that is each second."""
+        return max(map(int, re.findall(r"(\d+) samples", self.err)), default=0)
+
+    def stop_after(self, more):
+        """Ends it when its progress tells of so many more samples: on a busy machine that is later."""
+        wanted = self.samples() + more
+        wait_until(lambda: self.pump(0.1) and self.samples() >= wanted, f"{wanted} samples", 90)
+        self.kill(signal.SIGINT)
+        assert self.finish() == OK, self.err
+
 
 def ljx(*args, status=OK, seconds=90, **kwargs):
     """Runs ljx to its end, checks its exit status and returns the finished process."""

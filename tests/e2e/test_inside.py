@@ -4,14 +4,13 @@ the shares of inlined functions and lines are those that they were built to have
 calls belongs to the line that calls it."""
 import json
 import re
-import signal
 import subprocess
 from collections import Counter
 
 import pytest
 
 from frames import C_LEAF, LEAF
-from harness import OK, Ljx, folded, ljx, luajit, report, wait_until
+from harness import Ljx, folded, ljx, luajit, report
 from recording import CALLED, IN_MCODE, TRACE, all_snaps, records, samples
 from test_matrix import Build
 from test_svg import after, drawn
@@ -26,21 +25,13 @@ SCENARIOS = ["chain", "side", "tail", "tailloop", "lower", "stitch", "closures",
              "metamethods", "methods", "coroutine", "lines"]
 
 
-def seen(p):
-    """The samples that its progress tells of."""
-    return max(map(int, re.findall(r"(\d+) samples", p.err)), default=0)
-
-
 def sample(tmp_path, target, count, name="run"):
     """Records a target that is ready until there are so many samples. Two percent are at least four
     standard deviations of a share of 20,000, and of the difference of two."""
     path = str(tmp_path / f"{name}.ljx")
     target.event("ready", seconds=60)
-    # Of runs up to a minute, progress is told each second.
     with Ljx("record", "-p", target.pid, "-r", 9999 if count > 9999 else 3999, "-d", 60, "-o", path) as p:
-        wait_until(lambda: p.pump(0.1) and seen(p) >= count, f"{count} samples", 90)
-        p.kill(signal.SIGINT)
-        assert p.finish() == OK, p.err
+        p.stop_after(count)
     return path
 
 
