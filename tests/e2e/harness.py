@@ -182,10 +182,14 @@ def ljx(*args, status=OK, seconds=90, **kwargs):
         return p
 
 
-def record(tmp_path, *args, seconds=1, rate=999, **kwargs):
-    """Records; returns the path of the recording."""
+def record(tmp_path, *args, seconds=1, rate=999, least=0, **kwargs):
+    """Records for so long, or until it tells of so many samples; returns the path of the recording."""
     path = str(tmp_path / "record.ljx")
-    ljx("record", "-d", seconds, "-r", rate, "-o", path, *args, **kwargs)
+    if least:
+        with Ljx("record", "-d", 60, "-r", rate, "-o", path, *args, **kwargs) as p:
+            p.stop_after(least)
+    else:
+        ljx("record", "-d", seconds, "-r", rate, "-o", path, *args, **kwargs)
     return path
 
 

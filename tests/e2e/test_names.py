@@ -15,7 +15,7 @@ pytestmark = pytest.mark.privileged
 def test_generated_functions_never_have_a_wrong_name(tmp_path):
     with luajit("tests/lua/generate.lua") as target:
         target.event("ready")
-        path = record(tmp_path, "-p", target.pid, seconds=8, rate=999)
+        path = record(tmp_path, "-p", target.pid, least=7000)
     stacks = folded(path)
     everything = total(stacks)
     named, wrong = 0, []
@@ -48,7 +48,7 @@ def cspin(tmp_path, program):
         target.expect("ok ready")
         target.say(f"main cspin.x {script}")
         target.expect("ok main")
-        stacks = folded(record(tmp_path, "-p", target.pid))
+        stacks = folded(record(tmp_path, "-p", target.pid, least=400))
     assert total(stacks) > 300
     return stacks
 

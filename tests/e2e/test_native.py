@@ -110,7 +110,7 @@ def test_nested(tmp_path, name, form):
     old = ["--old-bpf"] if form == "old" else []
     with luajit(SCRIPT, name) as target:
         target.expect("^spinning$")
-        path = record(tmp_path, "-p", target.pid, "--native", *old, seconds=1, rate=499)
+        path = record(tmp_path, "-p", target.pid, "--native", *old, least=200, rate=499)
         pcs = gdb_stack(target.pid, tmp_path)
     check_shape(folded(path), SHAPES[name])
     recs = records(path)

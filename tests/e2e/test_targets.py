@@ -241,7 +241,7 @@ def test_a_thread_shows_only_its_own_vm(tmp_path):
             target.say(f"thread parked{i}.x tests/lua/park.lua")
             wait_until(lambda i=i: (target.pump(0.01), len(target.events("parked")) > i)[1], "it")
             target.say("burn")
-        stacks = folded(record(tmp_path, "-p", target.pid))
+        stacks = folded(record(tmp_path, "-p", target.pid, least=200))
     assert total(stacks) > 100
     assert count(stacks, "[no Lua stack: outside Lua]") == total(stacks), stacks
 
