@@ -31,10 +31,9 @@ WALK_FN_NUM u32 call_returns_to(u64 slot, u64 mcode, u32 szmcode)
 	return (u32)ofs;
 }
 
-static __always_inline void place(const struct layout *l, const struct walk *w, struct ev_sample *s,
-				  const struct regs *r, const struct walk_trace *t)
+static __always_inline void place(const struct walk *w, struct ev_sample *s, const struct regs *r,
+				  const struct walk_trace *t)
 {
-	u16 spadjust = 0;
 	u64 slot;
 
 	if (r->ip - t->mcode < t->szmcode) {
@@ -42,9 +41,9 @@ static __always_inline void place(const struct layout *l, const struct walk *w, 
 		s->mcofs = (u32)(r->ip - t->mcode);
 		return;
 	}
-	if (!t->T || !r->ip || peek(&spadjust, 2, t->T + l->T_traceno - INSIDE_SPADJUST))
+	if (!t->T || !r->ip)
 		return;
-	slot = w->cf - INSIDE_SAVED - spadjust - 8;
+	slot = w->cf - INSIDE_SAVED - t->spadjust - 8;
 	if (slot < r->sp)
 		return;
 	s->mcofs = call_returns_to(slot, t->mcode, t->szmcode);

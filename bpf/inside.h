@@ -24,10 +24,8 @@ static inline __attribute__((always_inline)) ev_u16 inside_mark(ev_u64 T, ev_u64
 struct walk_trace {
 	ev_u64 T, mcode;
 	ev_u32 szmcode;
-	ev_u32 pad;
+	ev_u16 spadjust;
+	ev_u16 pad;
 };
-
-/* GCtrace.spadjust lies so far before traceno (LuaJIT src/lj_jit.h), in all versions. */
-#define INSIDE_SPADJUST 2u
 
 #endif

@@ -427,7 +427,7 @@ static __always_inline void fill(struct making *m, const struct smp_proc *proc, 
 	u32 layout = 0;
 	u64 g = 0;
 
-	__builtin_memset(p, 0, sizeof(*p));
+	__builtin_memset(p, 0, __builtin_offsetof(struct pick, near)); /* that goes with nnear */
 	p->key.key = proc->vmkey;
 	if (blind) {
 		s->why = EV_WHY_NO_REGS;

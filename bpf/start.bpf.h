@@ -157,7 +157,7 @@ WALK_FN int start_in_trace(struct walk *w, struct scratch *sc, const struct regs
 		return EV_WHY_READ;
 	s = sample_of(sc);
 	emit_trace(l, w, sc, s->trace, &t);
-	place(l, w, s, r, &t);
+	place(w, s, r, &t);
 	jit_base = rdref(l, w->g + l->G_jit_base);
 	start_at(w, jit_base ? jit_base : base, 0);
 	return judge(w, w->frame + 8, 0) == BASE_NOT ? EV_WHY_BAD_BASE : 0;

@@ -164,7 +164,7 @@ const struct ev_sample *userwalk_stack(struct userwalk *u, uint64_t L, int curre
 	const struct layout *l = &u->vm->row->l;
 	struct ev_sample *s = sample_of(&u->sc);
 	struct walk w = walk_init(u);
-	struct walk_trace t = {0, 0, 0, 0};
+	struct walk_trace t = {0, 0, 0, 0, 0};
 	u32 vmstate = 0, i;
 	u64 base, jit_base;
 

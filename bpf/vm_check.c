@@ -279,19 +279,22 @@ static int check_functions(struct check *c)
 	return 1;
 }
 
-/* What bpf/walk.h takes for granted: these never moved. */
-static int check_fixed(struct check *c)
+int vm_is_walkable(const struct layout *l)
 {
-	const struct layout *l = c->l;
+	unsigned int pt = l->T_startpt;
 
-	return expect(c,
-		      l->gc64 ? l->fr2 && l->F_ffid == 10 && l->F_pc == 32 && l->L_glref == 16 &&
-				    l->L_base == 32 && l->L_maxstack == 48 && l->L_stack == 56 &&
-				    l->L_cframe == 80 && l->L_env == 72 && l->L_stacksize == 88
-			      : !l->fr2 && l->F_ffid == 6 && l->F_pc == 16 && l->L_glref == 8 &&
-				    l->L_base == 16 && l->L_maxstack == 32 && l->L_stack == 36 &&
-				    l->L_cframe == 48 && l->L_env == 44 && l->L_stacksize == 56,
-		      "a layout that the sampler is not made for");
+	if (l->J_sizetrace != l->J_trace + 12)
+		return 0;
+	if (l->gc64)
+		return l->fr2 && l->F_ffid == 10 && l->F_pc == 32 && l->L_glref == 16 &&
+		       l->L_base == 32 && l->L_maxstack == 48 && l->L_stack == 56 &&
+		       l->L_cframe == 80 && l->L_env == 72 && l->L_stacksize == 88 &&
+		       l->T_startpc == pt + 8 && l->T_szmcode == pt + 20 && l->T_mcode == pt + 24 &&
+		       l->T_traceno == pt + 40;
+	return !l->fr2 && l->F_ffid == 6 && l->F_pc == 16 && l->L_glref == 8 && l->L_base == 16 &&
+	       l->L_maxstack == 32 && l->L_stack == 36 && l->L_cframe == 48 && l->L_env == 44 &&
+	       l->L_stacksize == 56 && l->T_startpc == pt + 4 && l->T_szmcode == pt + 12 &&
+	       l->T_mcode == pt + 16 && l->T_traceno == pt + 32;
 }
 
 static int check_layout(struct check *c)
@@ -301,7 +304,7 @@ static int check_layout(struct check *c)
 
 	if (!layout_sane(l, &bad))
 		return expect(c, 0, "%s of the layout is not possible", bad->name);
-	if (!check_fixed(c))
+	if (!expect(c, vm_is_walkable(l), "a layout that the sampler is not made for"))
 		return 0;
 	if (mem_read(c->pid, c->gg, c->buf, l->GG_size))
 		return expect(c, 0, "memory not readable at %#llx", (unsigned long long)c->gg);

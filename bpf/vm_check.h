@@ -27,6 +27,9 @@ static inline int vm_tvalue_is(const struct layout *l, uint64_t tv, unsigned int
 
 int vm_is_pointer(const struct layout *l, uint64_t v);
 
+/* Is all that bpf/walk.h takes for granted where it has always been? */
+int vm_is_walkable(const struct layout *l);
+
 /*
  * Verifies that global_State g of pid has the layout of row, with its dispatch table leading into
  * [code, code + len). True or false; ev (may be NULL) is added to.

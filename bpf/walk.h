@@ -15,9 +15,9 @@
  *   u32 proto_seen(const struct seen_key *, u64 *like)   id, likeness of a known one; EV_NO_PROTO
  *   u64 proto_like(struct scratch *, u64 code, u32 sizebc, u64 shape)
  *   u32 define_proto(struct scratch *, const struct seen_key *, u64 chunkname)
- *   void remember_proto(const struct seen_key *, u32 id, u64 like)   proto_seen knows it from now on
- *   void walk_cut(const struct walk *)   the frames so far were under C frame w->cf, the next are not
- * The last six may be declared only; struct layout must be known.
+ *   void remember_proto(const struct seen_key *, u32 id, u64 like)   proto_seen knows it from now
+ * on void walk_cut(const struct walk *)   the frames so far were under C frame w->cf, the next are
+ * not The last six may be declared only; struct layout must be known.
  */
 #ifndef BPF_WALK_H
 #define BPF_WALK_H
@@ -46,7 +46,7 @@ struct seen_key {
 /* Where a sample is put together. */
 struct scratch {
 	struct ev_proto_raw raw;
-	u64 sampler; /* 1: of the sampler, 0: of the tracer */
+	u64 sampler;			       /* 1: of the sampler, 0: of the tracer */
 	u64 head[sizeof(struct ev_trace) / 8]; /* at its end the record that f belongs to */
 	struct ev_frame f[EV_MAX_FRAMES];
 };
@@ -61,11 +61,13 @@ WALK_INLINE struct ev_trace *trace_of(struct scratch *sc)
 }
 
 /*
- * What is used of a lua_State and of a GCfunc. Both are read in one go, as so many words, at places
- * that never moved: bpf/vm_check.c checks that. With 32-bit references some lie in half a word.
+ * What is used of a lua_State, of a GCfunc and, from startpt on, of a GCtrace. Each is read in one
+ * go, as so many words, at places that never moved: bpf/vm_check.c checks that. With 32-bit
+ * references some lie in half a word.
  */
 #define WALK_L_WORDS 11
 #define WALK_FUNC_WORDS 5
+#define WALK_T_WORDS 6
 
 struct walk_L {
 	u64 g, base, stack, maxstack, cframe;
@@ -85,6 +87,23 @@ WALK_INLINE struct walk_L walk_L(const struct layout *l, const u64 *s)
 WALK_INLINE u64 walk_func_pc(const struct layout *l, const u64 *head)
 {
 	return l->gc64 ? head[4] : (u32)head[2];
+}
+
+struct walk_T {
+	u64 startpt, startpc, mcode;
+	u32 szmcode;
+	u16 traceno, spadjust;
+};
+
+WALK_INLINE struct walk_T walk_T(const struct layout *l, const u64 *v)
+{
+	struct walk_T t;
+
+	if (l->gc64)
+		t = (struct walk_T){v[0], v[1], v[3], v[2] >> 32, v[5], v[4] >> 48};
+	else
+		t = (struct walk_T){(u32)v[0], v[0] >> 32, v[2], v[1] >> 32, v[4], v[3] >> 48};
+	return t;
 }
 
 /* gct and, above it, ffid. */
@@ -221,8 +240,13 @@ WALK_INLINE u64 identity(const struct layout *l, const struct ev_proto_raw *raw,
 	rd(str, sizeof(str), chunkname + l->STR_len - 12);
 	*chunklen = str[3];
 	if (head32(raw, l->PT_sizekgc) >= 2) {
-		kgc[0] = rdref(l, k - 2 * (u64)ref);
-		kgc[1] = rdref(l, k - ref);
+		if (ref == 8) {
+			rd(kgc, 16, k - 16);
+		} else {
+			kgc[1] = rd64(k - 8);
+			kgc[0] = (u32)kgc[1];
+			kgc[1] >>= 32;
+		}
 	} else if (head32(raw, l->PT_sizekgc) == 1) {
 		kgc[0] = rdref(l, k - ref);
 	}
@@ -620,27 +644,30 @@ WALK_INLINE u64 trace_at(const struct layout *l, u64 J, u32 trace)
 WALK_INLINE void emit_trace(const struct layout *l, struct walk *w, struct scratch *sc, u32 trace,
 			    struct walk_trace *t)
 {
-	u64 J = w->g - l->GG_g + l->GG_J, T, pt, pc;
+	u64 J = w->g - l->GG_g + l->GG_J, T, v[WALK_T_WORDS] = {};
 	struct ev_frame *f;
-	u16 traceno = 0;
+	struct walk_T th;
 	u32 pos;
 
-	if (trace >= rd32(J + l->J_sizetrace))
+	/* J->trace, and in the upper half of the next word its size. */
+	if (rd(v, 16, J + l->J_trace) || trace >= v[1] >> 32)
 		return;
-	T = trace_at(l, J, trace);
-	if (!T || rd(&traceno, 2, T + l->T_traceno) || traceno != trace)
+	T = rdref(l, v[0] + layout_ref_size(l) * (u64)trace);
+	if (!T || rd(v, sizeof(v), T + l->T_startpt))
+		return;
+	th = walk_T(l, v);
+	if (th.traceno != trace)
 		return;
 	t->T = T;
-	t->mcode = rd64(T + l->T_mcode);
-	t->szmcode = rd32(T + l->T_szmcode);
-	pt = rdref(l, T + l->T_startpt);
-	pc = rdref(l, T + l->T_startpc);
-	if (load_proto(l, w, sc, pt))
+	t->mcode = th.mcode;
+	t->szmcode = th.szmcode;
+	t->spadjust = th.spadjust;
+	if (load_proto(l, w, sc, th.startpt))
 		return;
 	f = next_frame(w, sc);
 	if (!f)
 		return;
-	pos = (u32)((pc - pt - l->PT_size) >> 2);
+	pos = (u32)((th.startpc - th.startpt - l->PT_size) >> 2);
 	f->kind = EV_FRAME_TRACE;
 	f->addr = EV_FRAME_ADDR(w->id, pos);
 	f->line = line_of(l, &sc->raw, pos);

@@ -8,6 +8,7 @@
 #include "bpf/guess.h"
 
 #include "bpf/dwarf.h"
+#include "bpf/vm_check.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -58,6 +59,29 @@ static struct finder seen(const struct layout *l)
 	f.anchors = (1u << FINDER_NANCHORS) - 1;
 	memcpy(f.anchor, value, sizeof(value));
 	return f;
+}
+
+/* All that was ever built is, but for fields that the walk reads at fixed places nothing else. */
+static void walkable(void **state)
+{
+	const struct layout_row *rows;
+	struct layout l;
+	size_t n, i;
+
+	(void)state;
+	rows = layout_rows(&n);
+	for (i = 0; i < n; i++) {
+		assert_true(vm_is_walkable(&rows[i].l));
+		l = rows[i].l;
+		l.T_mcode += 8;
+		assert_false(vm_is_walkable(&l));
+		l = rows[i].l;
+		l.J_sizetrace += 4;
+		assert_false(vm_is_walkable(&l));
+		l = rows[i].l;
+		l.L_maxstack += 8;
+		assert_false(vm_is_walkable(&l));
+	}
 }
 
 static void debug_information(void **state)
@@ -217,6 +241,7 @@ static void refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(walkable),
 	    cmocka_unit_test(debug_information),
 	    cmocka_unit_test(stripped),
 	    cmocka_unit_test(given),
