@@ -26,12 +26,27 @@ __noinline int walk_one(u32 i)
 	return !m || walk_step(&m->w, &m->sc);
 }
 
+/*
+ * The verifier goes through each turn of a loop, on each way that leads there: so loops are nested,
+ * and in functions that it looks at once.
+ */
+#define TURNS 32u
+__noinline int walk_some(u32 from)
+{
+	u32 i;
+
+	for (i = 0; i < TURNS; i++)
+		if (walk_one(from + i))
+			return 1;
+	return 0;
+}
+
 static __always_inline void walk_all(void)
 {
 	u32 i;
 
-	for (i = 0; i < 2 * EV_MAX_FRAMES; i++)
-		if (walk_one(i))
+	for (i = 0; i < 2 * EV_MAX_FRAMES; i += TURNS)
+		if (walk_some(i))
 			break;
 }
 
@@ -42,12 +57,22 @@ __noinline int pick_one(u32 i)
 	return !m || pick_step(&m->p, i);
 }
 
+__noinline int pick_some(u32 from, u32 n)
+{
+	u32 i;
+
+	for (i = 0; i < TURNS && from + i < n; i++)
+		if (pick_one(from + i))
+			return 1;
+	return 0;
+}
+
 static __always_inline void pick_all(u32 n)
 {
 	u32 i;
 
-	for (i = 0; i < SMP_VMS && i < n; i++)
-		if (pick_one(i))
+	for (i = 0; i < SMP_VMS && i < n; i += TURNS)
+		if (pick_some(i, n))
 			break;
 }
 

@@ -127,7 +127,7 @@ static __always_inline u32 proto_seen(const struct seen_key *key, u64 *like)
 WALK_FN u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape)
 {
 	const u32 *ins;
-	u32 i, v;
+	u32 i, patched;
 
 	if (!sc || !sizebc)
 		return shape;
@@ -137,8 +137,9 @@ WALK_FN u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape)
 	if (rd(sc->raw.chunk, 4 * sizebc, code))
 		return shape;
 	for (i = 0; i < LIKE_INS && i < sizebc; i++) {
-		v = ins[i];
-		shape = mix(shape, (v & 0xff) >= BC_FIRST_PATCHED ? v & 0xff00 : v);
+		/* 1 or 0. No branch, which the verifier would go both ways of, each time. */
+		patched = ((ins[i] & 0xff) + 256 - BC_FIRST_PATCHED) >> 8;
+		shape = mix(shape, ins[i] & (0xffffffff - patched * 0xffff00ff));
 	}
 	return shape;
 }
@@ -321,7 +322,7 @@ static __always_inline void sample_vm(struct making *m, u64 g, u32 layout)
 	s->state = state_of(l, vmstate);
 	if (s->state == EV_STATE_TRACE)
 		s->trace = vmstate;
-	w->why = start(l, w, &m->sc, &m->r, base);
+	w->why = start(l, m, base);
 	if (!w->why) {
 		walk_all();
 		if (!w->why && !w->done && !w->truncated)

@@ -2,6 +2,9 @@
 /*
  * Where the walk of a sample's Lua stack starts: base and pc of the innermost frame. Part of
  * sampler.bpf.c, which tells what is in which register.
+ *
+ * Functions of their own have the sample from its map and take numbers only: so the verifier looks
+ * at each once, in both forms of the program.
  */
 #ifndef BPF_START_BPF_H
 #define BPF_START_BPF_H
@@ -36,14 +39,21 @@ static __always_inline int stores_link(const struct layout *l, u64 ip)
  * returns, where one of the two has already moved. A base counts only if its function and the pc
  * agree.
  */
-WALK_FN int start_in_asm(struct walk *w, const struct regs *r, u32 *flags)
+WALK_FN_NUM int start_in_asm(void)
 {
-	const struct layout *l = w ? layout_at(w->layout) : 0;
+	struct making *m = making_now();
+	const struct layout *l = m ? layout_at(m->w.layout) : 0;
 	u64 link = 0, v[2] = {};
+	struct walk *w;
+	struct regs *r;
+	u32 *flags;
 	int is;
 
-	if (!l || !r || !flags)
+	if (!l)
 		return 0;
+	w = &m->w;
+	r = &m->r;
+	flags = &sample_of(&m->sc)->flags;
 	/* A call whose link is not stored yet: what is in its place is an old one. */
 	if (stores_link(l, r->ip)) {
 		start_at(w, r->dx, 0);
@@ -97,13 +107,20 @@ static __always_inline int is_saved(const struct walk *w, const struct regs *r, 
 	return i == SAVED_WORDS || w->cf - 8 * (u64)(SAVED_WORDS - i) >= r->sp;
 }
 
-WALK_FN int start_in_helper(struct walk *w, const struct regs *r, u32 *flags)
+WALK_FN_NUM int start_in_helper(void)
 {
 	u64 word[SAVED_WORDS + 1] = {}; /* what was pushed; last, a register */
+	struct making *m = making_now();
+	struct walk *w;
+	struct regs *r;
+	u32 *flags;
 	int i, j, is;
 
-	if (!w || !r || !flags)
+	if (!m)
 		return 0;
+	w = &m->w;
+	r = &m->r;
+	flags = &sample_of(&m->sc)->flags;
 	is = judge(w, r->bp, r->bx);
 	if (is == BASE_LUA_PC || is == BASE_FF)
 		return start_at(w, r->bp, is == BASE_FF ? 0 : r->bx);
@@ -131,13 +148,16 @@ WALK_FN int start_in_helper(struct walk *w, const struct regs *r, u32 *flags)
  * A fast function that returns puts its results where it stood: goes on with its caller. Without
  * LJ_FR2 that is where its link was, too, which the C frame has as pc. 0 or -1.
  */
-WALK_FN int start_in_caller(struct walk *w)
+WALK_FN_NUM int start_in_caller(void)
 {
-	const struct layout *l = w ? layout_at(w->layout) : 0;
+	struct making *m = making_now();
+	const struct layout *l = m ? layout_at(m->w.layout) : 0;
 	u64 link, v[2] = {};
+	struct walk *w;
 
 	if (!l)
 		return -1;
+	w = &m->w;
 	rd(v, sizeof(v), w->frame - 8);
 	link = l->fr2 ? slots_of(l, v).link : w->pc;
 	if (!link || (!l->fr2 && link & 3) || follow(w, link))
@@ -146,50 +166,52 @@ WALK_FN int start_in_caller(struct walk *w)
 }
 
 /* In a trace, which is the leaf. 0 or EV_WHY_*. A function of its own for want of stack. */
-WALK_FN int start_in_trace(struct walk *w, struct scratch *sc, const struct regs *r, u64 base)
+WALK_FN_NUM int start_in_trace(u64 base)
 {
-	const struct layout *l = w ? layout_at(w->layout) : 0;
+	struct making *m = making_now();
+	const struct layout *l = m ? layout_at(m->w.layout) : 0;
 	struct walk_trace t = {};
 	struct ev_sample *s;
+	struct walk *w;
 	u64 jit_base;
 
-	if (!l || !sc || !r)
+	if (!l)
 		return EV_WHY_READ;
-	s = sample_of(sc);
-	emit_trace(l, w, sc, s->trace, &t);
-	place(w, s, r, &t);
+	w = &m->w;
+	s = sample_of(&m->sc);
+	emit_trace(l, w, &m->sc, s->trace, &t);
+	place(w, s, &m->r, &t);
 	jit_base = rdref(l, w->g + l->G_jit_base);
 	start_at(w, jit_base ? jit_base : base, 0);
 	return judge(w, w->frame + 8, 0) == BASE_NOT ? EV_WHY_BAD_BASE : 0;
 }
 
 /* Chooses where the walk starts. 0 or EV_WHY_*. */
-static __always_inline int start(const struct layout *l, struct walk *w, struct scratch *sc,
-				 struct regs *r, u64 base)
+static __always_inline int start(const struct layout *l, struct making *m, u64 base)
 {
-	struct ev_sample *s = sample_of(sc);
-	u32 flags = s->flags;
+	struct ev_sample *s = sample_of(&m->sc);
+	const struct regs *r = &m->r;
+	struct walk *w = &m->w;
 	u64 jit_base;
 	int ok = 0;
 
 	if (s->state == EV_STATE_TRACE)
-		return start_in_trace(w, sc, r, base);
+		return start_in_trace(base);
 	jit_base = rdref(l, w->g + l->G_jit_base);
-	if (flags & EV_SF_VMCODE)
-		ok = start_in_asm(w, r, &flags);
+	if (s->flags & EV_SF_VMCODE)
+		ok = start_in_asm();
 	else if (jit_base && judge(w, jit_base, r->bx) == BASE_LUA_PC)
 		ok = start_at(w, jit_base, r->bx);
 	else if (s->state == EV_STATE_INTERP)
-		ok = start_in_helper(w, r, &flags);
+		ok = start_in_helper();
 	if (!ok && jit_base && s->state != EV_STATE_INTERP && s->state != EV_STATE_C)
 		ok = start_at(w, jit_base, 0);
 	if (!ok)
 		start_saved(l, w, base);
-	s->flags = flags;
 	if (w->frame <= w->bottom || judge(w, w->frame + 8, 0) != BASE_NOT)
 		return 0;
 	s->flags |= EV_SF_REPAIRED;
-	return start_in_caller(w) ? EV_WHY_BAD_BASE : 0;
+	return start_in_caller() ? EV_WHY_BAD_BASE : 0;
 }
 
 #endif
