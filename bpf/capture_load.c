@@ -107,7 +107,7 @@ static void configure(struct capture *c, int native)
 		bpf_map__set_max_entries(c->skel->maps.starts, 1);
 		bpf_map__set_max_entries(c->skel->maps.tallies, 1);
 	}
-	if (!c->old)
+	if (!c->old || kernel_is_from(6, 1))
 		return;
 	/* Before 6.1 programs of perf events may only use maps whose memory is there. */
 	bpf_map__set_map_flags(c->skel->maps.procs, 0);
