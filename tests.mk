@@ -108,9 +108,10 @@ $(B)/tests/perf/%.bpf.o: tests/perf/%.bpf.c tests/perf/flood.h bpf/event.h
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
 
-$(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/libljx.a
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/libljx.a $(B)/libtui.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d -MT $@ -o $@ $< $(B)/libljx.a $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d -MT $@ -o $@ $< $(B)/libtui.a \
+		$(B)/libljx.a $(LDLIBS)
 
 # Programs that embed LuaJIT. LuaJIT's code must be able to find the functions of a static one.
 LUAJIT_CFLAGS = $(shell pkg-config --cflags luajit)

@@ -37,7 +37,9 @@ static int read_json(const char *path, json_t **out, struct why *why)
 		fclose(f);
 	}
 	*out = err ? NULL : json_loadb(buf, n, JSON_REJECT_DUPLICATES, &jerr);
-	if (!err && !*out)
+	if (!err && !*out && json_error_code(&jerr) == json_error_out_of_memory)
+		err = why_set(why, WHY_INTERNAL, -ENOMEM, "out of memory");
+	else if (!err && !*out)
 		err = why_set(why, WHY_USAGE, -EINVAL, "'%s' is no layout: line %d: %s",
 			      printable(path), jerr.line, printable(jerr.text));
 	free(buf);
@@ -81,7 +83,7 @@ static int is_name(const char *s)
 
 int layout_read(struct options *o, const char *path, struct why *why)
 {
-	const char *bad = "schema", *name;
+	const char *bad = "schema", *name, *schema;
 	json_t *root, *list, *one;
 	int err = read_json(path, &root, why);
 
@@ -90,12 +92,13 @@ int layout_read(struct options *o, const char *path, struct why *why)
 	list = json_object_get(root, "layouts");
 	one = json_array_get(list, 0);
 	name = json_string_value(json_object_get(one, "name"));
+	schema = json_string_value(json_object_get(root, "schema"));
 	if (json_array_size(list) > 1) {
 		err = why_set(why, WHY_USAGE, -EINVAL, "'%s' holds %zu layouts", printable(path),
 			      json_array_size(list));
 		why_hint(why, "Keep the one that is right, or take it from a process: "
 			      "ljx layout -p PID --json");
-	} else if (!json_equal(json_object_get(root, "schema"), json_string(SCHEMA))) {
+	} else if (!schema || strcmp(schema, SCHEMA) != 0) {
 		err = -EINVAL;
 	} else {
 		bad = "name";
