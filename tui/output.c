@@ -2,6 +2,7 @@
 #include "profiler/gz.h"
 #include "tui/embed.h"
 #include "tui/ljx.h"
+#include "tui/progress.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -147,6 +148,9 @@ static char *command_line(const struct options *o)
 /* A file, and why writing to it failed: what a stream tells at its end may be anything. */
 struct sink {
 	int fd, err;
+	int quiet;
+	size_t written;
+	struct progress progress;
 };
 
 static ssize_t sink_write(void *cookie, const char *data, size_t len)
@@ -165,6 +169,9 @@ static ssize_t sink_write(void *cookie, const char *data, size_t len)
 		}
 		done += (size_t)n;
 	}
+	s->written += len;
+	if (!s->quiet && progress_due(&s->progress))
+		progress_tell(&s->progress, ", %.1f MB", (double)s->written / 1e6);
 	return (ssize_t)len;
 }
 
@@ -177,12 +184,14 @@ int output_profile(struct output *out, const struct options *o, const struct fol
 				  .icicle = o->icicle,
 				  .reverse = o->reverse,
 				  .colour = o->colour};
-	struct sink sink = {.fd = out->fd};
+	/* In the view the terminal is not for messages. */
+	struct sink sink = {.fd = out->fd, .quiet = o->quiet || o->screens};
 	FILE *f = fopencookie(&sink, "w", (cookie_io_functions_t){.write = sink_write}), *z = NULL;
 	char *command = command_line(o);
 	struct write_cost *costs = NULL;
 	int err = f ? 0 : -errno, packed;
 
+	progress_init(&sink.progress, "writing", out->path);
 	format_by_file(out->path, &packed);
 	if (f && packed) {
 		z = gz_fopen(f);
@@ -200,6 +209,7 @@ int output_profile(struct output *out, const struct options *o, const struct fol
 		err = -errno;
 	if (f && fclose(f) && !err)
 		err = -errno;
+	progress_end(&sink.progress);
 	err = sink.err ? sink.err : err;
 	free(command);
 	free(costs);

@@ -2,12 +2,12 @@
 #include "bpf/offline.h"
 #include "bpf/rec.h"
 #include "tui/ljx.h"
+#include "tui/progress.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NAMES_SHOWN 5 /* files without names */
@@ -34,54 +34,13 @@ static int judge(const struct rec_end *end, const char *path, struct why *why)
 		   : 0;
 }
 
-/* Tells how far it is, when that takes long. */
-struct progress {
-	const char *path;
-	int fd, tty, shown;
-	off_t size; /* 0: not known */
-	unsigned int records;
-	double start, next; /* seconds */
-};
-
-static double seconds_now(void)
+static void tell(struct progress *p, int fd, off_t size, unsigned int records)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void progress_init(struct progress *p, const char *path, int fd)
-{
-	struct stat st;
-
-	*p = (struct progress){.path = path, .fd = fd, .tty = isatty(STDERR_FILENO)};
-	p->size = !fstat(fd, &st) && S_ISREG(st.st_mode) ? st.st_size : 0;
-	p->start = seconds_now();
-	p->next = p->start + 1;
-}
-
-static void progress_step(struct progress *p)
-{
-	double now;
-
-	if (++p->records % 8192 || (now = seconds_now()) < p->next)
-		return;
-	/* A line that is written over can come more often than one that stays. */
-	p->next = now + (p->tty ? 0.25 : 5);
-	p->shown = 1;
-	fprintf(stderr, "%sljx: reading '%s'", p->tty ? "\r" : "", printable(p->path));
-	if (p->size)
-		fprintf(stderr, " %3.0f%%",
-			100 * (double)lseek(p->fd, 0, SEEK_CUR) / (double)p->size);
-	fprintf(stderr, ", %u records%s", p->records, p->tty ? "\033[K" : "\n");
-	fflush(stderr);
-}
-
-static void progress_end(const struct progress *p)
-{
-	if (p->shown && p->tty)
-		fputs("\r\033[K", stderr);
+	if (size)
+		progress_tell(p, " %3.0f%%, %u records",
+			      100 * (double)lseek(fd, 0, SEEK_CUR) / (double)size, records);
+	else
+		progress_tell(p, ", %u records", records);
 }
 
 static void say(void *ctx, const char *text)
@@ -137,7 +96,10 @@ int replay(const struct options *o, const char *path, record_fn *fn, void *ctx, 
 	struct rec_reader *r = NULL;
 	const struct ev_hdr *h;
 	struct offline *names;
+	unsigned int records = 0;
 	struct progress p;
+	struct stat st;
+	off_t size;
 	int err;
 
 	if (fd < 0)
@@ -145,11 +107,12 @@ int replay(const struct options *o, const char *path, record_fn *fn, void *ctx, 
 			       strerror(errno));
 	names = offline_new(o->debug_dir, say, (void *)(uintptr_t)o);
 	err = names ? rec_reader_new(fd, printable(path), &r, why) : -ENOMEM;
-	progress_init(&p, path, fd);
+	size = !fstat(fd, &st) && S_ISREG(st.st_mode) ? st.st_size : 0;
+	progress_init(&p, "reading", path);
 	while (!err && (h = rec_next(r))) {
 		err = offline_wants(h) ? offline_record(names, h, fn, ctx) : fn(ctx, h);
-		if (!o->quiet)
-			progress_step(&p);
+		if (!o->quiet && ++records % 8192 == 0 && progress_due(&p))
+			tell(&p, fd, size, records);
 	}
 	progress_end(&p);
 	if (!err)

@@ -2,7 +2,9 @@
 """ljx report on recordings made by an independent writer: needs no privileges, runs under the
 sanitizers too. Bad recordings give an error or what is good in them, never a crash."""
 import csv
+import fcntl
 import json
+import os
 import random
 import re
 import struct
@@ -13,7 +15,7 @@ import pytest
 
 import recording
 from frames import count, total
-from harness import INTERNAL, OK, USAGE, folded, ljx, read_folded, report
+from harness import INTERNAL, OK, USAGE, Ljx, folded, ljx, read_folded, report
 
 BASE = ["main chunk app.lua", "work app.lua:5", "helper gen:e rated:7:17"]
 # Signals, and what the sanitizers' reports end with.
@@ -86,7 +88,6 @@ def test_split(example):
     both = folded(example, "--split", "state,process")
     assert count(both, "luajit:4242", "[compiled]") == 4
     assert sum(n for frames, n in both if frames[1] == "[C]") == 4
-    # Rows are by function, whatever the pictures are split by.
 
 
 def test_filter_by_state(example):
@@ -308,3 +309,20 @@ def test_rows_are_split(tmp_path, split):
             [(r["split"], r["label"], r["self"]) for r in rows]
     text = ljx("report", path, "--split", split, "--rows", "100").out
     assert all(f"{r['label']}  ({r['split']})\n" in text for r in rows)
+
+
+def test_progress_of_writing(example, tmp_path):
+    """Who waits for more than a second is told how far it is: here a slow reader makes it last."""
+    out = tmp_path / "x.html"
+    os.mkfifo(out)
+    with Ljx("report", example, "-o", out) as p:
+        fd = os.open(out, os.O_RDONLY)
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 4096)
+        while "writing" not in p.err:
+            p.pump(0.2)
+            assert os.read(fd, 1024), p.err
+        while os.read(fd, 65536):
+            pass
+        os.close(fd)
+        assert p.finish() == OK
+    assert re.search(r"^ljx: writing '.*x\.html', \d+\.\d MB$", p.err, re.M)
