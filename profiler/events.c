@@ -191,3 +191,19 @@ const struct prof_event *prof_events(const struct prof *p, size_t *n)
 	*n = p->events.n;
 	return p->events.list;
 }
+
+int prof_unseen(struct prof *p, uint32_t pid, struct prof_about *about)
+{
+	const struct prof_stats *st = &p->stats;
+	const struct ev_sample s = {.h = {.kind = EV_SAMPLE,
+					  .size = sizeof(s),
+					  .time = st->last_time ? st->last_time : st->start_time,
+					  .pid = pid,
+					  .tid = pid},
+				    .state = EV_STATE_RECORD};
+	uint32_t stack;
+
+	tree_reopen(p);
+	about->unseen = 1;
+	return abort_add(p, &s, about, &stack);
+}

@@ -376,7 +376,8 @@ static int put_body(struct picture *pic)
 	if (!err)
 		err = put_ghosts(pic, 1);
 	if (!pic->total)
-		fprintf(pic->f, "<text x=\"%u\" y=\"%u\">no samples</text>\n", PAD, TOP + 13);
+		fprintf(pic->f, "<text x=\"%u\" y=\"%u\">no %s</text>\n", PAD, TOP + 13,
+			prof_stats(pic->p)->unit == PROF_SAMPLES ? "samples" : "aborts");
 	return err;
 }
 

@@ -532,6 +532,17 @@ int abort_again(struct prof *p, const struct ev_sample *s, const struct prof_abo
 	return settle(&c, 0, about);
 }
 
+static int push_unseen(struct cursor *c, const struct prof_about *about)
+{
+	char label[LABEL_MAX + 1];
+	int err = push_splits(c);
+
+	label_format(label, "%s", about->start);
+	if (!err)
+		err = push_fixed(c, PROF_OTHER, "[before ljx came]");
+	return err ? err : push_fixed(c, PROF_OTHER, label);
+}
+
 int abort_add(struct prof *p, const struct ev_sample *s, const struct prof_about *about,
 	      uint32_t *stack)
 {
@@ -543,8 +554,8 @@ int abort_add(struct prof *p, const struct ev_sample *s, const struct prof_about
 	if (!c.proc)
 		return -ENOMEM;
 	c.nframes = s->nframes;
-	err = push_head(&c);
-	if (!err)
+	err = about->unseen ? push_unseen(&c, about) : push_head(&c);
+	if (!err && !about->unseen)
 		err = push_stack(&c);
 	label_format(label, "[abort] %s", about->reason ? about->reason : "");
 	if (!err && p->opts.aborts)

@@ -19,6 +19,7 @@
  *   kernel       [kernel], kernel:NAME
  *   others       [GC] [JIT] record|optimise|assemble  [exit] [truncated]
  *                [no Lua stack: REASON] [native: REASON] [undefined] [profile full]
+ *                [before ljx came]
  *
  * With marks labels end in _[j] for compiled code, _[i] for what was inlined in it, _[k] for the
  * kernel; such frames are others than those without.
@@ -274,6 +275,7 @@ struct prof_about {
 	uint32_t site;	    /* of an abort: anything that prof_weigh() knows it by */
 	uint64_t times;	    /* 1, or it stands for so many */
 	uint64_t first;	    /* the time of the first of them */
+	int unseen;	    /* set by prof_unseen() */
 };
 
 /* An event that was kept. */
@@ -290,6 +292,12 @@ struct prof_event {
 
 /* Takes what the trace recorder did, after prof_add of the same record. 0 or -ENOMEM. */
 int prof_event(struct prof *p, const struct ev_trace *ev, const struct prof_about *about);
+
+/*
+ * Counts aborts of which no event tells, only memory: below the place where they began. On a finished
+ * profile of aborts, which is to be finished again. 0 or -ENOMEM.
+ */
+int prof_unseen(struct prof *p, uint32_t pid, struct prof_about *about);
 
 /* In order of their records. At most some hundred thousand; the others are counted in prof_stats.
  */

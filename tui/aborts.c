@@ -110,6 +110,21 @@ int aborts_add(struct aborts *a, const struct ev_hdr *h, struct prof *const prof
 	return err;
 }
 
+/* A site without events has no stack, but it may cost most: 11 failures, and then it is given up.
+ */
+static int tell_unseen(struct aborts *a, const struct jt_site *s, uint32_t id, struct prof *p)
+{
+	char start[JT_TEXT], reason[JT_TEXT + 16];
+	size_t n;
+	const struct prof_process *proc = prof_processes(p, &n);
+	struct prof_about about = {.start = start, .reason = reason, .site = id, .times = 1};
+
+	jt_loc_format(&s->start, start, sizeof(start));
+	snprintf(reason, sizeof(reason), "%s%s", s->reason, s->inferred ? " (inferred)" : "");
+	a->count[id] += !a->count[id];
+	return prof_unseen(p, s->nprocs ? s->proc[0].pid : n == 1 ? proc->pid : 0, &about);
+}
+
 int aborts_weigh(struct aborts *a, struct prof *p)
 {
 	const struct prof_stats *st = prof_stats(p);
@@ -118,6 +133,7 @@ int aborts_weigh(struct aborts *a, struct prof *p)
 	size_t n;
 	const struct jt_site *s = jt_sites(a->jt, 0, &n);
 	double *weight;
+	int err = 0;
 
 	if (!s)
 		return -ENOMEM;
@@ -134,12 +150,15 @@ int aborts_weigh(struct aborts *a, struct prof *p)
 		if (s[i].kind != JT_SITE_ABORT || !(s[i].cost > 0))
 			continue;
 		id = site(a, &s[i].start, &s[i].at, s[i].reason);
-		if (id && a->count[id])
-			weight[id] += s[i].cost * ms * (double)samples / (double)a->count[id];
+		if (!s[i].count)
+			err = tell_unseen(a, &s[i], id, p);
+		if (err)
+			break;
+		weight[id] += s[i].cost * ms * (double)samples / (double)a->count[id];
 	}
 	prof_weigh(p, weight, a->n);
 	free(weight);
-	return prof_finish(p);
+	return err ? err : prof_finish(p);
 }
 
 struct write_cost *aborts_costs(struct aborts *a, size_t *n)

@@ -8,7 +8,7 @@ import pytest
 
 import browser
 import formats
-from harness import Ljx, folded, ljx, luajit, report
+from harness import Ljx, cpu_seconds, folded, ljx, luajit, report, wait_until
 from recording import ABORT, CFUNC, EXPLICIT, FLUSH, INTERP, LINK_LOOP, START, STOP, Writer, lua
 from test_svg import drawn
 
@@ -111,9 +111,9 @@ def test_as_nyi_counts_them(tmp_path):
         with Ljx("record", "-p", target.pid, "-r", 499, "-o", path) as p:
             p.expect("uprobes|watchpoints", "err")
             target.say("go")
-            target.expect(r"^\{")
+            target.expect(r"^\{", seconds=90)
             target.say("")
-            target.finish()
+            target.finish(150)
             assert p.finish() == 0, p.err
     nyi = json.loads(ljx("nyi", path, "--json").out)
     aborts = folded(str(path), "--aborts")
@@ -127,9 +127,28 @@ def test_as_nyi_counts_them(tmp_path):
             want[s["reason"].replace(";", ":")] += s["count"]
     assert by_reason == want
     cost = sum(n for _, n in folded(str(path), "--aborts=cost"))
-    percent = sum(s["cost_percent"] for s in nyi["sites"] if s["kind"] == "abort" and s["count"])
+    percent = sum(s["cost_percent"] for s in nyi["sites"] if s["kind"] == "abort")
     want = percent / 100 * nyi["cpu"]["samples"] * 1000 / 499
     assert want > 20 and abs(cost - want) < 0.02 * want + len(aborts), (cost, want)
+
+
+@pytest.mark.privileged
+def test_what_came_before(tmp_path):
+    """What was given up before ljx came costs, too, though no event and so no stack tells of it."""
+    path = tmp_path / "late.ljx"
+    with luajit("tests/lua/cost.lua", 60, limit=False) as target:
+        target.expect("^ready$")
+        target.say("go")
+        wait_until(lambda: cpu_seconds(target.pid) > 1, "its loops to be given up", 60)
+        ljx("record", "-p", target.pid, "-r", 499, "-d", 3, "-o", path)
+    nyi = json.loads(ljx("nyi", path, "--json").out)
+    sites = [s for s in nyi["sites"] if s["kind"] == "abort"]
+    want = sum(s["cost_percent"] for s in sites) / 100 * nyi["cpu"]["samples"] * 1000 / 499
+    stacks = folded(str(path), "--aborts=cost")
+    cost = sum(n for _, n in stacks)
+    assert want > 20 and abs(cost - want) < 0.02 * want + len(stacks), (cost, want)
+    unseen = [frames for frames, _ in stacks if frames[0] == "[before ljx came]"]
+    assert unseen and all(len(f) == 3 and f[2].startswith("[abort] ") for f in unseen), stacks
 
 
 @pytest.mark.privileged
@@ -141,7 +160,7 @@ def test_colour_by_cost(tmp_path):
         with Ljx("record", "-p", target.pid, "-r", 499, "-o", path) as p:
             p.expect("uprobes|watchpoints", "err")
             target.say("go")
-            target.finish()
+            target.finish(150)
             assert p.finish() == 0, p.err
     svg = tmp_path / "cost.svg"
     ljx("report", path, "--color-by", "cost", "-o", svg)
