@@ -3,6 +3,7 @@
 #include "bpf/demangle.h"
 #include "bpf/elfobj.h"
 #include "bpf/fetch.h"
+#include "bpf/inlines.h"
 #include "bpf/rec.h"
 
 #include <errno.h>
@@ -20,6 +21,8 @@
 #define PROCS_MAX 65536u
 #define RANGES_MAX 4096u  /* of a process */
 #define PLACES_MAX 65536u /* told apart when they are counted */
+#define KNOWN_MAX 65536u  /* addresses whose inlined functions were told */
+#define READERS_MAX 64u	  /* files whose debug information is in memory */
 #define SYMS_EACH_MAX 65536u
 #define SYMS_MAX 4000000u
 #define DEBUG_DIR "/usr/lib/debug"
@@ -32,7 +35,8 @@ struct file {
 	struct offline_file pub;
 	char *key;
 	struct elfobj *elf; /* its debug file */
-	int looked;
+	int looked, asked;  /* for elf, for in */
+	struct inlines *in; /* NULL: none */
 	UT_hash_handle hh;
 };
 
@@ -58,8 +62,20 @@ struct place {
 	UT_hash_handle hh;
 };
 
+/* An address that was asked for. */
+struct known {
+	struct {
+		uint64_t addr;
+		uint32_t pid, pad;
+	} key;
+	UT_hash_handle hh;
+};
+
 struct offline {
 	const char *dir;
+	int inlines;
+	unsigned int readers;
+	struct known *known;
 	offline_say_fn *say;
 	void *say_ctx;
 	struct file *files; /* in order of appearance */
@@ -69,21 +85,42 @@ struct offline {
 	int ask;	   /* there are servers, and they answer */
 	int wait_ms;	   /* that all of them together may still take */
 	unsigned int syms; /* that were added */
-	uint64_t buf[256];
+	uint64_t buf[(INLINES_TEXT + 256) / 8];
 };
 
-struct offline *offline_new(const char *dir, offline_say_fn *say, void *ctx)
+struct offline *offline_new(const char *dir, int inlines, offline_say_fn *say, void *ctx)
 {
 	struct offline *o = calloc(1, sizeof(*o));
 
 	if (!o)
 		return NULL;
 	o->dir = dir;
+	o->inlines = inlines;
 	o->say = say;
 	o->say_ctx = ctx;
 	o->ask = fetch_configured();
 	o->wait_ms = WAIT_ALL_MS;
 	return o;
+}
+
+uint32_t offline_kinds(const struct offline *o)
+{
+	return 1u << EV_PROC | 1u << EV_EXEC | 1u << EV_MODULE | 1u << EV_SYM |
+	       (o->inlines ? 1u << EV_NATIVE : 0);
+}
+
+/* pid 0: all */
+static void forget(struct offline *o, uint32_t pid)
+{
+	struct known *k, *next;
+
+	HASH_ITER(hh, o->known, k, next)
+	{
+		if (pid && k->key.pid != pid)
+			continue;
+		HASH_DEL(o->known, k);
+		free(k);
+	}
 }
 
 static void drop_proc(struct offline *o, uint32_t pid)
@@ -93,6 +130,7 @@ static void drop_proc(struct offline *o, uint32_t pid)
 	HASH_FIND(hh, o->procs, &pid, sizeof(pid), p);
 	if (!p)
 		return;
+	forget(o, pid);
 	HASH_DEL(o->procs, p);
 	free(p->range);
 	free(p);
@@ -105,6 +143,7 @@ void offline_free(struct offline *o)
 
 	if (!o)
 		return;
+	forget(o, 0);
 	while (o->procs)
 		drop_proc(o, o->procs->pid);
 	HASH_ITER(hh, o->places, at, next)
@@ -115,6 +154,7 @@ void offline_free(struct offline *o)
 	HASH_ITER(hh, o->files, f, next_file)
 	{
 		HASH_DEL(o->files, f);
+		inlines_free(f->in);
 		elfobj_free(f->elf);
 		free(f->key);
 		free(f);
@@ -344,20 +384,25 @@ static int send_names(struct offline *o, const struct ev_sym *sym, const struct 
 	return err;
 }
 
+static const struct range *range_at(const struct offline *o, uint32_t pid, uint64_t addr)
+{
+	const struct oproc *p;
+	size_t at;
+
+	HASH_FIND(hh, o->procs, &pid, sizeof(pid), p);
+	at = p ? range_after(p, addr) : 0;
+	return p && at < p->n && p->range[at].start <= addr ? &p->range[at] : NULL;
+}
+
 static int name(struct offline *o, const struct ev_sym *sym, offline_fn *fn, void *ctx)
 {
-	const struct range *r;
-	const struct oproc *p;
+	const struct range *r = range_at(o, sym->h.pid, sym->start);
 	unsigned int n = 0;
 	uint64_t end;
-	size_t at;
 	int err = 0;
 
-	HASH_FIND(hh, o->procs, &sym->h.pid, sizeof(sym->h.pid), p);
-	at = p ? range_after(p, sym->start) : 0;
-	if (!p || at == p->n || p->range[at].start > sym->start || sym->start >= sym->end)
+	if (!r || sym->start >= sym->end)
 		return 0;
-	r = &p->range[at];
 	look(o, r->file);
 	end = (sym->end < r->end ? sym->end : r->end) - r->bias;
 	if (r->file->elf)
@@ -369,6 +414,66 @@ static int name(struct offline *o, const struct ev_sym *sym, offline_fn *fn, voi
 	return err;
 }
 
+/* Was it asked for before? From now on it was. */
+static int is_known(struct offline *o, uint32_t pid, uint64_t addr)
+{
+	struct known like = {.key = {addr, pid, 0}}, *k;
+
+	HASH_FIND(hh, o->known, &like.key, sizeof(like.key), k);
+	if (k)
+		return 1;
+	if (HASH_COUNT(o->known) >= KNOWN_MAX)
+		forget(o, 0);
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return 1;
+	k->key = like.key;
+	HASH_ADD(hh, o->known, key, sizeof(k->key), k);
+	if (!k->hh.tbl)
+		free(k);
+	return 0;
+}
+
+/* What reads the debug information of f, or NULL. */
+static struct inlines *reader(struct offline *o, struct file *f)
+{
+	look(o, f);
+	if (!f->asked && f->elf && o->readers < READERS_MAX) {
+		f->asked = 1;
+		if (inlines_new(f->elf, &f->in))
+			f->in = NULL;
+		o->readers += f->in != NULL;
+	}
+	return f->in;
+}
+
+static int inlined(struct offline *o, const struct ev_native *e, uint64_t addr, offline_fn *fn,
+		   void *ctx)
+{
+	struct ev_inline one = {.h = {.kind = EV_INLINE, .time = e->h.time, .pid = e->h.pid},
+				.addr = addr};
+	const struct range *r;
+	char text[INLINES_TEXT];
+	const char *str = text;
+	const struct ev_hdr *h;
+	struct inlines *in;
+	int n;
+
+	if (is_known(o, e->h.pid, addr))
+		return 0;
+	r = range_at(o, e->h.pid, addr);
+	in = r ? reader(o, r->file) : NULL;
+	n = in ? inlines_at(in, addr - r->bias, text) : 0;
+	if (n < 0)
+		r->file->pub.bad = 1;
+	if (n <= 0)
+		return 0;
+	one.h.tid = one.h.pid;
+	one.n = (ev_u32)n;
+	h = rec_build(o->buf, sizeof(o->buf), &one.h, sizeof(one), &str, 1);
+	return h ? fn(ctx, h) : 0;
+}
+
 int offline_record(struct offline *o, const struct ev_hdr *h, offline_fn *fn, void *ctx)
 {
 	int err = 0;
@@ -377,6 +482,14 @@ int offline_record(struct offline *o, const struct ev_hdr *h, offline_fn *fn, vo
 		drop_proc(o, h->pid);
 	else if (h->kind == EV_MODULE)
 		err = add_module(o, (const struct ev_module *)h);
+	if (h->kind == EV_NATIVE && o->inlines) {
+		const struct ev_native *e = (const struct ev_native *)h;
+		unsigned int i;
+
+		for (i = e->nkernel; i < e->nwords && !err; i++)
+			if (!(e->word[i] >> 56))
+				err = inlined(o, e, e->word[i], fn, ctx);
+	}
 	if (!err)
 		err = fn(ctx, h);
 	if (!err && h->kind == EV_SYM && ((const struct ev_sym *)h)->kind == EV_SYM_MODULE)

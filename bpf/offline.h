@@ -21,20 +21,17 @@ struct offline;
 typedef void offline_say_fn(void *ctx, const char *text);
 
 /*
- * dir: a folder with .build-id/xx/yyyy.debug, before /usr/lib/debug; or NULL. It is borrowed. NULL:
- * out of memory.
+ * dir: a folder with .build-id/xx/yyyy.debug, before /usr/lib/debug; or NULL. It is borrowed.
+ * inlines: what was inlined at the addresses of C stacks is told, too. NULL: out of memory.
  */
-struct offline *offline_new(const char *dir, offline_say_fn *say, void *ctx);
+struct offline *offline_new(const char *dir, int inlines, offline_say_fn *say, void *ctx);
 void offline_free(struct offline *o);
 
-#define OFFLINE_KINDS (1u << EV_PROC | 1u << EV_EXEC | 1u << EV_MODULE | 1u << EV_SYM)
-/* Are records like this one its business? The others, nearly all, need not pass through it. */
-static inline int offline_wants(const struct ev_hdr *h)
-{
-	return h->kind < 32 && OFFLINE_KINDS >> h->kind & 1;
-}
+/* A bit for each kind of records that are its business; the others need not pass through it. */
+uint32_t offline_kinds(const struct offline *o);
 
-/* Passes h on to fn, and then the names for it. 0, -ENOMEM, or what fn returned. */
+/* Passes h on to fn, after what is inlined in it, before the names for it. 0, -ENOMEM, or what fn
+ * returned. */
 typedef int offline_fn(void *ctx, const struct ev_hdr *h);
 int offline_record(struct offline *o, const struct ev_hdr *h, offline_fn *fn, void *ctx);
 
@@ -44,6 +41,7 @@ struct offline_file {
 	const char *build_id;	      /* or "" */
 	const char *why;	      /* there is no debug file; "" if there is one */
 	unsigned long named, unnamed; /* functions, or places of several together */
+	int bad; /* its debug information could not be read for what is inlined */
 };
 /* File i of them; NULL: there are no more. Valid until the next record. */
 const struct offline_file *offline_files(const struct offline *o, size_t i);

@@ -122,7 +122,7 @@ static const struct verb verbs[] = {
      "  ljx record -g $(cat /run/nginx.pid) -d 30 -o nginx.svg -o nginx.ljx\n"
      "  ljx record -r 499 -o run.svg -- luajit script.lua\n"},
     {"report", verb_report, FILE_OPTIONS SHAPE_OPTIONS COST_OPTIONS
-     "output format json pid time state rows quiet",
+     "inline output format json pid time state rows quiet",
      "ljx report FILE.ljx [-o FILE]... [--json]",
      "read a recording: print it, or convert it",
      "Options:\n"
@@ -132,7 +132,9 @@ static const struct verb verbs[] = {
      "  --pid PID        only this process\n"
      "  --time FROM-TO   only this part of the recording: 10s-20s, 5m-, -500ms\n"
      "  --state LETTERS  only in these states: N compiled, I interpreted, C, G, J, O other\n"
-     "  --rows N         rows printed (20)\n" FILE_HELP SHAPE_HELP COST_HELP,
+     "  --rows N         rows printed (20)\n"
+     "  --inline         what the compiler inlined in C functions, by those debug files\n" FILE_HELP
+	 SHAPE_HELP COST_HELP,
      "  ljx report run.ljx\n  ljx report run.ljx -o run.svg --lines\n"},
     {"diff", verb_diff, FILE_OPTIONS SHAPE_OPTIONS "output format json pid state rows quiet",
      "ljx diff BEFORE AFTER [-o FILE]... [--json]",

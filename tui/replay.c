@@ -54,7 +54,7 @@ static void say(void *ctx, const char *text)
 /* What has no name, and why: one line, of the files that have the most of it. */
 static void tell_names(const struct options *o, const struct offline *names)
 {
-	unsigned long named = 0, unnamed = 0, files = 0;
+	unsigned long named = 0, unnamed = 0, files = 0, bad = 0;
 	const struct offline_file *f, *most[NAMES_SHOWN] = {NULL};
 	size_t i, at;
 
@@ -62,6 +62,7 @@ static void tell_names(const struct options *o, const struct offline *names)
 		named += f->named;
 		unnamed += f->unnamed;
 		files += f->unnamed != 0;
+		bad += f->bad != 0;
 		for (at = NAMES_SHOWN; at && (!most[at - 1] || f->unnamed > most[at - 1]->unnamed);
 		     at--)
 			if (at < NAMES_SHOWN)
@@ -71,6 +72,11 @@ static void tell_names(const struct options *o, const struct offline *names)
 	}
 	if (o->quiet)
 		return;
+	if (bad)
+		fprintf(stderr,
+			"ljx: %lu files have debug information that could not be read: what was "
+			"inlined there is not known\n",
+			bad);
 	if (named)
 		fprintf(stderr, "ljx: %lu C functions have their names from debug files here\n",
 			named);
@@ -99,18 +105,21 @@ int replay(const struct options *o, const char *path, record_fn *fn, void *ctx, 
 	unsigned int records = 0;
 	struct progress p;
 	struct stat st;
+	uint32_t kinds;
 	off_t size;
 	int err;
 
 	if (fd < 0)
 		return why_set(why, WHY_INTERNAL, -errno, "cannot read '%s': %s", printable(path),
 			       strerror(errno));
-	names = offline_new(o->debug_dir, say, (void *)(uintptr_t)o);
+	names = offline_new(o->debug_dir, o->inlines, say, (void *)(uintptr_t)o);
 	err = names ? rec_reader_new(fd, printable(path), &r, why) : -ENOMEM;
+	kinds = names ? offline_kinds(names) : 0;
 	size = !fstat(fd, &st) && S_ISREG(st.st_mode) ? st.st_size : 0;
 	progress_init(&p, "reading", path);
 	while (!err && (h = rec_next(r))) {
-		err = offline_wants(h) ? offline_record(names, h, fn, ctx) : fn(ctx, h);
+		err = h->kind < 32 && kinds >> h->kind & 1 ? offline_record(names, h, fn, ctx)
+							   : fn(ctx, h);
 		if (!o->quiet && ++records % 8192 == 0 && progress_due(&p))
 			tell(&p, fd, size, records);
 	}

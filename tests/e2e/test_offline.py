@@ -64,6 +64,18 @@ def test_debug_file(tmp_path, nest):
 
 
 @pytest.mark.privileged
+def test_inlined(tmp_path, nest):
+    """What was inlined comes from the debug file as it does live, of a file that has it itself."""
+    full, bare, debug = nest
+    with luajit(SCRIPT, "c", env={"NEST": str(full)}) as target:
+        target.expect("^spinning$")
+        want = usual(folded(record(tmp_path, "-p", target.pid, "--inline", env=NOBODY)))
+    assert sum("(inlined at nest.c:" in f for f in want) == 2
+    path = run(tmp_path, "bare", bare)
+    assert usual(folded(path, "--inline", "--debug-dir", debug, env=NOBODY)) == want
+
+
+@pytest.mark.privileged
 def test_debuginfod(tmp_path, nest):
     full, bare, _ = nest
     path = run(tmp_path, "bare", bare)

@@ -179,7 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!path[0])
 		set_up();
-	o = offline_new(dir, say, NULL);
+	o = offline_new(dir, 0, say, NULL);
 	while (o && in.left) {
 		h = next(&in, buf, sizeof(buf));
 		if (!h)
