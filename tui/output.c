@@ -198,6 +198,8 @@ int output_profile(struct output *out, const struct options *o, const struct fol
 		err = z ? 0 : -errno;
 	}
 	info.command = command;
+	if (!err && !command)
+		err = -ENOMEM;
 	if (folds->aborts && o->colour == WRITE_BY_COST)
 		info.costs = costs = aborts_costs(folds->aborts, &info.ncosts);
 	if (!err && folds->embed && out->format->sources)
