@@ -33,7 +33,7 @@ def run(tmp_path, verb, *args):
         with Ljx(verb, "-p", target.pid, "-r", 999, "-o", file, *args) as p:
             p.expect("uprobes|watchpoints", "err")
             target.say("go")
-            target.finish()
+            target.finish(180)
             assert p.finish() == OK, p.err
             shares = {k: 100 * float(v) for k, v in re.findall(r"share (\w+) ([\d.]+)", target.out)}
             return file, p, shares
@@ -84,7 +84,7 @@ def test_record_without_probes(tmp_path):
         with Ljx("record", "-p", target.pid, "-o", file, "--probe", "off", "-d", 30) as p:
             p.expect("samples", "err")
             target.say("go")
-            target.finish()
+            target.finish(180)
             assert p.finish() == OK, p.err
             assert "uprobes" not in p.err and "watchpoints" not in p.err
     assert ljx("trace", file).out == ""
