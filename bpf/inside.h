@@ -28,4 +28,7 @@ struct walk_trace {
 	ev_u16 pad;
 };
 
+/* GCtrace.spadjust lies so far before traceno (LuaJIT src/lj_jit.h), in all versions. */
+#define INSIDE_SPADJUST 2u
+
 #endif

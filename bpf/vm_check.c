@@ -281,20 +281,13 @@ static int check_functions(struct check *c)
 
 int vm_is_walkable(const struct layout *l)
 {
-	unsigned int pt = l->T_startpt;
-
-	if (l->J_sizetrace != l->J_trace + 12)
-		return 0;
 	if (l->gc64)
 		return l->fr2 && l->F_ffid == 10 && l->F_pc == 32 && l->L_glref == 16 &&
 		       l->L_base == 32 && l->L_maxstack == 48 && l->L_stack == 56 &&
-		       l->L_cframe == 80 && l->L_env == 72 && l->L_stacksize == 88 &&
-		       l->T_startpc == pt + 8 && l->T_szmcode == pt + 20 && l->T_mcode == pt + 24 &&
-		       l->T_traceno == pt + 40;
+		       l->L_cframe == 80 && l->L_env == 72 && l->L_stacksize == 88;
 	return !l->fr2 && l->F_ffid == 6 && l->F_pc == 16 && l->L_glref == 8 && l->L_base == 16 &&
 	       l->L_maxstack == 32 && l->L_stack == 36 && l->L_cframe == 48 && l->L_env == 44 &&
-	       l->L_stacksize == 56 && l->T_startpc == pt + 4 && l->T_szmcode == pt + 12 &&
-	       l->T_mcode == pt + 16 && l->T_traceno == pt + 32;
+	       l->L_stacksize == 56;
 }
 
 static int check_layout(struct check *c)
@@ -319,12 +312,8 @@ static int check_layout(struct check *c)
 int vm_check(int pid, const struct layout *l, uint64_t g, uint64_t code, uint64_t len,
 	     struct vm_evidence *ev)
 {
-	struct check c = {.pid = pid,
-			  .l = l,
-			  .gg = g - l->GG_g,
-			  .code_start = code,
-			  .code_len = len,
-			  .ev = ev};
+	struct check c = {
+	    .pid = pid, .l = l, .gg = g - l->GG_g, .code_start = code, .code_len = len, .ev = ev};
 
 	return check_layout(&c);
 }

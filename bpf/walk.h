@@ -61,13 +61,11 @@ WALK_INLINE struct ev_trace *trace_of(struct scratch *sc)
 }
 
 /*
- * What is used of a lua_State, of a GCfunc and, from startpt on, of a GCtrace. Each is read in one
- * go, as so many words, at places that never moved: bpf/vm_check.c checks that. With 32-bit
- * references some lie in half a word.
+ * What is used of a lua_State and of a GCfunc. Both are read in one go, as so many words, at places
+ * that never moved: bpf/vm_check.c checks that. With 32-bit references some lie in half a word.
  */
 #define WALK_L_WORDS 11
 #define WALK_FUNC_WORDS 5
-#define WALK_T_WORDS 6
 
 struct walk_L {
 	u64 g, base, stack, maxstack, cframe;
@@ -87,23 +85,6 @@ WALK_INLINE struct walk_L walk_L(const struct layout *l, const u64 *s)
 WALK_INLINE u64 walk_func_pc(const struct layout *l, const u64 *head)
 {
 	return l->gc64 ? head[4] : (u32)head[2];
-}
-
-struct walk_T {
-	u64 startpt, startpc, mcode;
-	u32 szmcode;
-	u16 traceno, spadjust;
-};
-
-WALK_INLINE struct walk_T walk_T(const struct layout *l, const u64 *v)
-{
-	struct walk_T t;
-
-	if (l->gc64)
-		t = (struct walk_T){v[0], v[1], v[3], v[2] >> 32, v[5], v[4] >> 48};
-	else
-		t = (struct walk_T){(u32)v[0], v[0] >> 32, v[2], v[1] >> 32, v[4], v[3] >> 48};
-	return t;
 }
 
 /* gct and, above it, ffid. */
@@ -640,34 +621,49 @@ WALK_INLINE u64 trace_at(const struct layout *l, u64 J, u32 trace)
 	return rdref(l, rd64(J + l->J_trace) + layout_ref_size(l) * (u64)trace);
 }
 
+/* A GCtrace in the scratch buffer: fields at the layout's offsets. */
+WALK_INLINE u32 trace32(const struct ev_proto_raw *raw, u32 off)
+{
+	return *(const u32 *)(raw->chunk + (off & (EV_CHUNK_COPY - 4)));
+}
+
+WALK_INLINE u32 trace16(const struct ev_proto_raw *raw, u32 off)
+{
+	return *(const u16 *)(raw->chunk + (off & (EV_CHUNK_COPY - 2)));
+}
+
+WALK_INLINE u64 trace64(const struct ev_proto_raw *raw, u32 off)
+{
+	return (u64)trace32(raw, off + 4) << 32 | trace32(raw, off);
+}
+
 /* Adds the trace as the leaf frame. */
 WALK_INLINE void emit_trace(const struct layout *l, struct walk *w, struct scratch *sc, u32 trace,
 			    struct walk_trace *t)
 {
-	u64 J = w->g - l->GG_g + l->GG_J, T, v[WALK_T_WORDS] = {};
+	u64 J = w->g - l->GG_g + l->GG_J, T, pt, pc;
+	u32 size = l->T_size, pos;
 	struct ev_frame *f;
-	struct walk_T th;
-	u32 pos;
 
-	/* J->trace, and in the upper half of the next word its size. */
-	if (rd(v, 16, J + l->J_trace) || trace >= v[1] >> 32)
+	if (trace >= rd32(J + l->J_sizetrace))
 		return;
-	T = rdref(l, v[0] + layout_ref_size(l) * (u64)trace);
-	if (!T || rd(v, sizeof(v), T + l->T_startpt))
-		return;
-	th = walk_T(l, v);
-	if (th.traceno != trace)
+	T = trace_at(l, J, trace);
+	/* All of it in one go, where the chunkname will be. */
+	if (!T || size > EV_CHUNK_COPY || rd(sc->raw.chunk, size, T) ||
+	    trace16(&sc->raw, l->T_traceno) != trace)
 		return;
 	t->T = T;
-	t->mcode = th.mcode;
-	t->szmcode = th.szmcode;
-	t->spadjust = th.spadjust;
-	if (load_proto(l, w, sc, th.startpt))
+	t->mcode = trace64(&sc->raw, l->T_mcode);
+	t->szmcode = trace32(&sc->raw, l->T_szmcode);
+	t->spadjust = trace16(&sc->raw, (u32)l->T_traceno - INSIDE_SPADJUST);
+	pt = layout_ref(l, trace64(&sc->raw, l->T_startpt));
+	pc = layout_ref(l, trace64(&sc->raw, l->T_startpc));
+	if (load_proto(l, w, sc, pt))
 		return;
 	f = next_frame(w, sc);
 	if (!f)
 		return;
-	pos = (u32)((th.startpc - th.startpt - l->PT_size) >> 2);
+	pos = (u32)((pc - pt - l->PT_size) >> 2);
 	f->kind = EV_FRAME_TRACE;
 	f->addr = EV_FRAME_ADDR(w->id, pos);
 	f->line = line_of(l, &sc->raw, pos);
