@@ -7,8 +7,9 @@
 
 #include <libiberty/demangle.h>
 
-#define NAME_MAX_LEN 1024 /* of what is looked at: some compilers write longer ones, for nobody */
-#define TEXT_MAX 65536	  /* a short name may stand for a text without end */
+#define NAME_MAX_LEN 1024   /* of what is looked at: some compilers write longer ones, for nobody */
+#define TEXT_MAX 65536	    /* a short name may stand for a text without end */
+#define BINDER_DIGITS_MAX 3 /* of the number, to the base of 62 */
 
 struct text {
 	char *out;
@@ -50,12 +51,32 @@ static int is_mangled(const char *name)
 	return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
 }
 
+/*
+ * A binder of Rust says how many lifetimes it has, and they are counted also where no text is told
+ * that would stop it. What only looks like a binder, in an identifier, counts too.
+ */
+static int has_large_binder(const char *name)
+{
+	static const char base62[] =
+	    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	for (const char *p = strchr(name, 'G'); p; p = strchr(p + 1, 'G')) {
+		size_t digits = strspn(p + 1, base62);
+
+		if (digits > BINDER_DIGITS_MAX && p[1 + digits] == '_')
+			return 1;
+	}
+	return 0;
+}
+
 /* Is it a name of the one language or the other? */
 static int try_all(struct text *t, const char *name)
 {
 	if (setjmp(t->full))
 		return 0;
 	t->owned = 1;
+	if (name[1] == 'R' && has_large_binder(name))
+		return 0;
 	if (rust_demangle_callback(name, DMGL_NO_OPTS, append, t))
 		return t->len > 0;
 	t->len = 0;

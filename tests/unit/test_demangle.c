@@ -52,10 +52,20 @@ static void rust_bomb(char *name)
 	sprintf(p, "E");
 }
 
+/* It is given up: as it is, cut to the room. */
+static void check_whole(const char *name)
+{
+	char want[64], out[64];
+
+	demangle(name, out, sizeof(out));
+	snprintf(want, sizeof(want), "%.63s", name);
+	assert_string_equal(out, want);
+}
+
 /* A name of 2^40 letters, and one that is too long to be looked at. */
 static void test_hostile(void **state)
 {
-	char name[2000] = "_ZN1aI", want[64], out[64];
+	char name[2000] = "_ZN1aI", out[64];
 	size_t i;
 
 	(void)state;
@@ -66,13 +76,10 @@ static void test_hostile(void **state)
 	assert_int_equal(strlen(out), sizeof(out) - 1);
 	memset(name, 'x', sizeof(name) - 1);
 	memcpy(name, "_ZN1990", 7);
-	demangle(name, out, sizeof(out));
-	snprintf(want, sizeof(want), "%.63s", name);
-	assert_string_equal(out, want);
+	check_whole(name);
 	rust_bomb(name);
-	demangle(name, out, sizeof(out));
-	snprintf(want, sizeof(want), "%.63s", name);
-	assert_string_equal(out, want);
+	check_whole(name);
+	check_whole("_RNvXINvC1x1fFGzzzzzzzz_EuEuC1x1g");
 	demangle("_ZN3foo3barEv", out, 4);
 	assert_string_equal(out, "foo");
 	demangle("_ZN3foo3barEv", out, 1);
