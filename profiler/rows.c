@@ -156,14 +156,16 @@ static int sum_group(struct sums *s, const struct prof_node *root, uint32_t grou
 	return err ? err : select_rows(s);
 }
 
-/* Does node i hold all samples of one group: is it the last of the frames that they are split by?
+/*
+ * Does node i hold all samples of one group: is it the last of the frames that they are split by,
+ * or that of those whose frames nobody knows?
  */
 static int is_group(const struct prof *p, uint32_t i)
 {
 	unsigned int depth = 0;
 
 	if (p->frames[node_at(p, i)->pub.frame].pub.kind != PROF_PROCESS)
-		return 0;
+		return p->full && i == p->crowd;
 	for (; i; i = node_at(p, i)->parent)
 		depth++;
 	return depth == (unsigned int)__builtin_popcount(p->opts.split);

@@ -65,6 +65,18 @@ static uint64_t sum_of_piles(const struct prof *p)
 	return sum;
 }
 
+static uint64_t sum_of_rows(const struct prof *p)
+{
+	uint64_t sum = 0;
+	size_t n;
+	struct prof_row *row = prof_rows(p, &n);
+
+	for (size_t i = 0; i < n; i++)
+		sum += row[i].self;
+	free(row);
+	return sum;
+}
+
 static const struct prof_node *child(const struct prof *p, const char *label)
 {
 	const struct prof_node *root = prof_root(p);
@@ -95,6 +107,7 @@ static void test_new_code(void **state)
 	assert_int_equal(prof_stats(p)->samples, 2 * n);
 	assert_int_equal(prof_root(p)->total, 2 * n);
 	assert_int_equal(sum_of_piles(p), 2 * n);
+	assert_int_equal(sum_of_rows(p), 2 * n);
 	crowd = child(p, "[profile full]");
 	assert_non_null(crowd);
 	assert_in_range(crowd->total, 1, n - 1);
