@@ -644,6 +644,7 @@ struct prof *prof_new(const struct prof_opts *opts)
 	if (!p)
 		return NULL;
 	p->opts = *opts;
+	p->opts.split &= (1u << PROF_BY_MAX) - 1;
 	p->stats.unit = opts->aborts ? PROF_ABORTS : PROF_SAMPLES;
 	if (frames_fixed(p, PROF_ROOT, "all", &root) || tree_root(p, root) ||
 	    frames_fixed(p, PROF_OTHER, "[undefined]", &p->undefined)) {
