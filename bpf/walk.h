@@ -648,8 +648,14 @@ WALK_INLINE void emit_trace(const struct layout *l, struct walk *w, struct scrat
 	if (trace >= rd32(J + l->J_sizetrace))
 		return;
 	T = trace_at(l, J, trace);
-	/* All of it in one go, where the chunkname will be. */
-	if (!T || size > EV_CHUNK_COPY || rd(sc->raw.chunk, size, T) ||
+	if (!T || size >= EV_CHUNK_COPY)
+		return;
+	/*
+	 * All of it in one go, where the chunkname will be. Verifiers before Linux 6.12 have
+	 * forgotten the check if the size was on the stack since: it is masked where it is used.
+	 */
+	__asm__ volatile("" : "+r"(size));
+	if (rd(sc->raw.chunk, size & (EV_CHUNK_COPY - 1), T) ||
 	    trace16(&sc->raw, l->T_traceno) != trace)
 		return;
 	t->T = T;
