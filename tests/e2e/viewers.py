@@ -67,16 +67,25 @@ class FirefoxProfiler:
 
     def __init__(self, path, tmp_path):
         self.main = f"{folder()}/profiler-cli/dist/profiler-cli.js"
-        self.env = dict(os.environ, PROFILER_CLI_SESSION_DIR=str(tmp_path / "session"))
+        self.session = tmp_path / "session"
+        self.env = dict(os.environ, PROFILER_CLI_SESSION_DIR=str(self.session))
         self.child = subprocess.Popen(["node", self.main, "--daemon", str(path), "--session", "s"],
                                       env=self.env, stdin=subprocess.DEVNULL,
                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with contextlib.ExitStack() as stack:
             stack.callback(self.close)
+            # Who asks before it listens takes its files for those of one that is gone, and removes them.
+            wait_until(lambda: self.child.poll() is not None or self.listens(), "its daemon", 120)
             wait_until(lambda: self.child.poll() is not None or self.run("profile", "info") is not None,
                        "the profile", 120)
             assert self.child.poll() is None, f"{path} cannot be loaded"
             stack.pop_all()
+
+    def listens(self):
+        try:
+            return json.loads((self.session / "s.json").read_text())
+        except (OSError, ValueError):
+            return None
 
     def run(self, *args):
         done = subprocess.run(["node", self.main, *args, "--session", "s", "--json"], env=self.env,
