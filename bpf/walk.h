@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
  * The walk of a Lua stack, one step at a time. One piece of code for BPF (sampler.bpf.c, by
- * bpf_loop) and for user space (walk.c), so that both say the same of the same memory.
+ * bpf_loop) and for user space (userwalk.c), so that both say the same of the same memory.
  *
- * It mirrors LuaJIT src/lj_frame.h (frame links) and lj_debug.c:lj_debug_frame, debug_framepc and
- * lj_debug_line. It trusts nothing: a frame counts if its slot holds a function, and every link
- * must lead downwards within the stack. No loop is unbounded, no address is followed but by rd().
+ * It mirrors LuaJIT src/lj_frame.h (frame links) and lj_debug.c:lj_debug_frame. It trusts nothing:
+ * a frame counts if its slot holds a function, and every link must lead downwards within the stack.
+ * No loop is unbounded, no address is followed but by rd().
  *
  * Before including it define u8 to u64, s32, WALK_INLINE, WALK_FN, WALK_FN_NUM (for a function that
  * takes numbers only), and
@@ -15,298 +15,15 @@
  *   u32 proto_seen(const struct seen_key *, u64 *like)   id, likeness of a known one; EV_NO_PROTO
  *   u64 proto_like(struct scratch *, u64 code, u32 sizebc, u64 shape)
  *   u32 define_proto(struct scratch *, const struct seen_key *, u64 chunkname)
- *   void remember_proto(const struct seen_key *, u32 id, u64 like)   proto_seen knows it from now
- * on void walk_cut(const struct walk *)   the frames so far were under C frame w->cf, the next are
- * not The last six may be declared only; struct layout must be known.
+ *   void remember_proto(const struct seen_key *, u32 id, u64 like)   proto_seen knows it then
+ *   void walk_cut(const struct walk *)         frames so far were under C frame w->cf, the next not
+ *
+ * The last six may be declared only; struct layout must be known.
  */
 #ifndef BPF_WALK_H
 #define BPF_WALK_H
 
-#include "bpf/event.h"
-#include "bpf/inside.h"
-#include "bytecode/layout.h"
-
-#define GCMASK ((1ULL << 47) - 1)
-#define TAG_FUNC 0x1fff7ULL		   /* LJ_TFUNC << 47, lj_obj.h */
-#define TAG_THREAD 0x1fff9ULL		   /* LJ_TTHREAD */
-#define TAG32(gct) (0xffffffffULL - (gct)) /* with 32-bit references it is the upper half */
-enum { GCT_STR = 4, GCT_THREAD = 6, GCT_FUNC = 8 };
-
-enum { FRAME_LUA, FRAME_C, FRAME_CONT, FRAME_VARG }; /* link type & 3, lj_frame.h */
-#define FRAME_TYPEP 7
-#define CONT_FFI_CALLBACK 1
-
-/* What tells a prototype from another one, also at the same address later. */
-struct seen_key {
-	u64 pt;
-	u64 identity;
-	u32 tgid;
-	u32 pad;
-};
-/* Where a sample is put together. */
-struct scratch {
-	struct ev_proto_raw raw;
-	u64 sampler;			       /* 1: of the sampler, 0: of the tracer */
-	u64 head[sizeof(struct ev_trace) / 8]; /* at its end the record that f belongs to */
-	struct ev_frame f[EV_MAX_FRAMES];
-};
-WALK_INLINE struct ev_sample *sample_of(struct scratch *sc)
-{
-	return (struct ev_sample *)((char *)sc->head + sizeof(sc->head) - sizeof(struct ev_sample));
-}
-
-WALK_INLINE struct ev_trace *trace_of(struct scratch *sc)
-{
-	return (struct ev_trace *)sc->head;
-}
-
-/*
- * What is used of a lua_State and of a GCfunc. Both are read in one go, as so many words, at places
- * that never moved: bpf/vm_check.c checks that. With 32-bit references some lie in half a word.
- */
-#define WALK_L_WORDS 11
-#define WALK_FUNC_WORDS 5
-
-struct walk_L {
-	u64 g, base, stack, maxstack, cframe;
-};
-
-WALK_INLINE struct walk_L walk_L(const struct layout *l, const u64 *s)
-{
-	struct walk_L L;
-
-	if (l->gc64)
-		L = (struct walk_L){s[2], s[4], s[7], s[6], s[10] & ~3ULL};
-	else
-		L = (struct walk_L){(u32)s[1], s[2], s[4] >> 32, (u32)s[4], s[6] & ~3ULL};
-	return L;
-}
-
-WALK_INLINE u64 walk_func_pc(const struct layout *l, const u64 *head)
-{
-	return l->gc64 ? head[4] : (u32)head[2];
-}
-
-/* gct and, above it, ffid. */
-WALK_INLINE u32 walk_func_type(const struct layout *l, const u64 *head)
-{
-	return (l->gc64 ? head[1] >> 8 : head[0] >> 40) & 0xffff;
-}
-
-/*
- * A frame's slots, lj_frame.h: with LJ_FR2 the function below the link, as TValue; else both in
- * one, where only what is behind the function's reference tells its type.
- */
-struct slots {
-	u64 fn, link;
-	u32 type; /* GCT_FUNC, GCT_THREAD, 0: neither; without LJ_FR2 always GCT_FUNC */
-};
-
-WALK_INLINE struct slots slots_of(const struct layout *l, const u64 *v)
-{
-	u64 tag = v[0] >> 47;
-
-	if (!l->gc64)
-		return (struct slots){(u32)v[1], v[1] >> 32, GCT_FUNC};
-	return (struct slots){v[0] & GCMASK, v[1],
-			      tag == TAG_FUNC	  ? GCT_FUNC
-			      : tag == TAG_THREAD ? GCT_THREAD
-						  : 0};
-}
-
-/* TValues, lj_obj.h. */
-WALK_INLINE int tv_is(const struct layout *l, u64 tv, u32 gct)
-{
-	return l->gc64 ? tv >> 47 == 0x1ffff - gct : tv >> 32 == TAG32(gct);
-}
-
-/* An integer of DUALNUM: LJ_TISNUM. Above are tags, and light userdata of up to 48 bits. */
-#define TISNUM 0x1fff2ULL
-#define TISNUM32 0xfffeffffULL
-WALK_INLINE int tv_is_int(const struct layout *l, u64 tv)
-{
-	return l->gc64 ? tv >> 47 == TISNUM : tv >> 32 == TISNUM32;
-}
-
-WALK_INLINE u64 tv_ptr(const struct layout *l, u64 tv)
-{
-	return l->gc64 ? tv & GCMASK : (u32)tv;
-}
-
-/* What goes into a record: integers look the same whatever the build. */
-WALK_INLINE u64 tv_record(const struct layout *l, u64 tv)
-{
-	return !l->gc64 && tv_is_int(l, tv) ? TISNUM << 47 | (u32)tv : tv;
-}
-
-struct walk {
-	u32 layout; /* index; functions of their own look it up again, the verifier wants it so */
-	u32 tgid;
-	u64 g, L;
-	u64 frame;  /* the slot with the frame's link: base - 8 */
-	u64 bottom; /* the lowest frame's: no frame at or below */
-	u64 stack, maxstack;
-	u64 cf;	     /* C frame that belongs to the Lua frames being walked */
-	u64 cf_last; /* the last one that was not 0 */
-	u64 pt;	     /* the prototype whose header is in the scratch buffer; 0: none */
-	u64 like;    /* the same for prototypes that the same source made */
-	u32 id;	     /* its id */
-	u32 n;
-	u64 pc;	 /* of the next frame, pointing after its current instruction; 0: not known */
-	u8 skip; /* the next frame is the real one of a vararg pseudo-frame: already emitted */
-	u8 done;
-	u8 why;
-	u8 truncated;
-	u8 quiet; /* nothing is defined: frames of new prototypes have EV_NO_PROTO */
-};
-
-static int rd(void *dst, u32 size, u64 addr);
-static int peek(void *dst, u32 size, u64 addr);
-static const struct layout *layout_at(u32 idx);
-static u32 proto_seen(const struct seen_key *key, u64 *like);
-WALK_FN u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape);
-WALK_FN u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname);
-static void remember_proto(const struct seen_key *key, u32 id, u64 like);
-
-WALK_INLINE u64 rd64(u64 addr)
-{
-	u64 v = 0;
-
-	rd(&v, 8, addr);
-	return v;
-}
-
-WALK_INLINE u32 rd32(u64 addr)
-{
-	u32 v = 0;
-
-	rd(&v, 4, addr);
-	return v;
-}
-
-/* A GCRef or MRef; it reads 8 bytes in any case. */
-WALK_INLINE u64 rdref(const struct layout *l, u64 addr)
-{
-	return layout_ref(l, rd64(addr));
-}
-
-WALK_INLINE u64 mix(u64 h, u64 v)
-{
-	h = (h ^ v) * 0x9e3779b97f4a7c15ULL;
-	return h ^ h >> 29;
-}
-
-/* The header of a prototype in the scratch buffer: fields at the layout's offsets. */
-WALK_INLINE u32 head32(const struct ev_proto_raw *raw, u16 off)
-{
-	return *(const u32 *)(raw->head + (off & (EV_PROTO_HEAD - 4)));
-}
-
-WALK_INLINE u64 headref(const struct layout *l, const struct ev_proto_raw *raw, u16 off)
-{
-	return layout_ref(l, (u64)head32(raw, off + 4) << 32 | head32(raw, off));
-}
-
-/*
- * What changes when a prototype is freed and its memory becomes another one. shape: the part of it
- * that does not if that is the same code, loaded again.
- */
-WALK_INLINE u64 identity(const struct layout *l, const struct ev_proto_raw *raw, u32 *chunklen,
-			 u64 *shape)
-{
-	u64 chunkname = headref(l, raw, l->PT_chunkname), k = headref(l, raw, l->PT_k);
-	u32 str[4] = {}, ref = layout_ref_size(l); /* ..., string id if it has one, hash, length */
-	u64 kgc[2] = {}, h;
-
-	rd(str, sizeof(str), chunkname + l->STR_len - 12);
-	*chunklen = str[3];
-	if (head32(raw, l->PT_sizekgc) >= 2) {
-		if (ref == 8) {
-			rd(kgc, 16, k - 16);
-		} else {
-			kgc[1] = rd64(k - 8);
-			kgc[0] = (u32)kgc[1];
-			kgc[1] >>= 32;
-		}
-	} else if (head32(raw, l->PT_sizekgc) == 1) {
-		kgc[0] = rdref(l, k - ref);
-	}
-	h = mix(chunkname, (u64)str[2] << 32 | str[3]);
-	if (l->STR_len == 12 + layout_ref_size(l))
-		h = mix(h, str[1]);
-	h = mix(h, (u64)head32(raw, l->PT_firstline) << 32 | head32(raw, l->PT_numline));
-	h = mix(h, (u64)head32(raw, l->PT_sizebc) << 32 | head32(raw, l->PT_sizept));
-	*shape = h;
-	return mix(mix(h, kgc[0]), kgc[1]);
-}
-
-/*
- * Loads the header of a prototype into the scratch buffer and sets w->id. The prototype of the
- * frame before is there already. 0 or EV_WHY_READ.
- */
-WALK_INLINE int load_proto(const struct layout *l, struct walk *w, struct scratch *sc, u64 pt)
-{
-	struct seen_key key = {.pt = pt, .tgid = w->tgid};
-	u64 shape;
-
-	if (pt == w->pt)
-		return 0;
-	w->pt = 0;
-	if (rd(sc->raw.head, EV_PROTO_HEAD, pt))
-		return EV_WHY_READ;
-	key.identity = identity(l, &sc->raw, &sc->raw.chunklen, &shape);
-	w->id = proto_seen(&key, &w->like);
-	if (!w->id)
-		w->like = proto_like(sc, pt + l->PT_size, head32(&sc->raw, l->PT_sizebc), shape);
-	if (!w->id && !w->quiet) {
-		sc->raw.g = w->g;
-		w->id = define_proto(sc, &key, headref(l, &sc->raw, l->PT_chunkname) + l->STR_size);
-		if (w->id)
-			remember_proto(&key, w->id, w->like);
-	}
-	w->pt = pt;
-	return 0;
-}
-
-/* lj_debug.c:lj_debug_line, for the prototype in the scratch buffer. */
-WALK_INLINE u32 line_of(const struct layout *l, const struct ev_proto_raw *raw, u32 pos)
-{
-	u64 lineinfo = headref(l, raw, l->PT_lineinfo);
-	u32 first = head32(raw, l->PT_firstline), num = head32(raw, l->PT_numline), delta = 0;
-
-	if (!lineinfo || pos > head32(raw, l->PT_sizebc))
-		return 0;
-	if (pos == head32(raw, l->PT_sizebc))
-		return first + num;
-	if (pos == 0)
-		return first;
-	pos--;
-	if (num < 256)
-		rd(&delta, 1, lineinfo + pos);
-	else if (num < 65536)
-		rd(&delta, 2, lineinfo + 2 * (u64)pos);
-	else
-		rd(&delta, 4, lineinfo + 4 * (u64)pos);
-	return first + delta;
-}
-
-/*
- * Bytecode position of the instruction before pc, in code that starts at bc. After a trace exit to
- * a JLOOP over a return, pc points into the trace's own copy (lj_debug.c:debug_framepc).
- */
-WALK_INLINE u32 position(const struct layout *l, u64 bc, u32 sizebc, u64 pc)
-{
-	u64 ofs = pc - bc;
-
-	if (!pc)
-		return EV_NO_PC;
-	if (ofs > 4 * (u64)sizebc) {
-		ofs = rdref(l, pc - 4 - l->T_startins + l->T_startpc) + 4 - bc;
-		if (ofs > 4 * (u64)sizebc)
-			return EV_NO_PC;
-	}
-	return ofs ? (u32)(ofs >> 2) - 1 : 0;
-}
+#include "bpf/walk_read.h"
 
 WALK_INLINE struct ev_frame *next_frame(struct walk *w, struct scratch *sc)
 {
@@ -613,28 +330,6 @@ WALK_INLINE void start_saved(const struct layout *l, struct walk *w, u64 base)
 		pc = prev ? rdref(l, prev + l->CF_pc) : 0;
 	}
 	start_at(w, base, pc);
-}
-
-/* Entry of J->trace[]. */
-WALK_INLINE u64 trace_at(const struct layout *l, u64 J, u32 trace)
-{
-	return rdref(l, rd64(J + l->J_trace) + layout_ref_size(l) * (u64)trace);
-}
-
-/* A GCtrace in the scratch buffer: fields at the layout's offsets. */
-WALK_INLINE u32 trace32(const struct ev_proto_raw *raw, u32 off)
-{
-	return *(const u32 *)(raw->chunk + (off & (EV_CHUNK_COPY - 4)));
-}
-
-WALK_INLINE u32 trace16(const struct ev_proto_raw *raw, u32 off)
-{
-	return *(const u16 *)(raw->chunk + (off & (EV_CHUNK_COPY - 2)));
-}
-
-WALK_INLINE u64 trace64(const struct ev_proto_raw *raw, u32 off)
-{
-	return (u64)trace32(raw, off + 4) << 32 | trace32(raw, off);
 }
 
 /* Adds the trace as the leaf frame. */
