@@ -18,8 +18,8 @@
 
 #include "bytecode/jitnames.h"
 #include "jittrace/jt.h"
+#include "tests/unit/records.h"
 
-#define PID 100u
 #define G 0x41000000u
 #define SECOND 1000000000ull
 
@@ -32,29 +32,11 @@ enum { MAIN = 1, WORK, LONG, NAMED, TEXT, BUILTIN, STRIPPED, PATHLESS, ROOTED, C
 static inline void add(struct jt *jt, const void *fixed, size_t size, unsigned int kind,
 		       const char *const *strs, size_t n)
 {
-	size_t len = size, at = size, i;
-	struct ev_hdr *h;
+	struct ev_hdr *h = record(fixed, size, kind, strs, n);
 
-	for (i = 0; i < n; i++)
-		len += strlen(strs[i]) + 1;
-	len = (len + 7) & ~(size_t)7;
-	h = calloc(1, len);
-	assert_non_null(h);
-	memcpy(h, fixed, size);
-	h->kind = (ev_u16)kind;
-	h->size = (ev_u32)len;
-	for (i = 0; i < n; i++) {
-		strcpy((char *)h + at, strs[i]);
-		at += strlen(strs[i]) + 1;
-	}
 	assert_int_equal(jt_add(jt, h), 0);
 	free(h);
 }
-
-#define ADD(jt, ev, kind) add(jt, &(ev), sizeof(ev), kind, NULL, 0)
-#define ADD_STRS(jt, ev, kind, ...)                                          \
-	add(jt, &(ev), sizeof(ev), kind, (const char *const[]){__VA_ARGS__}, \
-	    sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
 static inline void def_proc(struct jt *jt, uint32_t pid)
 {
@@ -147,23 +129,6 @@ static inline struct jt *start(void)
 {
 	return start_build("LuaJIT 2.1.0-beta3", "luajit2-20230119");
 }
-
-#define LUA(id, pc, ln)                                                           \
-	{                                                                         \
-		.addr = EV_FRAME_ADDR(id, pc), .kind = EV_FRAME_LUA, .line = (ln) \
-	}
-#define CFUNC(a)                                           \
-	{                                                  \
-		.addr = (a), .kind = EV_FRAME_C, .ffid = 1 \
-	}
-#define FAST(id)                                                  \
-	{                                                         \
-		.addr = 0x9000, .kind = EV_FRAME_FF, .ffid = (id) \
-	}
-#define CORO                                        \
-	{                                           \
-		.addr = 0x1234, .kind = EV_FRAME_CO \
-	}
 
 /* The time of the last event. */
 static uint64_t now = 1000 * SECOND;

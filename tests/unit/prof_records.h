@@ -12,32 +12,10 @@
 
 #include "profiler/prof.h"
 #include "profiler/write.h"
+#include "tests/unit/records.h"
 
-#define PID 100u
 #define VM_G 0x41000000u
 #define FF_MATCH 77u
-
-/* The record of fixed with these strings behind it, to be freed by the caller. */
-static inline struct ev_hdr *record(const void *fixed, size_t size, unsigned int kind,
-				    const char *const *strs, size_t nstrs)
-{
-	size_t len = size, at = size;
-	struct ev_hdr *h;
-
-	for (size_t i = 0; i < nstrs; i++)
-		len += strlen(strs[i]) + 1;
-	len = (len + 7) & ~(size_t)7;
-	h = calloc(1, len);
-	assert(h);
-	memcpy(h, fixed, size);
-	h->kind = (ev_u16)kind;
-	h->size = (ev_u32)len;
-	for (size_t i = 0; i < nstrs; i++) {
-		strcpy((char *)h + at, strs[i]);
-		at += strlen(strs[i]) + 1;
-	}
-	return h;
-}
 
 static inline void add(struct prof *p, const void *fixed, size_t size, unsigned int kind,
 		       const char *const *strs, size_t nstrs)
@@ -49,12 +27,6 @@ static inline void add(struct prof *p, const void *fixed, size_t size, unsigned 
 	(void)err;
 	free(h);
 }
-
-/* Adds a record without strings; with them. */
-#define ADD(p, ev, kind) add(p, &(ev), sizeof(ev), kind, NULL, 0)
-#define ADD_STRS(p, ev, kind, ...)                                          \
-	add(p, &(ev), sizeof(ev), kind, (const char *const[]){__VA_ARGS__}, \
-	    sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
 static inline void def_proc(struct prof *p, uint32_t pid, const char *comm)
 {
@@ -121,27 +93,6 @@ static inline void def_ff(struct prof *p, uint32_t build, uint32_t ffid, const c
 
 	ADD_STRS(p, ev, EV_FF, name);
 }
-
-#define LUA(id, pc, ln)                                                           \
-	{                                                                         \
-		.addr = EV_FRAME_ADDR(id, pc), .kind = EV_FRAME_LUA, .line = (ln) \
-	}
-#define START(id, pc, ln)                                                           \
-	{                                                                           \
-		.addr = EV_FRAME_ADDR(id, pc), .kind = EV_FRAME_TRACE, .line = (ln) \
-	}
-#define CFUNC(a)                                           \
-	{                                                  \
-		.addr = (a), .kind = EV_FRAME_C, .ffid = 1 \
-	}
-#define FAST(id)                                                  \
-	{                                                         \
-		.addr = 0x9000, .kind = EV_FRAME_FF, .ffid = (id) \
-	}
-#define CORO                                        \
-	{                                           \
-		.addr = 0x1234, .kind = EV_FRAME_CO \
-	}
 
 struct sample {
 	uint32_t pid;
