@@ -5,6 +5,7 @@
 #include "bpf/fetch.h"
 #include "bpf/inlines.h"
 #include "bpf/rec.h"
+#include "bpf/told.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,6 @@
 #define PROCS_MAX 65536u
 #define RANGES_MAX 4096u  /* of a process */
 #define PLACES_MAX 65536u /* told apart when they are counted */
-#define KNOWN_MAX 65536u  /* addresses whose inlined functions were told */
 #define READERS_MAX 64u	  /* files whose debug information is in memory */
 #define SYMS_EACH_MAX 65536u
 #define SYMS_MAX 4000000u
@@ -62,20 +62,11 @@ struct place {
 	UT_hash_handle hh;
 };
 
-/* An address that was asked for. */
-struct known {
-	struct {
-		uint64_t addr;
-		uint32_t pid, pad;
-	} key;
-	UT_hash_handle hh;
-};
-
 struct offline {
 	const char *dir;
 	int inlines;
 	unsigned int readers;
-	struct known *known;
+	struct told *told; /* addresses whose inlined functions were told */
 	offline_say_fn *say;
 	void *say_ctx;
 	struct file *files; /* in order of appearance */
@@ -109,20 +100,6 @@ uint32_t offline_kinds(const struct offline *o)
 	       (o->inlines ? 1u << EV_NATIVE : 0);
 }
 
-/* pid 0: all */
-static void forget(struct offline *o, uint32_t pid)
-{
-	struct known *k, *next;
-
-	HASH_ITER(hh, o->known, k, next)
-	{
-		if (pid && k->key.pid != pid)
-			continue;
-		HASH_DEL(o->known, k);
-		free(k);
-	}
-}
-
 static void drop_proc(struct offline *o, uint32_t pid)
 {
 	struct oproc *p;
@@ -130,7 +107,7 @@ static void drop_proc(struct offline *o, uint32_t pid)
 	HASH_FIND(hh, o->procs, &pid, sizeof(pid), p);
 	if (!p)
 		return;
-	forget(o, pid);
+	told_forget(&o->told, pid);
 	HASH_DEL(o->procs, p);
 	free(p->range);
 	free(p);
@@ -143,7 +120,7 @@ void offline_free(struct offline *o)
 
 	if (!o)
 		return;
-	forget(o, 0);
+	told_forget(&o->told, 0);
 	while (o->procs)
 		drop_proc(o, o->procs->pid);
 	HASH_ITER(hh, o->places, at, next)
@@ -414,26 +391,6 @@ static int name(struct offline *o, const struct ev_sym *sym, offline_fn *fn, voi
 	return err;
 }
 
-/* Was it asked for before? From now on it was. */
-static int is_known(struct offline *o, uint32_t pid, uint64_t addr)
-{
-	struct known like = {.key = {addr, pid, 0}}, *k;
-
-	HASH_FIND(hh, o->known, &like.key, sizeof(like.key), k);
-	if (k)
-		return 1;
-	if (HASH_COUNT(o->known) >= KNOWN_MAX)
-		forget(o, 0);
-	k = calloc(1, sizeof(*k));
-	if (!k)
-		return 1;
-	k->key = like.key;
-	HASH_ADD(hh, o->known, key, sizeof(k->key), k);
-	if (!k->hh.tbl)
-		free(k);
-	return 0;
-}
-
 /* What reads the debug information of f, or NULL. */
 static struct inlines *reader(struct offline *o, struct file *f)
 {
@@ -459,7 +416,7 @@ static int inlined(struct offline *o, const struct ev_native *e, uint64_t addr, 
 	struct inlines *in;
 	int n;
 
-	if (is_known(o, e->h.pid, addr))
+	if (told_before(&o->told, e->h.pid, addr))
 		return 0;
 	r = range_at(o, e->h.pid, addr);
 	in = r ? reader(o, r->file) : NULL;

@@ -346,7 +346,7 @@ int resolve_read_maps(struct resolve *r, struct rproc *p)
 		p->nranges = 0;
 		p->ntold = 0;
 		p->code++;
-		resolve_inlines_drop(r, p->pid);
+		told_forget(&r->inlined, (ev_u32)p->pid);
 	}
 	proc_maps_release(&p->maps);
 	p->maps = maps;
@@ -490,7 +490,7 @@ void resolve_drop(struct resolve *r, int pid)
 		return;
 	resolve_snaps_drop(r, pid);
 	resolve_protos_drop(r, pid);
-	resolve_inlines_drop(r, pid);
+	told_forget(&r->inlined, (ev_u32)pid);
 	free_proc(r, p);
 }
 

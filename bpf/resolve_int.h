@@ -4,6 +4,7 @@
 #define BPF_RESOLVE_INT_H
 
 #include "bpf/resolve.h"
+#include "bpf/told.h"
 #include "bytecode/ff.h"
 #include "bytecode/proto.h"
 
@@ -95,18 +96,18 @@ struct resolve {
 	uint32_t body_read;
 	int ask_ms; /* what waiting for symbols of others than LuaJIT may still take */
 	struct resolve_stats stats;
-	struct rtrace *traces;	 /* that were looked into */
-	struct rinside *inside;	 /* VMs whose traces are */
-	uint64_t snaps_seen;	 /* ns: when snaps_ns was right */
-	uint64_t snaps_ns;	 /* what that took, less what it may take */
+	struct rtrace *traces;	/* that were looked into */
+	struct rinside *inside; /* VMs whose traces are */
+	uint64_t snaps_seen;	/* ns: when snaps_ns was right */
+	uint64_t snaps_ns;	/* what that took, less what it may take */
 	int want_code;
-	struct ev_code *code; /* the same for CODE, NULL: none was sent so far */
+	struct ev_code *code;	 /* the same for CODE, NULL: none was sent so far */
 	struct rnative *natives; /* of resolve_native.c */
 	struct kallsyms *kallsyms;
 	int want_inline;
-	struct rinline *inlined; /* of resolve_inline.c */
+	struct told *inlined; /* addresses, of resolve_inline.c */
 	struct rdebug *debug;
-	uint64_t buf[8192];   /* records under construction */
+	uint64_t buf[8192]; /* records under construction */
 };
 
 struct rproc *resolve_proc(struct resolve *r, int pid);
@@ -129,7 +130,6 @@ void resolve_natives_free(struct resolve *r);
 
 /* resolve_inline.c */
 int resolve_inline(struct resolve *r, struct rproc *p, uint64_t addr, uint64_t time);
-void resolve_inlines_drop(struct resolve *r, int pid); /* pid 0: all */
 void resolve_inlines_free(struct resolve *r);
 
 /* resolve_proto.c */
