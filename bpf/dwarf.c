@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/dwarf.h"
+#include "bpf/clock.h"
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
@@ -277,21 +278,13 @@ static _Noreturn void child(const struct elfobj *eo, int fd, pid_t parent)
 	_exit(write(fd, &a, sizeof(a)) != sizeof(a));
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* 0, or -ENOENT if there is none in time. */
 static int read_answer(int fd, struct answer *out)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
-	int64_t end = now_ms() + WAIT_MS, left;
+	int64_t end = clock_ms() + WAIT_MS, left;
 
-	while ((left = end - now_ms()) > 0) {
+	while ((left = end - clock_ms()) > 0) {
 		if (poll(&p, 1, (int)left) <= 0)
 			continue;
 		/* It is written in one piece: less than PIPE_BUF. */

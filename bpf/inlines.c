@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/inlines.h"
+#include "bpf/clock.h"
 #include "bpf/inlines_int.h"
 
 #include <errno.h>
@@ -133,25 +134,17 @@ void inlines_free(struct inlines *in)
 	free(in);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Waits for an answer and believes it if it is one. */
 static int take(struct inlines *in, struct answer *a)
 {
-	int64_t end = now_ms() + (in->answers ? NEXT_MS : FIRST_MS), left;
+	int64_t end = clock_ms() + (in->answers ? NEXT_MS : FIRST_MS), left;
 	const size_t head = offsetof(struct answer, text);
 	struct pollfd p = {.fd = in->sock, .events = POLLIN};
 	uint32_t lines = 1;
 	const char *c;
 	ssize_t n = 0;
 
-	while ((left = end - now_ms()) > 0) {
+	while ((left = end - clock_ms()) > 0) {
 		if (poll(&p, 1, (int)left) > 0) {
 			n = recv(in->sock, a, sizeof(*a), MSG_DONTWAIT);
 			break;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/offline.h"
+#include "bpf/clock.h"
 #include "bpf/demangle.h"
 #include "bpf/elfobj.h"
 #include "bpf/fetch.h"
@@ -258,18 +259,10 @@ static int take(struct file *f, int fd)
 	return !err;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Asks the servers, and waits. 1: f has its debug file. */
 static int ask(struct offline *o, struct file *f)
 {
-	int64_t start = now_ms(), left;
+	int64_t start = clock_ms(), left;
 	int wait = o->wait_ms < WAIT_MS ? o->wait_ms : WAIT_MS, ret = 0, fd, found = 0;
 	char id[FETCH_ID];
 
@@ -279,7 +272,7 @@ static int ask(struct offline *o, struct file *f)
 	}
 	if (!ret)
 		ret = fetch_ask(o->fetch, f->pub.build_id);
-	while (!ret && (left = start + wait - now_ms()) > 0) {
+	while (!ret && (left = start + wait - clock_ms()) > 0) {
 		ret = fetch_take(o->fetch, (int)left, id, &fd);
 		if (ret != 1)
 			continue;
@@ -289,7 +282,7 @@ static int ask(struct offline *o, struct file *f)
 			close(fd);
 		ret = !strcmp(id, f->pub.build_id);
 	}
-	o->wait_ms -= (int)(now_ms() - start);
+	o->wait_ms -= (int)(clock_ms() - start);
 	if (ret < 0 || o->wait_ms <= 0) {
 		o->say(o->say_ctx, "debuginfod is not asked any more: it does not answer");
 		o->ask = 0;

@@ -356,17 +356,9 @@ static void ask(struct modules *ms, struct module *m)
 		stop_fetch(ms, "debuginfod cannot be asked");
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 void modules_ask(struct modules *ms, const struct module *mod, int wait_ms)
 {
-	int64_t end = now_ms() + wait_ms, left;
+	int64_t end = clock_ms() + wait_ms, left;
 	struct module *m = ms->list;
 
 	while (m && m != mod)
@@ -375,7 +367,7 @@ void modules_ask(struct modules *ms, const struct module *mod, int wait_ms)
 		return;
 	if (m->fetch == MODULE_NOT_ASKED)
 		ask(ms, m);
-	while (ms->say && m->fetch == MODULE_ASKED && (left = end - now_ms()) > 0)
+	while (ms->say && m->fetch == MODULE_ASKED && (left = end - clock_ms()) > 0)
 		if (await_answer(ms, (int)left) < 0)
 			break;
 }
