@@ -128,7 +128,7 @@ struct samples {
 	struct map threads_at;	/* number of thread_ids -> index of threads + 1 */
 	struct prof_thread *threads;
 	uint32_t nthreads, threads_cap;
-	uint32_t crowd; /* thread of what is at [profile full] */
+	uint32_t crowd; /* thread of what is at [profile full]; UINT32_MAX: none is */
 };
 
 /* What a sample turned out to be. */
@@ -183,7 +183,7 @@ struct prof {
 	uint64_t def_bytes; /* of all symbols, about */
 
 	int full;	    /* what is not known is not learnt any more */
-	uint32_t crowd;	    /* node [profile full], if it is */
+	uint32_t crowd;	    /* node [profile full]; UINT32_MAX: it is not */
 	uint32_t undefined; /* frame [undefined] */
 	uint32_t ended;	    /* node where the last record ended, UINT32_MAX if it was no sample */
 

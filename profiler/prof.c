@@ -256,8 +256,7 @@ static int push_head(struct cursor *c)
 {
 	int err = push_splits(c);
 
-	/* A whole walk that found nothing: no Lua function is active. With a trace that cannot be.
-	 */
+	/* A whole walk found nothing: no Lua function is active. With a trace that cannot be. */
 	if (c->why == EV_WHY_NONE && !has_functions(c))
 		c->why =
 		    c->state == EV_STATE_TRACE || c->nframes ? EV_WHY_BAD_FRAME : EV_WHY_OUTSIDE;
@@ -428,6 +427,7 @@ static void count(struct cursor *c, uint64_t times)
 	struct prof_stats *st = &c->p->stats;
 	const struct ev_sample *s = c->s;
 	struct node *n = node_at(c->p, c->node);
+	int crowded = c->node == c->p->crowd;
 
 	c->p->ended = c->node;
 	n->pub.self += times;
@@ -437,7 +437,8 @@ static void count(struct cursor *c, uint64_t times)
 	if (!st->samples || s->h.time > st->last_time)
 		st->last_time = s->h.time;
 	st->samples += times;
-	st->with_lua += c->real ? times : 0;
+	st->with_lua += c->real && !crowded ? times : 0;
+	st->crowded += crowded ? times : 0;
 	st->kernel += !!(s->flags & EV_SF_KERNEL);
 	st->truncated += !!(s->flags & EV_SF_TRUNCATED);
 	st->repaired += !!(s->flags & EV_SF_REPAIRED);
@@ -473,13 +474,10 @@ static int settle(struct cursor *c, int err, const struct prof_about *about)
 		err = keep(c, about);
 	if (err == -ENOSPC) {
 		c->node = c->p->crowd;
-		c->real = 0;
 		err = keep(c, about);
 	}
 	if (!err)
 		count(c, times);
-	if (!err && c->p->full && c->node == c->p->crowd)
-		c->p->stats.crowded += times;
 	return err;
 }
 
@@ -644,6 +642,7 @@ struct prof *prof_new(const struct prof_opts *opts)
 	if (!p)
 		return NULL;
 	p->opts = *opts;
+	p->crowd = p->samples.crowd = UINT32_MAX;
 	p->opts.split &= (1u << PROF_BY_MAX) - 1;
 	p->stats.unit = opts->aborts ? PROF_ABORTS : PROF_SAMPLES;
 	if (frames_fixed(p, PROF_ROOT, "all", &root) || tree_root(p, root) ||
@@ -665,6 +664,7 @@ int prof_reset(struct prof *p)
 	samples_release(p);
 	events_release(p);
 	p->full = 0;
+	p->crowd = UINT32_MAX;
 	map_release(&p->votes_at);
 	p->nvotes = 0;
 	for (uint32_t i = 0; i < p->nframes; i++)

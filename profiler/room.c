@@ -34,18 +34,20 @@ static uint64_t used(const struct prof *p)
 
 int room_check(struct prof *p)
 {
-	uint32_t frame;
+	uint32_t frame, crowd = 0;
 	int err;
 
 	if (p->full || used(p) < (p->opts.room ? p->opts.room : ROOM))
 		return 0;
 	err = frames_fixed(p, PROF_OTHER, "[profile full]", &frame);
-	p->crowd = 0;
 	if (!err)
-		err = tree_child(p, &p->crowd, frame, 0);
+		err = tree_child(p, &crowd, frame, 0);
 	if (!err && p->opts.keep)
 		err = samples_crowd(p);
-	p->full = !err;
+	if (!err) {
+		p->crowd = crowd;
+		p->full = 1;
+	}
 	return err;
 }
 

@@ -165,7 +165,7 @@ static int is_group(const struct prof *p, uint32_t i)
 	unsigned int depth = 0;
 
 	if (p->frames[node_at(p, i)->pub.frame].pub.kind != PROF_PROCESS)
-		return p->full && i == p->crowd;
+		return i == p->crowd;
 	for (; i; i = node_at(p, i)->parent)
 		depth++;
 	return depth == (unsigned int)__builtin_popcount(p->opts.split);

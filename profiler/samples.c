@@ -162,8 +162,8 @@ static int make_labels(struct prof *p, const struct proc *proc, const struct ev_
 		       const struct prof_place *at, const struct prof_about *about,
 		       struct prof_labels *out)
 {
-	*out = (struct prof_labels){.state = at->state};
-	if (p->full && at->node == p->crowd) {
+	*out = (struct prof_labels){.state = at->state, .site = about ? about->site : 0};
+	if (at->node == p->crowd) {
 		out->thread = p->samples.crowd;
 		return 0;
 	}
@@ -172,7 +172,6 @@ static int make_labels(struct prof *p, const struct proc *proc, const struct ev_
 	out->inside = at->inside;
 	if (about) {
 		out->reason = room_text(p, about->reason);
-		out->site = about->site;
 		if (!out->reason)
 			return room_error(p);
 	}
@@ -183,17 +182,17 @@ int samples_add(struct prof *p, const struct proc *proc, const struct ev_sample 
 		const struct prof_place *at, const struct prof_about *about)
 {
 	struct samples *sm = &p->samples;
-	int crowded = p->full && at->node == p->crowd, err;
 	uint64_t times = about ? about->times : 1;
 	struct prof_labels labels;
 	struct prof_thread *thread;
 	uint32_t id, pile;
+	int err;
 
 	err = make_labels(p, proc, s, at, about, &labels);
 	if (err)
 		return err;
-	id = p->full && !crowded ? pool_find(&sm->labels, &labels, sizeof(labels))
-				 : pool_add(&sm->labels, &labels, sizeof(labels));
+	id = p->full && at->node != p->crowd ? pool_find(&sm->labels, &labels, sizeof(labels))
+					     : pool_add(&sm->labels, &labels, sizeof(labels));
 	if (!id)
 		return room_error(p);
 	err = find_pile(p, at->node, id - 1, &pile);
@@ -224,7 +223,7 @@ int samples_finish(struct prof *p)
 	for (uint32_t i = 0; i < sm->nthreads; i++) {
 		const struct proc *proc;
 
-		if (p->full && i == sm->crowd) {
+		if (i == sm->crowd) {
 			sm->threads[i].comm = "[profile full]";
 			continue;
 		}
@@ -252,6 +251,7 @@ void samples_release(struct prof *p)
 	free(sm->ticks);
 	free(sm->threads);
 	memset(sm, 0, sizeof(*sm));
+	sm->crowd = UINT32_MAX;
 }
 
 void prof_weigh(struct prof *p, const double *weight, size_t n)

@@ -150,7 +150,8 @@ static void abort_of(struct prof *p, uint32_t i)
 		      .nframes = 1}};
 	struct ev_frame f = LUA(i, 1, 1);
 	char text[64];
-	struct prof_about about = {.start = text, .end = text, .reason = text, .times = 1};
+	struct prof_about about = {
+	    .start = text, .end = text, .reason = text, .site = 1, .times = 1};
 
 	snprintf(text, sizeof(text), "reason %u", i);
 	memcpy(ev.e.f, &f, sizeof(f));
@@ -178,8 +179,13 @@ static void test_aborts(void **state)
 	assert_int_equal(prof_stats(p)->samples, n);
 	assert_int_equal(sum_of_piles(p), n);
 	assert_int_equal(child(p, "[profile full]")->total, prof_stats(p)->crowded);
+	/* These have no Lua stack any more, but still a site. */
+	assert_true(prof_stats(p)->crowded);
+	assert_int_equal(prof_stats(p)->with_lua, n - prof_stats(p)->crowded);
 	prof_events(p, &kept);
 	assert_int_equal(kept + prof_stats(p)->events_dropped, n);
+	prof_weigh(p, (double[]){0, 1}, 2);
+	assert_int_equal(prof_stats(p)->samples, n);
 	prof_free(p);
 }
 
