@@ -90,6 +90,8 @@ static void configure(struct capture *c, int native)
 	if (native)
 		config->native = (c->opts.native ? SMP_NATIVE_USER : 0) |
 				 (c->opts.kernel ? SMP_NATIVE_KERNEL : 0);
+	/* The last eighth is kept for trace events: they are few, and each one counts. */
+	config->room = ring_size(&c->opts) / 8 * 7;
 	bpf_map__set_max_entries(c->skel->maps.ring, ring_size(&c->opts));
 	if (!config->blind)
 		bpf_map__set_max_entries(c->skel->maps.stacks, 1);

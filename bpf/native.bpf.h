@@ -593,9 +593,7 @@ static __always_inline void native_deliver(struct native *n, const struct ev_sam
 	native_rec(n)->h = s->h;
 	native_rec(n)->h.kind = EV_NATIVE;
 	native_rec(n)->h.size = size;
-	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
-		bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 8 * 7 ||
-	    bpf_ringbuf_output(&ring, native_rec(n), size, BPF_RB_NO_WAKEUP))
+	if (send_sample(native_rec(n), size))
 		COUNT(lost_natives);
 }
 

@@ -165,6 +165,7 @@ WALK_FN u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chu
 	raw->id = id;
 	raw->pt = key->pt;
 	raw->identity = key->identity;
+	__builtin_memcpy(raw->head, sc->proto, sizeof(raw->head));
 	__builtin_memset(raw->chunk, 0, sizeof(raw->chunk));
 	bpf_probe_read_user_str(raw->chunk, sizeof(raw->chunk), (const void *)chunkname);
 	/* Known only once its definition is in the ring: another CPU may use it at once. */
@@ -228,13 +229,19 @@ static __always_inline u64 current_id(void)
 
 #include "bpf/pick.bpf.h"
 
+/* What is copied of a global_State, from vmstate on: no build has more between what is used. */
+#define GLOBAL_COPY 256u
+
 /* A sample in the making: more than fits on the stack. */
 struct making {
 	struct scratch sc;
 	struct walk w;
 	struct pick p;
 	struct regs r;
-	u64 blind; /* r is not known */
+	u64 blind;     /* r is not known */
+	u64 stack_end; /* of the C stack that r.sp is in, at most */
+	u64 global_at; /* the VM that global is of; 0: none */
+	u32 global[GLOBAL_COPY / 4];
 };
 
 struct {
@@ -252,6 +259,31 @@ static __always_inline struct making *making_now(void)
 }
 
 #include "bpf/compat.bpf.h"
+
+static __always_inline int copy_global(const struct layout *l, struct making *m, u64 g)
+{
+	m->global_at = peek(m->global, GLOBAL_COPY, g + (l->G_vmstate & ~7u)) ? 0 : g;
+	return m->global_at ? 0 : -1;
+}
+
+/* The word at offset off of the global_State that was copied, or of it itself. */
+static __always_inline u64 global64(const struct layout *l, const struct making *m, u32 off)
+{
+	u32 i = off - (l->G_vmstate & ~7u), j = i + 4;
+
+	if (i & 3 || i > GLOBAL_COPY - 8)
+		return rd64(m->global_at + off);
+	WALK_OPAQUE(i);
+	WALK_OPAQUE(j);
+	return (u64)m->global[(j & (GLOBAL_COPY - 4)) / 4] << 32 |
+	       m->global[(i & (GLOBAL_COPY - 4)) / 4];
+}
+
+static __always_inline u64 global_ref(const struct layout *l, const struct making *m, u32 off)
+{
+	return layout_ref(l, global64(l, m, off));
+}
+
 #include "bpf/start.bpf.h"
 
 /*
@@ -263,19 +295,25 @@ static __always_inline u64 stack_end(u64 sp)
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u64 fs = 0;
 
-	if (bpf_core_field_exists(task->thread.fsbase))
+#ifndef OLD_KERNEL
+	if (config.btf) /* no call is needed then */
+		fs = bpf_get_current_task_btf()->thread.fsbase;
+	else
+#endif
+	    if (bpf_core_field_exists(task->thread.fsbase))
 		fs = BPF_CORE_READ(task, thread.fsbase);
 	return fs > sp && fs - sp < CSTACK_MAX ? fs : sp + CSTACK_MAX;
 }
 
 /* The coroutine that runs, if the thread at stack pointer sp is inside the VM. */
-static __always_inline u64 enter_current(const struct layout *l, struct walk *w,
-					 struct ev_sample *s, u64 sp)
+static __always_inline u64 enter_current(const struct layout *l, struct making *m,
+					 struct ev_sample *s)
 {
-	u64 base = enter(w, rdref(l, w->g + l->G_cur_L));
+	struct walk *w = &m->w;
+	u64 base = enter(w, global_ref(l, m, l->G_cur_L)), sp = m->r.sp;
 	u32 i;
 
-	if (base && w->cf >= sp && w->cf < stack_end(sp))
+	if (base && w->cf >= sp && w->cf < m->stack_end)
 		return base;
 	if (!(s->flags & EV_SF_VMCODE))
 		return 0;
@@ -298,7 +336,7 @@ static __always_inline void sample_vm(struct making *m, u64 g, u32 layout)
 	const struct layout *l = bpf_map_lookup_elem(&layouts, &layout);
 	struct ev_sample *s = sample_of(&m->sc);
 	struct walk *w = &m->w;
-	s32 vmstate = 0;
+	s32 vmstate;
 	u64 base;
 
 	if (!l)
@@ -308,11 +346,13 @@ static __always_inline void sample_vm(struct making *m, u64 g, u32 layout)
 	w->g = g;
 	w->tgid = s->h.pid;
 	s->g = g;
-	if (rd(&vmstate, 4, g + l->G_vmstate)) {
+	if (m->global_at != g && copy_global(l, m, g)) {
+		COUNT(faults);
 		s->why = EV_WHY_READ;
 		return;
 	}
-	base = enter_current(l, w, s, m->r.sp);
+	vmstate = (s32)global64(l, m, l->G_vmstate);
+	base = enter_current(l, m, s);
 	if (!base) {
 		s->state = EV_STATE_OUTSIDE;
 		s->why = EV_WHY_OUTSIDE;
@@ -338,15 +378,16 @@ static __always_inline void sample_vm(struct making *m, u64 g, u32 layout)
  * The VM by the dispatch register, valid in the interpreter, in machine code and often in C:
  * verified by the self-pointing pattern of GG_State.
  */
-static __always_inline u64 vm_by_register(const struct smp_proc *p, u64 r14, u32 *layout)
+static __always_inline u64 vm_by_register(const struct smp_proc *p, struct making *m, u32 *layout)
 {
+	u64 r14 = m->r.r14;
 	u32 i;
 
 #pragma unroll
 	for (i = 0; i < SMP_MODULES; i++) {
 		const struct layout *l;
 		u32 idx = p->module[i].layout;
-		u64 g, mainth = 0, glref = 0;
+		u64 g, mainth, glref = 0;
 
 		if (i >= p->nmodules || r14 < 0x10000 || r14 & 7 || r14 >> 47)
 			continue;
@@ -354,15 +395,16 @@ static __always_inline u64 vm_by_register(const struct smp_proc *p, u64 r14, u32
 		if (!l)
 			continue;
 		g = r14 - l->GG_dispatch + l->GG_g;
-		if (peek(&mainth, 8, g + l->G_mainthref))
+		if (copy_global(l, m, g))
 			continue;
-		mainth = layout_ref(l, mainth);
+		mainth = global_ref(l, m, l->G_mainthref);
 		if (mainth != g - l->GG_g || peek(&glref, 8, mainth + l->L_glref) ||
 		    layout_ref(l, glref) != g)
 			continue;
 		*layout = idx;
 		return g;
 	}
+	m->global_at = 0;
 	return 0;
 }
 
@@ -428,6 +470,7 @@ static __always_inline void fill(struct making *m, const struct smp_proc *proc, 
 	u32 layout = 0;
 	u64 g = 0;
 
+	m->global_at = 0;
 	__builtin_memset(p, 0, __builtin_offsetof(struct pick, near)); /* that goes with nnear */
 	p->key.key = proc->vmkey;
 	if (blind) {
@@ -438,9 +481,11 @@ static __always_inline void fill(struct making *m, const struct smp_proc *proc, 
 		m->r.sp = p->sp;
 	} else {
 		p->sp = m->r.sp;
-		p->dist = stack_end(p->sp) - p->sp;
-		g = vm_by_register(proc, m->r.r14, &layout);
+		g = vm_by_register(proc, m, &layout);
 	}
+	m->stack_end = stack_end(m->r.sp);
+	if (!blind)
+		p->dist = m->stack_end - p->sp;
 	if (g && !vm_known(proc->vmkey, g)) { /* not verified yet: ask for it, trust nothing */
 		hint_vm(&s->h, g);
 		s->why = EV_WHY_NO_VM;
@@ -497,6 +542,12 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct reg
 	return saved_regs(r);
 }
 
+static __always_inline int send_sample(void *rec, u32 size)
+{
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > config.room ||
+	       bpf_ringbuf_output(&ring, rec, size, BPF_RB_NO_WAKEUP);
+}
+
 static __always_inline void deliver(struct ev_sample *s)
 {
 	u32 size = s->nframes;
@@ -505,10 +556,7 @@ static __always_inline void deliver(struct ev_sample *s)
 		size = EV_MAX_FRAMES;
 	size = sizeof(*s) + size * sizeof(struct ev_frame);
 	s->h.size = size;
-	/* The last eighth is kept for trace events: they are few, and each one counts. */
-	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
-		bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 8 * 7 ||
-	    bpf_ringbuf_output(&ring, s, size, BPF_RB_NO_WAKEUP))
+	if (send_sample(s, size))
 		COUNT(lost_samples);
 }
 

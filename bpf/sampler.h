@@ -134,16 +134,18 @@ struct smp_tally {
 struct smp_config {
 	/* ljx's pid namespace, if it is not the first one: pids are to be those that ljx sees. */
 	ev_u64 ns_dev, ns_ino;
-	ev_u32 btf;   /* the kernel tells its structures */
-	ev_u32 blind; /* kernel mode samples may come without the registers of user mode */
-	ev_u32 ncpus; /* that there may ever be */
+	ev_u32 btf;    /* the kernel tells its structures */
+	ev_u32 blind;  /* kernel mode samples may come without the registers of user mode */
+	ev_u32 ncpus;  /* that there may ever be */
 	ev_u32 native; /* SMP_NATIVE_* */
+	ev_u32 room;   /* bytes of the ring that samples may fill */
+	ev_u32 pad;
 };
 
 /*
  * Unwinding of C frames. A row says how from its address on: bits 32 to 63 are the address, counted
- * from the table's base; 16 to 31 an offset in words; 8 to 15 where the caller's rbp is; 0 to 7 what
- * the CFA is, as in elfobj.h.
+ * from the table's base; 16 to 31 an offset in words; 8 to 15 where the caller's rbp is; 0 to 7
+ * what the CFA is, as in elfobj.h.
  */
 #define SMP_CFA_NONE 0u
 #define SMP_CFA_SP 1u
@@ -167,8 +169,8 @@ struct smp_config {
 
 #define SMP_UNWIND_STEP 256u /* bytes of code for each word of a table's index */
 #define SMP_TABLES 4096u
-#define SMP_RANGES 4096u   /* of code in a process */
-#define SMP_UNWOUND 1024u  /* processes with ranges */
+#define SMP_RANGES 4096u	 /* of code in a process */
+#define SMP_UNWOUND 1024u	 /* processes with ranges */
 #define SMP_NO_TABLE 0xffffffffu /* there is none: the file has no call frame information */
 #define SMP_LATER 0xfffffffeu	 /* not made yet */
 

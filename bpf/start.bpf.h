@@ -181,7 +181,7 @@ WALK_FN_NUM int start_in_trace(u64 base)
 	s = sample_of(&m->sc);
 	emit_trace(l, w, &m->sc, s->trace, &t);
 	place(w, s, &m->r, &t);
-	jit_base = rdref(l, w->g + l->G_jit_base);
+	jit_base = global_ref(l, m, l->G_jit_base);
 	start_at(w, jit_base ? jit_base : base, 0);
 	return judge(w, w->frame + 8, 0) == BASE_NOT ? EV_WHY_BAD_BASE : 0;
 }
@@ -197,16 +197,18 @@ static __always_inline int start(const struct layout *l, struct making *m, u64 b
 
 	if (s->state == EV_STATE_TRACE)
 		return start_in_trace(base);
-	jit_base = rdref(l, w->g + l->G_jit_base);
+	jit_base = global_ref(l, m, l->G_jit_base);
 	if (s->flags & EV_SF_VMCODE)
 		ok = start_in_asm();
 	else if (jit_base && judge(w, jit_base, r->bx) == BASE_LUA_PC)
 		ok = start_at(w, jit_base, r->bx);
 	else if (s->state == EV_STATE_INTERP)
 		ok = start_in_helper();
-	if (!ok && jit_base && s->state != EV_STATE_INTERP && s->state != EV_STATE_C)
-		ok = start_at(w, jit_base, 0);
-	if (!ok)
+	if (ok) /* and it was judged */
+		return 0;
+	if (jit_base && s->state != EV_STATE_INTERP && s->state != EV_STATE_C)
+		start_at(w, jit_base, 0);
+	else
 		start_saved(l, w, base);
 	if (w->frame <= w->bottom || judge(w, w->frame + 8, 0) != BASE_NOT)
 		return 0;

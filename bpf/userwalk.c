@@ -80,6 +80,7 @@ static u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chun
 	size_t len = sizeof(raw->chunk) - 1;
 	long n;
 
+	memcpy(raw->head, sc->proto, sizeof(raw->head));
 	memset(raw->chunk, 0, sizeof(raw->chunk));
 	n = mem_read_some(now->pid, chunkname, raw->chunk,
 			  raw->chunklen < len ? raw->chunklen : len);

@@ -282,12 +282,13 @@ static int check_functions(struct check *c)
 int vm_is_walkable(const struct layout *l)
 {
 	if (l->gc64)
-		return l->fr2 && l->F_ffid == 10 && l->F_pc == 32 && l->L_glref == 16 &&
-		       l->L_base == 32 && l->L_maxstack == 48 && l->L_stack == 56 &&
-		       l->L_cframe == 80 && l->L_env == 72 && l->L_stacksize == 88;
-	return !l->fr2 && l->F_ffid == 6 && l->F_pc == 16 && l->L_glref == 8 && l->L_base == 16 &&
-	       l->L_maxstack == 32 && l->L_stack == 36 && l->L_cframe == 48 && l->L_env == 44 &&
-	       l->L_stacksize == 56;
+		return l->fr2 && l->F_ffid == 10 && l->F_pc == 32 && l->C_f == 40 &&
+		       l->L_glref == 16 && l->L_base == 32 && l->L_maxstack == 48 &&
+		       l->L_stack == 56 && l->L_cframe == 80 && l->L_env == 72 &&
+		       l->L_stacksize == 88;
+	return !l->fr2 && l->F_ffid == 6 && l->F_pc == 16 && l->C_f == 24 && l->L_glref == 8 &&
+	       l->L_base == 16 && l->L_maxstack == 32 && l->L_stack == 36 && l->L_cframe == 48 &&
+	       l->L_env == 44 && l->L_stacksize == 56;
 }
 
 static int check_layout(struct check *c)

@@ -49,7 +49,7 @@ WALK_FN int emit(struct walk *w, struct scratch *sc, u64 fn)
 	u32 pos, type;
 	u8 ffid;
 
-	if (!l || !sc || rd(head, sizeof(head), fn))
+	if (!l || !sc || read_func(head, fn))
 		return EV_WHY_READ;
 	type = walk_func_type(l, head);
 	if ((type & 0xff) != GCT_FUNC)
@@ -61,7 +61,7 @@ WALK_FN int emit(struct walk *w, struct scratch *sc, u64 fn)
 			return EV_WHY_NONE;
 		f->kind = ffid == 1 ? EV_FRAME_C : EV_FRAME_FF;
 		f->ffid = ffid;
-		f->addr = rd64(fn + l->C_f);
+		f->addr = walk_func_f(l, head);
 		return 0;
 	}
 	bc = walk_func_pc(l, head);
@@ -70,10 +70,10 @@ WALK_FN int emit(struct walk *w, struct scratch *sc, u64 fn)
 	f = next_frame(w, sc);
 	if (!f)
 		return EV_WHY_NONE;
-	pos = position(l, bc, head32(&sc->raw, l->PT_sizebc), w->pc);
+	pos = position(l, bc, head32(sc, l->PT_sizebc), w->pc);
 	f->kind = EV_FRAME_LUA;
 	f->addr = EV_FRAME_ADDR(w->id, pos);
-	f->line = pos == EV_NO_PC ? 0 : line_of(l, &sc->raw, pos);
+	f->line = pos == EV_NO_PC ? 0 : line_of(l, w, sc, pos);
 	return 0;
 }
 
@@ -238,7 +238,7 @@ WALK_INLINE int walk_step(struct walk *w, struct scratch *sc)
 		w->done = 1;
 		return 1;
 	}
-	if (rd(v, sizeof(v), w->frame - 8)) {
+	if (read_slots(w, sc, w->frame - 8, v)) {
 		w->why = EV_WHY_READ;
 		return 1;
 	}
@@ -293,7 +293,7 @@ WALK_FN_NUM int judge_in(u32 layout, u64 stack, u64 maxstack, u64 base, u64 pc)
 		return BASE_NOT;
 	s = slots_of(l, v);
 	/* Without LJ_FR2 a slot with a tag for a link holds a function, but is no frame's. */
-	if (s.type != GCT_FUNC || (!l->fr2 && s.link >= TISNUM32) || peek(head, sizeof(head), s.fn))
+	if (s.type != GCT_FUNC || (!l->fr2 && s.link >= TISNUM32) || read_func(head, s.fn))
 		return BASE_NOT;
 	type = walk_func_type(l, head);
 	if ((type & 0xff) != GCT_FUNC)
@@ -367,7 +367,7 @@ WALK_INLINE void emit_trace(const struct layout *l, struct walk *w, struct scrat
 	pos = (u32)((pc - pt - l->PT_size) >> 2);
 	f->kind = EV_FRAME_TRACE;
 	f->addr = EV_FRAME_ADDR(w->id, pos);
-	f->line = line_of(l, &sc->raw, pos);
+	f->line = line_of(l, w, sc, pos);
 	f->mark = inside_mark(T, t->mcode, t->szmcode);
 }
 
@@ -379,11 +379,11 @@ WALK_INLINE void emit_position(const struct layout *l, struct walk *w, struct sc
 
 	if (load_proto(l, w, sc, pt))
 		return;
-	if (pos > head32(&sc->raw, l->PT_sizebc))
+	if (pos > head32(sc, l->PT_sizebc))
 		pos = EV_NO_PC;
 	f->kind = EV_FRAME_LUA;
 	f->addr = EV_FRAME_ADDR(w->id, pos);
-	f->line = pos == EV_NO_PC ? 0 : line_of(l, &sc->raw, pos);
+	f->line = pos == EV_NO_PC ? 0 : line_of(l, w, sc, pos);
 }
 
 /* Fills f with function fn, at pc if it is a Lua function. */
@@ -393,7 +393,7 @@ WALK_INLINE void emit_function(const struct layout *l, struct walk *w, struct sc
 	u64 head[WALK_FUNC_WORDS] = {}, bc;
 	u8 ffid;
 
-	if (rd(head, sizeof(head), fn) || (walk_func_type(l, head) & 0xff) != GCT_FUNC)
+	if (read_func(head, fn) || (walk_func_type(l, head) & 0xff) != GCT_FUNC)
 		return;
 	ffid = walk_func_type(l, head) >> 8;
 	if (!ffid) {
@@ -403,7 +403,7 @@ WALK_INLINE void emit_function(const struct layout *l, struct walk *w, struct sc
 	}
 	f->kind = ffid == 1 ? EV_FRAME_C : EV_FRAME_FF;
 	f->ffid = ffid;
-	f->addr = rd64(fn + l->C_f);
+	f->addr = walk_func_f(l, head);
 }
 
 /*

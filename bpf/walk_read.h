@@ -29,9 +29,20 @@ struct seen_key {
 	u32 tgid;
 	u32 pad;
 };
+
+/*
+ * Reading costs by the call, hardly by the byte, so what a walk will want next is read in advance:
+ * what is around a frame's slots, and what follows a prototype's header: its code, constants and
+ * lines, in one piece if it is small (lj_parse.c:lj_parse, fs_finish).
+ */
+#define SLOTS_COPY 64u /* words */
+#define PROTO_COPY 64u
+
 /* Where a sample is put together. */
 struct scratch {
 	struct ev_proto_raw raw;
+	u64 slots[SLOTS_COPY];
+	u64 proto[PROTO_COPY];		       /* the prototype of the frame */
 	u64 sampler;			       /* 1: of the sampler, 0: of the tracer */
 	u64 head[sizeof(struct ev_trace) / 8]; /* at its end the record that f belongs to */
 	struct ev_frame f[EV_MAX_FRAMES];
@@ -51,7 +62,7 @@ WALK_INLINE struct ev_trace *trace_of(struct scratch *sc)
  * that never moved: bpf/vm_check.c checks that. With 32-bit references some lie in half a word.
  */
 #define WALK_L_WORDS 11
-#define WALK_FUNC_WORDS 5
+#define WALK_FUNC_WORDS 6 /* of a C function; a Lua function may have one less */
 
 struct walk_L {
 	u64 g, base, stack, maxstack, cframe;
@@ -71,6 +82,12 @@ WALK_INLINE struct walk_L walk_L(const struct layout *l, const u64 *s)
 WALK_INLINE u64 walk_func_pc(const struct layout *l, const u64 *head)
 {
 	return l->gc64 ? head[4] : (u32)head[2];
+}
+
+/* Of a C function or fast function: what it calls. */
+WALK_INLINE u64 walk_func_f(const struct layout *l, const u64 *head)
+{
+	return l->gc64 ? head[5] : head[3];
 }
 
 /* gct and, above it, ffid. */
@@ -132,11 +149,15 @@ struct walk {
 	u64 frame;  /* the slot with the frame's link: base - 8 */
 	u64 bottom; /* the lowest frame's: no frame at or below */
 	u64 stack, maxstack;
-	u64 cf;	     /* C frame that belongs to the Lua frames being walked */
-	u64 cf_last; /* the last one that was not 0 */
-	u64 pt;	     /* the prototype whose header is in the scratch buffer; 0: none */
-	u64 like;    /* the same for prototypes that the same source made */
-	u32 id;	     /* its id */
+	u64 cf;	       /* C frame that belongs to the Lua frames being walked */
+	u64 cf_last;   /* the last one that was not 0 */
+	u64 slots_at;  /* address of what the scratch buffer has of the stack; 0: nothing */
+	u64 pt;	       /* the prototype that is in the scratch buffer; 0: none */
+	u64 chunkname; /* of that, and of str; 0: none */
+	u32 str[4];    /* ..., string id if it has one, hash, length */
+	u32 nproto;    /* words of the prototype in the buffer */
+	u64 like;      /* the same for prototypes that the same source made */
+	u32 id;	       /* its id */
 	u32 n;
 	u64 pc;	 /* of the next frame, pointing after its current instruction; 0: not known */
 	u8 skip; /* the next frame is the real one of a vararg pseudo-frame: already emitted */
@@ -153,6 +174,12 @@ static u32 proto_seen(const struct seen_key *key, u64 *like);
 WALK_FN u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape);
 WALK_FN u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname);
 static void remember_proto(const struct seen_key *key, u32 id, u64 like);
+
+/* What is used of the GCfunc at fn. Behind a Lua function without upvalues memory may end. */
+WALK_INLINE int read_func(u64 *head, u64 fn)
+{
+	return peek(head, 8 * WALK_FUNC_WORDS, fn) && rd(head, 8 * (WALK_FUNC_WORDS - 1), fn);
+}
 
 WALK_INLINE u64 rd64(u64 addr)
 {
@@ -182,53 +209,107 @@ WALK_INLINE u64 mix(u64 h, u64 v)
 	return h ^ h >> 29;
 }
 
-/* The header of a prototype in the scratch buffer: fields at the layout's offsets. */
-WALK_INLINE u32 head32(const struct ev_proto_raw *raw, u16 off)
+/* For an index in a buffer: compilers leave out a mask that an older verifier wants to see. */
+#define WALK_OPAQUE(v) __asm__ volatile("" : "+r"(v))
+
+/* The two words at addr, where the stack is. */
+WALK_INLINE int read_slots(struct walk *w, struct scratch *sc, u64 addr, u64 *v)
 {
-	return *(const u32 *)(raw->head + (off & (EV_PROTO_HEAD - 4)));
+	u64 i = (addr - w->slots_at) >> 3, from;
+
+	if (addr & 7)
+		return rd(v, 16, addr);
+	if (!w->slots_at || i > SLOTS_COPY - 2) {
+		/* A walk goes down, but not below the stack. */
+		from = addr + 16 - 8 * (u64)SLOTS_COPY;
+		if (from < w->stack)
+			from = w->stack & ~7ULL;
+		i = (addr - from) >> 3;
+		w->slots_at = 0;
+		if (i > SLOTS_COPY - 2 || peek(sc->slots, sizeof(sc->slots), from))
+			return rd(v, 16, addr);
+		w->slots_at = from;
+	}
+	WALK_OPAQUE(i);
+	v[0] = sc->slots[i & (SLOTS_COPY - 1)];
+	i++;
+	WALK_OPAQUE(i);
+	v[1] = sc->slots[i & (SLOTS_COPY - 1)];
+	return 0;
 }
 
-WALK_INLINE u64 headref(const struct layout *l, const struct ev_proto_raw *raw, u16 off)
+/* The header of the prototype in the scratch buffer: fields at the layout's offsets. */
+WALK_INLINE u32 head32(const struct scratch *sc, u16 off)
 {
-	return layout_ref(l, (u64)head32(raw, off + 4) << 32 | head32(raw, off));
+	return *(const u32 *)((const u8 *)sc->proto + (off & (EV_PROTO_HEAD - 4)));
+}
+
+WALK_INLINE u64 headref(const struct layout *l, const struct scratch *sc, u16 off)
+{
+	return layout_ref(l, (u64)head32(sc, off + 4) << 32 | head32(sc, off));
+}
+
+/* Of what the buffer has of prototype pt, the word with the byte at addr. 0: *out, else -1. */
+WALK_INLINE int proto_word(const struct walk *w, const struct scratch *sc, u64 pt, u64 addr,
+			   u64 *out)
+{
+	u64 i = (addr - pt) >> 3;
+
+	if (i >= w->nproto)
+		return -1;
+	WALK_OPAQUE(i);
+	*out = sc->proto[i & (PROTO_COPY - 1)];
+	return 0;
+}
+
+/* The word at addr, which is likely in prototype pt. */
+WALK_INLINE u64 proto64(const struct walk *w, const struct scratch *sc, u64 pt, u64 addr)
+{
+	u64 v = 0;
+
+	return (addr - pt) & 7 || proto_word(w, sc, pt, addr, &v) ? rd64(addr) : v;
 }
 
 /*
  * What changes when a prototype is freed and its memory becomes another one. shape: the part of it
  * that does not if that is the same code, loaded again.
  */
-WALK_INLINE u64 identity(const struct layout *l, const struct ev_proto_raw *raw, u32 *chunklen,
+WALK_INLINE u64 identity(const struct layout *l, struct walk *w, const struct scratch *sc, u64 pt,
 			 u64 *shape)
 {
-	u64 chunkname = headref(l, raw, l->PT_chunkname), k = headref(l, raw, l->PT_k);
-	u32 str[4] = {}, ref = layout_ref_size(l); /* ..., string id if it has one, hash, length */
+	u64 chunkname = headref(l, sc, l->PT_chunkname), k = headref(l, sc, l->PT_k);
+	u32 ref = layout_ref_size(l);
 	u64 kgc[2] = {}, h;
 
-	rd(str, sizeof(str), chunkname + l->STR_len - 12);
-	*chunklen = str[3];
-	if (head32(raw, l->PT_sizekgc) >= 2) {
+	/* Most functions of a stack are of a few files. */
+	if (chunkname != w->chunkname) {
+		__builtin_memset(w->str, 0, sizeof(w->str));
+		w->chunkname =
+		    rd(w->str, sizeof(w->str), chunkname + l->STR_len - 12) ? 0 : chunkname;
+	}
+	if (head32(sc, l->PT_sizekgc) >= 2) {
+		kgc[1] = proto64(w, sc, pt, k - 8);
 		if (ref == 8) {
-			rd(kgc, 16, k - 16);
+			kgc[0] = proto64(w, sc, pt, k - 16);
 		} else {
-			kgc[1] = rd64(k - 8);
 			kgc[0] = (u32)kgc[1];
 			kgc[1] >>= 32;
 		}
-	} else if (head32(raw, l->PT_sizekgc) == 1) {
-		kgc[0] = rdref(l, k - ref);
+	} else if (head32(sc, l->PT_sizekgc) == 1) {
+		kgc[0] = layout_ref(l, proto64(w, sc, pt, k - ref));
 	}
-	h = mix(chunkname, (u64)str[2] << 32 | str[3]);
+	h = mix(chunkname, (u64)w->str[2] << 32 | w->str[3]);
 	if (l->STR_len == 12 + layout_ref_size(l))
-		h = mix(h, str[1]);
-	h = mix(h, (u64)head32(raw, l->PT_firstline) << 32 | head32(raw, l->PT_numline));
-	h = mix(h, (u64)head32(raw, l->PT_sizebc) << 32 | head32(raw, l->PT_sizept));
+		h = mix(h, w->str[1]);
+	h = mix(h, (u64)head32(sc, l->PT_firstline) << 32 | head32(sc, l->PT_numline));
+	h = mix(h, (u64)head32(sc, l->PT_sizebc) << 32 | head32(sc, l->PT_sizept));
 	*shape = h;
 	return mix(mix(h, kgc[0]), kgc[1]);
 }
 
 /*
- * Loads the header of a prototype into the scratch buffer and sets w->id. The prototype of the
- * frame before is there already. 0 or EV_WHY_READ.
+ * Loads a prototype into the scratch buffer and sets w->id. That of the frame before is there
+ * already. 0 or EV_WHY_READ.
  */
 WALK_INLINE int load_proto(const struct layout *l, struct walk *w, struct scratch *sc, u64 pt)
 {
@@ -238,15 +319,20 @@ WALK_INLINE int load_proto(const struct layout *l, struct walk *w, struct scratc
 	if (pt == w->pt)
 		return 0;
 	w->pt = 0;
-	if (rd(sc->raw.head, EV_PROTO_HEAD, pt))
-		return EV_WHY_READ;
-	key.identity = identity(l, &sc->raw, &sc->raw.chunklen, &shape);
+	w->nproto = PROTO_COPY;
+	if (peek(sc->proto, sizeof(sc->proto), pt)) {
+		w->nproto = EV_PROTO_HEAD / 8;
+		if (rd(sc->proto, EV_PROTO_HEAD, pt))
+			return EV_WHY_READ;
+	}
+	key.identity = identity(l, w, sc, pt, &shape);
 	w->id = proto_seen(&key, &w->like);
 	if (!w->id)
-		w->like = proto_like(sc, pt + l->PT_size, head32(&sc->raw, l->PT_sizebc), shape);
+		w->like = proto_like(sc, pt + l->PT_size, head32(sc, l->PT_sizebc), shape);
 	if (!w->id && !w->quiet) {
 		sc->raw.g = w->g;
-		w->id = define_proto(sc, &key, headref(l, &sc->raw, l->PT_chunkname) + l->STR_size);
+		sc->raw.chunklen = w->str[3];
+		w->id = define_proto(sc, &key, headref(l, sc, l->PT_chunkname) + l->STR_size);
 		if (w->id)
 			remember_proto(&key, w->id, w->like);
 	}
@@ -255,24 +341,30 @@ WALK_INLINE int load_proto(const struct layout *l, struct walk *w, struct scratc
 }
 
 /* lj_debug.c:lj_debug_line, for the prototype in the scratch buffer. */
-WALK_INLINE u32 line_of(const struct layout *l, const struct ev_proto_raw *raw, u32 pos)
+WALK_INLINE u32 line_of(const struct layout *l, const struct walk *w, const struct scratch *sc,
+			u32 pos)
 {
-	u64 lineinfo = headref(l, raw, l->PT_lineinfo);
-	u32 first = head32(raw, l->PT_firstline), num = head32(raw, l->PT_numline), delta = 0;
+	u64 lineinfo = headref(l, sc, l->PT_lineinfo), at, word;
+	u32 first = head32(sc, l->PT_firstline), num = head32(sc, l->PT_numline), delta = 0;
 
-	if (!lineinfo || pos > head32(raw, l->PT_sizebc))
+	if (!lineinfo || pos > head32(sc, l->PT_sizebc))
 		return 0;
-	if (pos == head32(raw, l->PT_sizebc))
+	if (pos == head32(sc, l->PT_sizebc))
 		return first + num;
 	if (pos == 0)
 		return first;
 	pos--;
-	if (num < 256)
-		rd(&delta, 1, lineinfo + pos);
-	else if (num < 65536)
+	if (num < 256) {
+		at = lineinfo + pos;
+		if (!proto_word(w, sc, w->pt, at, &word))
+			delta = word >> ((at - w->pt) & 7) * 8 & 0xff;
+		else
+			rd(&delta, 1, at);
+	} else if (num < 65536) {
 		rd(&delta, 2, lineinfo + 2 * (u64)pos);
-	else
+	} else {
 		rd(&delta, 4, lineinfo + 4 * (u64)pos);
+	}
 	return first + delta;
 }
 
