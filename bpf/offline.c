@@ -45,6 +45,7 @@ struct file {
 struct range {
 	uint64_t start, end, bias;
 	struct file *file;
+	uint32_t number; /* of all that ever were */
 };
 
 struct oproc {
@@ -67,7 +68,8 @@ struct offline {
 	const char *dir;
 	int inlines;
 	unsigned int readers;
-	struct told *told; /* addresses whose inlined functions were told */
+	struct told *told; /* addresses, by range, whose inlined functions were told */
+	uint32_t ranges;   /* that ever were */
 	offline_say_fn *say;
 	void *say_ctx;
 	struct file *files; /* in order of appearance */
@@ -108,7 +110,6 @@ static void drop_proc(struct offline *o, uint32_t pid)
 	HASH_FIND(hh, o->procs, &pid, sizeof(pid), p);
 	if (!p)
 		return;
-	told_forget(&o->told, pid);
 	HASH_DEL(o->procs, p);
 	free(p->range);
 	free(p);
@@ -213,13 +214,18 @@ static struct oproc *proc_of(struct offline *o, uint32_t pid, int *full)
 	return p;
 }
 
-/* What it overlaps is no more. */
+static int same_range(const struct range *a, const struct range *b)
+{
+	return a->start == b->start && a->end == b->end && a->bias == b->bias && a->file == b->file;
+}
+
+/* What it overlaps is no more. One that is told again stays: what was told of it holds. */
 static int add_module(struct offline *o, const struct ev_module *m)
 {
 	int full;
 	struct oproc *p = proc_of(o, m->h.pid, &full);
 	struct file *f = p ? file_of(o, m, &full) : NULL;
-	struct range *bigger;
+	struct range now = {m->start, m->end, m->bias, f, 0}, *bigger;
 	size_t first, last;
 
 	if (!f)
@@ -227,6 +233,8 @@ static int add_module(struct offline *o, const struct ev_module *m)
 	first = last = range_after(p, m->start);
 	while (last < p->n && p->range[last].start < m->end)
 		last++;
+	if (last - first == 1 && same_range(&p->range[first], &now))
+		return 0;
 	if (first == last && p->n >= RANGES_MAX)
 		return 0;
 	bigger = realloc(p->range, (p->n + 1) * sizeof(*bigger));
@@ -234,7 +242,8 @@ static int add_module(struct offline *o, const struct ev_module *m)
 		return -ENOMEM;
 	p->range = bigger;
 	memmove(bigger + first + 1, bigger + last, (p->n - last) * sizeof(*bigger));
-	bigger[first] = (struct range){m->start, m->end, m->bias, f};
+	now.number = ++o->ranges;
+	bigger[first] = now;
 	p->n = p->n - (last - first) + 1;
 	return 0;
 }
@@ -409,10 +418,10 @@ static int inlined(struct offline *o, const struct ev_native *e, uint64_t addr, 
 	struct inlines *in;
 	int n;
 
-	if (told_before(&o->told, e->h.pid, addr))
-		return 0;
 	r = range_at(o, e->h.pid, addr);
-	in = r ? reader(o, r->file) : NULL;
+	if (!r || told_before(&o->told, r->number, addr))
+		return 0;
+	in = reader(o, r->file);
 	n = in ? inlines_at(in, addr - r->bias, text) : 0;
 	if (n < 0)
 		r->file->pub.bad = 1;

@@ -11,14 +11,14 @@
 struct told {
 	struct {
 		uint64_t addr;
-		uint32_t pid, pad;
+		uint32_t of, pad;
 	} key;
 	UT_hash_handle hh;
 };
 
-int told_before(struct told **set, uint32_t pid, uint64_t addr)
+int told_before(struct told **set, uint32_t of, uint64_t addr)
 {
-	struct told like = {.key = {addr, pid, 0}}, *t;
+	struct told like = {.key = {addr, of, 0}}, *t;
 
 	HASH_FIND(hh, *set, &like.key, sizeof(like.key), t);
 	if (t)
@@ -36,13 +36,13 @@ int told_before(struct told **set, uint32_t pid, uint64_t addr)
 	return 1;
 }
 
-void told_forget(struct told **set, uint32_t pid)
+void told_forget(struct told **set, uint32_t of)
 {
 	struct told *t, *next;
 
 	HASH_ITER(hh, *set, t, next)
 	{
-		if (pid && t->key.pid != pid)
+		if (of && t->key.of != of)
 			continue;
 		HASH_DEL(*set, t);
 		free(t);
