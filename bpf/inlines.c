@@ -17,20 +17,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CPU_SECONDS 20
+#define CPU_SECONDS 20		/* for an answer */
 #define MEMORY_MAX (2ull << 30) /* beyond what we have ourselves */
 /* An answer takes microseconds; before the first one all functions are listed. */
 #define FIRST_MS 20000
 #define NEXT_MS 2000
 
-struct answer {
-	uint32_t n;
-	char text[INLINES_TEXT];
-};
-
 struct inlines {
 	pid_t child; /* 0: there is none any more */
-	int sock;    /* a message for each question, an address, and for each answer */
+	int sock;    /* a message for each question, an address, and for each answer, its text */
 	int answers;
 };
 
@@ -48,16 +43,29 @@ static int limit_memory(void)
 	return ok ? setrlimit(RLIMIT_AS, &lim) : -1;
 }
 
+/* So much from now on: how many questions there will be is not known. */
+static int limit_cpu(void)
+{
+	struct timespec used;
+	struct rlimit lim;
+
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) || getrlimit(RLIMIT_CPU, &lim))
+		return -1;
+	lim.rlim_cur = (rlim_t)used.tv_sec + CPU_SECONDS;
+	if (lim.rlim_cur > lim.rlim_max)
+		lim.rlim_cur = lim.rlim_max;
+	return setrlimit(RLIMIT_CPU, &lim);
+}
+
 static void serve(const struct elfobj *eo, int sock)
 {
-	static struct answer a;
+	static char text[INLINES_TEXT];
 	struct inlines_dw *in = inlines_dw_new(eo);
 	uint64_t vaddr;
 
-	while (in && recv(sock, &vaddr, sizeof(vaddr), 0) == sizeof(vaddr)) {
-		a.n = inlines_dw_at(in, vaddr, a.text, sizeof(a.text));
-		if (send(sock, &a, offsetof(struct answer, text) + strlen(a.text) + 1,
-			 MSG_NOSIGNAL) < 0)
+	while (in && recv(sock, &vaddr, sizeof(vaddr), 0) == sizeof(vaddr) && !limit_cpu()) {
+		inlines_dw_at(in, vaddr, text, sizeof(text));
+		if (send(sock, text, strlen(text) + 1, MSG_NOSIGNAL) < 0)
 			break;
 	}
 	inlines_dw_free(in);
@@ -67,7 +75,7 @@ static void serve(const struct elfobj *eo, int sock)
 static _Noreturn void child(const struct elfobj *eo, int sock, pid_t parent)
 {
 	static const int fatal[] = {SIGXCPU, SIGSEGV, SIGBUS, SIGABRT};
-	const struct rlimit cpu = {CPU_SECONDS, CPU_SECONDS}, none = {0, 0};
+	const struct rlimit none = {0, 0};
 	int null = open("/dev/null", O_RDWR);
 	size_t i;
 
@@ -79,7 +87,7 @@ static _Noreturn void child(const struct elfobj *eo, int sock, pid_t parent)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() == parent && null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 &&
 	    dup2(null, 2) == 2 && dup2(sock, 3) == 3 && !close_range(4, ~0u, 0) &&
-	    !limit_memory() && !setrlimit(RLIMIT_CPU, &cpu) && !setrlimit(RLIMIT_CORE, &none))
+	    !limit_memory() && !limit_cpu() && !setrlimit(RLIMIT_CORE, &none))
 		serve(eo, 3);
 	_exit(0);
 }
@@ -134,40 +142,43 @@ void inlines_free(struct inlines *in)
 	free(in);
 }
 
-/* Waits for an answer and believes it if it is one. */
-static int take(struct inlines *in, struct answer *a)
+/* Waits for an answer and believes it if it is one: how many lines it has, or -EIO. */
+static int take(struct inlines *in, char text[INLINES_TEXT])
 {
 	int64_t end = clock_ms() + (in->answers ? NEXT_MS : FIRST_MS), left;
-	const size_t head = offsetof(struct answer, text);
 	struct pollfd p = {.fd = in->sock, .events = POLLIN};
-	uint32_t lines = 1;
+	ssize_t len = 0;
 	const char *c;
-	ssize_t n = 0;
+	int n;
 
 	while ((left = end - clock_ms()) > 0) {
 		if (poll(&p, 1, (int)left) > 0) {
-			n = recv(in->sock, a, sizeof(*a), MSG_DONTWAIT);
+			len = recv(in->sock, text, INLINES_TEXT, MSG_DONTWAIT);
 			break;
 		}
 	}
-	if (n <= (ssize_t)head || strnlen(a->text, (size_t)n - head) != (size_t)n - head - 1)
+	if (len <= 0 || strnlen(text, (size_t)len) != (size_t)len - 1)
 		return -EIO;
-	for (c = a->text; (c = strchr(c, '\n')); c++)
-		lines++;
-	return a->n <= INLINES_MAX && a->n == (a->text[0] ? lines : 0) ? 0 : -EIO;
+	n = *text != '\0';
+	for (c = text; (c = strchr(c, '\n')); c++)
+		n++;
+	return n <= INLINES_MAX ? n : -EIO;
 }
 
 int inlines_at(struct inlines *in, uint64_t vaddr, char text[INLINES_TEXT])
 {
-	struct answer a;
+	char answer[INLINES_TEXT];
+	int n = -EIO;
 
 	if (!in->child)
 		return -EIO;
-	if (send(in->sock, &vaddr, sizeof(vaddr), MSG_NOSIGNAL) != sizeof(vaddr) || take(in, &a)) {
+	if (send(in->sock, &vaddr, sizeof(vaddr), MSG_NOSIGNAL) == sizeof(vaddr))
+		n = take(in, answer);
+	if (n < 0) {
 		end_child(in);
-		return -EIO;
+		return n;
 	}
 	in->answers = 1;
-	memcpy(text, a.text, strlen(a.text) + 1);
-	return (int)a.n;
+	memcpy(text, answer, strlen(answer) + 1);
+	return n;
 }

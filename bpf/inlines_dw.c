@@ -221,7 +221,7 @@ static int block_at(Dwarf_Die *die, uint64_t vaddr, unsigned int *looked, Dwarf_
 	return 0;
 }
 
-unsigned int inlines_dw_at(struct inlines_dw *in, uint64_t vaddr, char *text, size_t size)
+void inlines_dw_at(struct inlines_dw *in, uint64_t vaddr, char *text, size_t size)
 {
 	const struct function *f = function_at(in, vaddr);
 	unsigned int looked = 0, depth = 0, i;
@@ -232,13 +232,12 @@ unsigned int inlines_dw_at(struct inlines_dw *in, uint64_t vaddr, char *text, si
 
 	text[0] = '\0';
 	if (!f || !dwarf_offdie(in->dw, f->die, &die))
-		return 0;
+		return;
 	for (; depth < INLINES_MAX && block_at(&die, vaddr, &looked, &child); die = child) {
 		name = dwarf_tag(&child) == DW_TAG_inlined_subroutine ? name_of(&child) : NULL;
-		if (name)
+		if (name && *name)
 			describe(&child, name, line[depth++], sizeof(line[0]));
 	}
 	for (i = depth; i-- && len < size;)
 		len += (size_t)snprintf(text + len, size - len, "%s%s", line[i], i ? "\n" : "");
-	return depth;
 }

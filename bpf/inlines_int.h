@@ -14,7 +14,7 @@ struct inlines_dw;
 struct inlines_dw *inlines_dw_new(const struct elfobj *eo);
 void inlines_dw_free(struct inlines_dw *in);
 
-/* As inlines_at; size is INLINES_TEXT. */
-unsigned int inlines_dw_at(struct inlines_dw *in, uint64_t vaddr, char *text, size_t size);
+/* As inlines_at; size is INLINES_TEXT. Of a function without a name there is no line. */
+void inlines_dw_at(struct inlines_dw *in, uint64_t vaddr, char *text, size_t size);
 
 #endif

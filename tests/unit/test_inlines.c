@@ -16,11 +16,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define INTO static inline __attribute__((always_inline))
 
-enum { INNERMOST_CALLED = 33, MIDDLE_CALLED = 39 }; /* lines */
+enum { INNERMOST_CALLED = 34, MIDDLE_CALLED = 40 }; /* lines */
 
 INTO void innermost(void)
 {
@@ -91,25 +92,93 @@ static void test_without(void **state)
 	elfobj_free(eo);
 }
 
+static int only_child(void)
+{
+	FILE *f = fopen("/proc/thread-self/children", "r");
+	int pid;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &pid), 1);
+	fclose(f);
+	return pid;
+}
+
+/* CPU time is for an answer: a recording may ask for hours. */
+static void test_time_anew(void **state)
+{
+	struct elfobj *eo = open_elf("/proc/self/exe");
+	char text[INLINES_TEXT];
+	struct rlimit lim, few;
+	struct inlines *in;
+
+	(void)state;
+	assert_int_equal(inlines_new(eo, &in), 0);
+	assert_int_equal(inlines_at(in, label(eo, "inlines_in_one"), text), 1);
+	assert_int_equal(prlimit(only_child(), RLIMIT_CPU, NULL, &lim), 0);
+	assert_in_range(lim.rlim_cur, 1, 1000);
+	few = (struct rlimit){lim.rlim_cur - 1, lim.rlim_max};
+	assert_int_equal(prlimit(only_child(), RLIMIT_CPU, &few, NULL), 0);
+	assert_int_equal(inlines_at(in, label(eo, "inlines_in_one"), text), 1);
+	assert_int_equal(prlimit(only_child(), RLIMIT_CPU, NULL, &few), 0);
+	assert_in_range(few.rlim_cur, lim.rlim_cur, 1000);
+	assert_true(few.rlim_cur < few.rlim_max);
+	inlines_free(in);
+	elfobj_free(eo);
+}
+
 /* What libdw makes of a file may end the child, at any moment. */
 static void test_child_ends(void **state)
 {
 	struct elfobj *eo = open_elf("/proc/self/exe");
 	char text[INLINES_TEXT];
 	struct inlines *in;
-	FILE *f;
-	int pid;
 
 	(void)state;
 	assert_int_equal(inlines_new(eo, &in), 0);
 	assert_int_equal(inlines_at(in, label(eo, "inlines_in_one"), text), 1);
-	f = fopen("/proc/thread-self/children", "r");
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%d", &pid), 1);
-	fclose(f);
-	kill(pid, SIGKILL);
+	kill(only_child(), SIGKILL);
 	assert_int_equal(inlines_at(in, label(eo, "inlines_in_one"), text), -EIO);
 	assert_int_equal(inlines_at(in, label(eo, "inlines_in_one"), text), -EIO);
+	inlines_free(in);
+	elfobj_free(eo);
+}
+
+static unsigned char *read_self(size_t *size)
+{
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	unsigned char *p;
+
+	*size = (size_t)lseek(fd, 0, SEEK_END);
+	p = malloc(*size);
+	assert_true(p && pread(fd, p, *size, 0) == (ssize_t)*size);
+	close(fd);
+	return p;
+}
+
+/* A function whose name is empty is left out, and those around it are told. */
+static void test_nameless(void **state)
+{
+	static const char name[] = "\0innermost";
+	struct elfobj *eo;
+	char text[INLINES_TEXT], want[256];
+	struct inlines *in;
+	unsigned char *p, *at;
+	size_t size;
+	int fd;
+
+	(void)state;
+	p = read_self(&size);
+	for (at = p; (at = memmem(at, size - (size_t)(at - p), name, sizeof(name))); at++)
+		at[1] = '\0';
+	fd = memfd_create("nameless", MFD_CLOEXEC);
+	assert_int_equal(write(fd, p, size), size);
+	free(p);
+	assert_int_equal(elfobj_open(fd, "nameless", &eo, NULL), 0);
+	close(fd);
+	assert_int_equal(inlines_new(eo, &in), 0);
+	assert_int_equal(inlines_at(in, label(eo, "inlines_in_two"), text), 1);
+	snprintf(want, sizeof(want), "middle\ttest_inlines.c:%d", MIDDLE_CALLED);
+	assert_string_equal(text, want);
 	inlines_free(in);
 	elfobj_free(eo);
 }
@@ -117,18 +186,17 @@ static void test_child_ends(void **state)
 /* Debug information that is damaged here and there: no answer, or one that is well-formed. */
 static void test_damaged(void **state)
 {
-	int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), fd, i, n, k;
-	size_t size = (size_t)lseek(self, 0, SEEK_END), at;
-	unsigned char *good = malloc(size), *bad = malloc(size);
+	size_t size, at;
+	unsigned char *good = read_self(&size), *bad = malloc(size);
 	struct elfobj *eo = open_elf("/proc/self/exe"), *broken;
 	uint64_t two = label(eo, "inlines_in_two");
 	unsigned int random = 12345;
 	char text[INLINES_TEXT];
 	struct inlines *in;
+	int fd, i, n, k;
 
 	(void)state;
-	assert_true(good && bad && pread(self, good, size, 0) == (ssize_t)size);
-	close(self);
+	assert_non_null(bad);
 	for (i = 0; i < 24; i++) {
 		memcpy(bad, good, size);
 		/* The sections behind the code are the debug information, then symbols. */
@@ -158,10 +226,9 @@ static void test_damaged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_names),
-	    cmocka_unit_test(test_without),
-	    cmocka_unit_test(test_child_ends),
-	    cmocka_unit_test(test_damaged),
+	    cmocka_unit_test(test_names),     cmocka_unit_test(test_without),
+	    cmocka_unit_test(test_time_anew), cmocka_unit_test(test_child_ends),
+	    cmocka_unit_test(test_nameless),  cmocka_unit_test(test_damaged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
