@@ -10,6 +10,8 @@
 
 /* In the map of names: defined to be no name. */
 #define NO_NAME UINT32_MAX
+/* In the map of processes: all that a full profile does not know. */
+#define CROWD UINT64_MAX
 
 const char *defs_string(const struct ev_hdr *h, size_t fixed, unsigned int idx)
 {
@@ -27,21 +29,37 @@ const char *defs_string(const struct ev_hdr *h, size_t fixed, unsigned int idx)
 	return "";
 }
 
-struct proc *defs_proc(struct prof *p, uint32_t pid)
+/* key: a pid, or CROWD. */
+static struct proc *known_proc(const struct prof *p, uint64_t key)
 {
-	uint32_t at = map_get(&p->procs_at, pid);
-	struct proc *procs;
+	uint32_t at = map_get(&p->procs_at, key);
 
-	if (at)
-		return &p->procs[at - 1];
-	procs = table_room(p->procs, &p->procs_cap, (size_t)p->nprocs + 1, sizeof(*procs));
+	return at ? &p->procs[at - 1] : NULL;
+}
+
+static struct proc *new_proc(struct prof *p, uint64_t key, uint32_t pid, const char *comm)
+{
+	struct proc *procs =
+	    table_room(p->procs, &p->procs_cap, (size_t)p->nprocs + 1, sizeof(*procs));
+
 	if (!procs)
 		return NULL;
 	p->procs = procs;
-	if (map_set(&p->procs_at, pid, p->nprocs + 1))
+	if (map_set(&p->procs_at, key, p->nprocs + 1))
 		return NULL;
-	procs[p->nprocs] = (struct proc){.pub = {.pid = pid, .comm = ""}, .frame = NO_FRAME};
+	procs[p->nprocs] = (struct proc){.pub = {.pid = pid, .comm = comm}, .frame = NO_FRAME};
 	return &procs[p->nprocs++];
+}
+
+struct proc *defs_proc(struct prof *p, uint32_t pid)
+{
+	struct proc *proc = known_proc(p, pid);
+
+	if (!proc && !p->full)
+		return new_proc(p, pid, pid, "");
+	if (!proc)
+		proc = known_proc(p, CROWD);
+	return proc ? proc : new_proc(p, CROWD, 0, "[profile full]");
 }
 
 static size_t syms_bytes(const struct proc *proc)
@@ -61,29 +79,37 @@ static void forget_syms(struct prof *p, struct proc *proc)
 	proc->nranges = proc->ranges_cap = proc->nsyms = proc->syms_cap = 0;
 }
 
-/* A process ended: one that ended long before has no more samples. */
+/*
+ * The process that is forgotten when one more ends, or NULL: it ended so long before that it has no
+ * more samples. One whose pid is in use again, or was until later, is not the one.
+ */
+static struct proc *long_dead(const struct prof *p)
+{
+	struct proc *proc = known_proc(p, p->dead[p->ndead % DEAD_KEPT]);
+
+	return proc && proc->dead && proc->dead == p->ndead + 1 - DEAD_KEPT ? proc : NULL;
+}
+
 static void add_exit(struct prof *p, uint32_t pid)
 {
-	uint32_t *slot = &p->dead[p->ndead % DEAD_KEPT];
-	uint32_t old = map_get(&p->procs_at, *slot), now = map_get(&p->procs_at, pid);
+	struct proc *proc = known_proc(p, pid), *old = long_dead(p);
 
-	if (!now || p->procs[now - 1].dead)
+	if (!proc || proc->dead)
 		return;
-	if (old && p->procs[old - 1].dead)
-		forget_syms(p, &p->procs[old - 1]);
-	p->procs[now - 1].dead = 1;
-	*slot = pid;
-	p->ndead++;
+	if (old)
+		forget_syms(p, old);
+	p->dead[p->ndead % DEAD_KEPT] = pid;
+	proc->dead = ++p->ndead;
 }
 
 /* A process begins anew: nothing at its addresses is what it was. */
 static int new_generation(struct prof *p, uint32_t pid, const char *comm)
 {
-	struct proc *proc = defs_proc(p, pid);
+	struct proc *proc = p->full ? known_proc(p, pid) : defs_proc(p, pid);
 	char clean[LABEL_MAX + 1];
 
 	if (!proc)
-		return -ENOMEM;
+		return p->full ? 0 : -ENOMEM;
 	forget_syms(p, proc);
 	proc->generation++;
 	proc->dead = 0;
@@ -332,11 +358,11 @@ const char *defs_inlines(const struct prof *p, const struct proc *proc, uint64_t
 	return id ? pool_get(&p->strs, id) : NULL;
 }
 
-int defs_is_definition(const struct ev_hdr *h)
+int defs_changes(const struct prof *p, const struct ev_hdr *h)
 {
-	return h->kind == EV_PROC || h->kind == EV_EXEC || h->kind == EV_EXIT ||
-	       h->kind == EV_BUILD || h->kind == EV_VM || h->kind == EV_FUNC ||
-	       h->kind == EV_NAME || h->kind == EV_FF || h->kind == EV_SYM || h->kind == EV_INLINE;
+	return h->kind == EV_PROC || h->kind == EV_EXEC || h->kind == EV_BUILD ||
+	       h->kind == EV_VM || h->kind == EV_FUNC || h->kind == EV_NAME || h->kind == EV_FF ||
+	       h->kind == EV_SYM || h->kind == EV_INLINE || (h->kind == EV_EXIT && long_dead(p));
 }
 
 int defs_add(struct prof *p, const struct ev_hdr *h)

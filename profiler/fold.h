@@ -40,7 +40,7 @@ struct proc {
 	struct sym *syms;
 	uint32_t nsyms, syms_cap;
 	struct map inlines; /* address -> strs: names, the innermost first, joined by \n */
-	int dead;
+	uint32_t dead;	    /* its end was this one, from 1 on; 0: it lives */
 };
 
 enum frame_type {
@@ -237,10 +237,16 @@ int rows_is_row(enum prof_kind kind);
 
 /* Remembers a definition; other kinds are none of its business. 0 or -ENOMEM. */
 int defs_add(struct prof *p, const struct ev_hdr *h);
-int defs_is_definition(const struct ev_hdr *h);
+
+/* May the record make frames of known stacks others? */
+int defs_changes(const struct prof *p, const struct ev_hdr *h);
+
 void defs_release(struct prof *p);
 
-/* The process, entered if new; NULL if out of memory. Valid until the next one is entered. */
+/*
+ * The process, entered if new, or if the profile is full, the one for all that are new. NULL if out
+ * of memory. Valid until the next one is entered.
+ */
 struct proc *defs_proc(struct prof *p, uint32_t pid);
 
 /* The symbol that covers addr, or NULL. Valid until the next EV_SYM. */

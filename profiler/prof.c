@@ -574,7 +574,7 @@ static int define(struct prof *p, const struct ev_hdr *h)
 	/* Of a full profile, only what makes old definitions void. */
 	if (p->full && h->kind != EV_PROC && h->kind != EV_EXEC && h->kind != EV_EXIT)
 		return 0;
-	if (p->memo.keys.n && defs_is_definition(h)) {
+	if (p->memo.keys.n && defs_changes(p, h)) {
 		err = count_names(p);
 		memo_release(p);
 	}

@@ -207,7 +207,7 @@ const struct prof_stats *prof_stats(const struct prof *p);
 /* "sample", "abort" or "ms"; many: "samples" and so on. */
 const char *prof_unit_name(const struct prof *p, int many);
 
-/* The processes seen, n of them. */
+/* The processes seen, n of them; pid 0 is for those that a full profile does not know. */
 struct prof_process {
 	uint32_t pid;
 	const char *comm; /* sanitised */

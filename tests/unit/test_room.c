@@ -10,6 +10,7 @@
 #include <malloc.h>
 #include <stdio.h>
 
+#include "profiler/fold.h"
 #include "tests/unit/prof_records.h"
 
 #define ROOM (4u << 20)
@@ -87,6 +88,24 @@ static const struct prof_node *child(const struct prof *p, const char *label)
 	return NULL;
 }
 
+/* Those that were known before it was full, and one for all others. */
+static void processes(const struct prof *p, uint64_t samples)
+{
+	const struct prof_process *procs;
+	uint64_t sum = 0;
+	size_t n, last;
+
+	procs = prof_processes(p, &n);
+	assert_in_range(n, 3, 60000);
+	last = n - 1;
+	assert_int_equal(procs[last].pid, 0);
+	assert_string_equal(procs[last].comm, "[profile full]");
+	assert_in_range(procs[last].samples, 1, samples / 2);
+	for (size_t i = 0; i < n; i++)
+		sum += procs[i].samples;
+	assert_int_equal(sum, samples);
+}
+
 static void test_new_code(void **state)
 {
 	size_t before = in_use(), at_half = 0;
@@ -100,10 +119,10 @@ static void test_new_code(void **state)
 		if (i == n / 2)
 			at_half = in_use();
 	}
-	/* The processes are numbered, and have their place, as before. */
 	assert_true(at_half < before + 4 * ROOM);
-	assert_true(in_use() <= at_half + n / 2 * 256);
+	assert_true(in_use() <= at_half);
 	assert_int_equal(prof_finish(p), 0);
+	processes(p, 2 * n);
 	assert_int_equal(prof_stats(p)->samples, 2 * n);
 	assert_int_equal(prof_root(p)->total, 2 * n);
 	assert_int_equal(sum_of_piles(p), 2 * n);
@@ -189,12 +208,104 @@ static void test_aborts(void **state)
 	prof_free(p);
 }
 
+/* A process, its C function, a sample of it, and its end. */
+static void live(struct prof *p, uint32_t pid)
+{
+	def_proc(p, pid, "short");
+	def_sym(p, pid, 0x1000, 0x2000, EV_SYM_FUNC, "fn", "x.so");
+	SAMPLE(p, ({.state = EV_STATE_C, .pid = pid}), CFUNC(0x1500));
+}
+
+static void die(struct prof *p, uint32_t pid)
+{
+	struct ev_exit gone = {.h.pid = pid};
+
+	ADD(p, gone, EV_EXIT);
+}
+
+/* Is its function known still? */
+static int remembered(struct prof *p, uint32_t pid)
+{
+	uint64_t undefined = prof_stats(p)->undefined;
+
+	SAMPLE(p, ({.state = EV_STATE_C, .pid = pid}), CFUNC(0x1500));
+	return prof_stats(p)->undefined == undefined;
+}
+
+/* The last samples of a process may come after its end: until DEAD_KEPT others ended. */
+static void test_exits(void **state)
+{
+	struct prof *p = start(0, 0);
+	uint32_t pid;
+
+	(void)state;
+	live(p, 1000);
+	die(p, 1000);
+	for (pid = 1001; pid < 1000 + DEAD_KEPT; pid++) {
+		live(p, pid);
+		die(p, pid);
+		die(p, pid);
+	}
+	assert_true(remembered(p, 1000));
+	live(p, pid);
+	die(p, pid);
+	assert_false(remembered(p, 1000));
+	assert_true(remembered(p, 1001));
+	prof_free(p);
+}
+
+/* A pid that is used again, and ends again: its second end counts. */
+static void test_pid_again(void **state)
+{
+	struct prof *p = start(0, 0);
+	uint32_t pid;
+
+	(void)state;
+	live(p, 1000);
+	die(p, 1000);
+	live(p, 1000);
+	for (pid = 2000; pid < 2000 + DEAD_KEPT - 2; pid++) {
+		live(p, pid);
+		die(p, pid);
+	}
+	die(p, 1000);
+	assert_true(remembered(p, 1000));
+	for (; pid < 2000 + 2 * DEAD_KEPT - 3; pid++) {
+		live(p, pid);
+		die(p, pid);
+	}
+	assert_true(remembered(p, 1000));
+	live(p, pid);
+	die(p, pid);
+	assert_false(remembered(p, 1000));
+	prof_free(p);
+}
+
+/* Known stacks stay so when a process ends, unless another is forgotten. */
+static void test_exit_is_cheap(void **state)
+{
+	struct prof *p = start(0, 0);
+	uint32_t pid;
+
+	(void)state;
+	for (pid = 1000; pid < 1000 + DEAD_KEPT + 1; pid++)
+		live(p, pid);
+	for (pid = 1000; pid < 1000 + DEAD_KEPT; pid++) {
+		die(p, pid);
+		assert_true(p->memo.keys.n);
+	}
+	die(p, pid);
+	assert_false(p->memo.keys.n);
+	assert_false(remembered(p, 1000));
+	prof_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_new_code),
-	    cmocka_unit_test(test_known),
-	    cmocka_unit_test(test_aborts),
+	    cmocka_unit_test(test_new_code),  cmocka_unit_test(test_known),
+	    cmocka_unit_test(test_aborts),    cmocka_unit_test(test_exits),
+	    cmocka_unit_test(test_pid_again), cmocka_unit_test(test_exit_is_cheap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
