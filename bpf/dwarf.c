@@ -1,21 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/dwarf.h"
-#include "bpf/clock.h"
+#include "bpf/helper.h"
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 #define DIES_MAX 4000000u /* looked at; LuaJIT's own are some ten thousand */
 #define NESTING_MAX 8	  /* of anonymous members and typedefs */
@@ -257,64 +250,30 @@ static void find(const struct elfobj *eo, struct answer *out)
 	snprintf(out->missing, sizeof(out->missing), "%s", missing);
 }
 
+static void serve(const void *eo, int sock)
+{
+	struct answer a;
+
+	memset(&a, 0, sizeof(a));
+	find(eo, &a);
+	send(sock, &a, sizeof(a), MSG_NOSIGNAL);
+}
+
 /*
  * libdw follows what a file says, with more trust than we have: in a process of its own, which may
  * run for too long or crash.
  */
-static _Noreturn void child(const struct elfobj *eo, int fd, pid_t parent)
-{
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGSEGV, SIGBUS, SIGABRT};
-	const struct rlimit cpu = {CPU_SECONDS, CPU_SECONDS}, none = {0, 0};
-	struct answer a;
-	size_t i;
-
-	for (i = 0; i < sizeof(signals) / sizeof(*signals); i++)
-		signal(signals[i], SIG_DFL);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent || setrlimit(RLIMIT_CPU, &cpu) || setrlimit(RLIMIT_CORE, &none))
-		_exit(1);
-	memset(&a, 0, sizeof(a));
-	find(eo, &a);
-	_exit(write(fd, &a, sizeof(a)) != sizeof(a));
-}
-
-/* 0, or -ENOENT if there is none in time. */
-static int read_answer(int fd, struct answer *out)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	int64_t end = clock_ms() + WAIT_MS, left;
-
-	while ((left = end - clock_ms()) > 0) {
-		if (poll(&p, 1, (int)left) <= 0)
-			continue;
-		/* It is written in one piece: less than PIPE_BUF. */
-		return read(fd, out, sizeof(*out)) == sizeof(*out) ? 0 : -ENOENT;
-	}
-	return -ENOENT;
-}
-
 static int ask_child(const struct elfobj *eo, struct answer *out)
 {
-	pid_t self = getpid(), pid;
-	int fd[2], err;
+	static const struct helper_opts opts = {.cpu_seconds = CPU_SECONDS, .memory = 2ull << 30};
+	struct helper h;
+	int err = helper_start(serve, eo, &opts, &h);
 
-	if (pipe2(fd, O_CLOEXEC))
-		return -errno;
-	pid = fork();
-	if (!pid) {
-		close(fd[0]);
-		child(eo, fd[1], self);
-	}
-	err = pid < 0 ? -errno : 0;
-	close(fd[1]);
-	if (!err) {
-		err = read_answer(fd[0], out);
-		kill(pid, SIGKILL);
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	close(fd[0]);
-	return err ? err : out->err;
+	if (err)
+		return err;
+	err = helper_answer(&h, out, sizeof(*out), WAIT_MS) == sizeof(*out) ? out->err : -ENOENT;
+	helper_end(&h);
+	return err;
 }
 
 int dwarf_layout(const struct elfobj *eo, struct layout *out, const char **missing)

@@ -1,27 +1,23 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/fetch.h"
+#include "bpf/helper.h"
 
 #include <dlfcn.h>
 #include <elfutils/debuginfod.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* Seconds in which a server must begin to deliver, unless the user says another number. */
 #define TIMEOUT "15"
 
 struct fetch {
-	pid_t child;
-	int sock; /* a message for each question, "ID", and for each answer, "ID PATH" or "ID" */
+	struct helper helper; /* asked for "ID", it answers with "ID PATH" or "ID" */
 };
 
 int fetch_configured(void)
@@ -50,14 +46,17 @@ static debuginfod_client *client_new(__typeof__(debuginfod_find_debuginfo) **fin
 }
 
 /* Answers until nobody asks any more. */
-static void serve(int sock)
+static void serve(const void *ctx, int sock)
 {
 	char id[FETCH_ID], answer[FETCH_ID + PATH_MAX + 1], *path;
 	__typeof__(debuginfod_find_debuginfo) *find = NULL;
-	debuginfod_client *client = client_new(&find);
+	debuginfod_client *client;
 	ssize_t n;
 	int fd;
 
+	(void)ctx;
+	setenv(DEBUGINFOD_TIMEOUT_ENV_VAR, TIMEOUT, 0);
+	client = client_new(&find);
 	while (client && (n = recv(sock, id, sizeof(id) - 1, 0)) > 0) {
 		id[n] = '\0';
 		path = NULL;
@@ -72,43 +71,13 @@ static void serve(int sock)
 	}
 }
 
-/* The child has nothing of ours but the socket, above all no probe, and writes nowhere. */
-static _Noreturn void run_child(int sock)
-{
-	int null = open("/dev/null", O_RDWR);
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGHUP, SIG_DFL);
-	if (null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 && dup2(null, 2) == 2 &&
-	    dup2(sock, 3) == 3 && !close_range(4, ~0u, 0)) {
-		setenv(DEBUGINFOD_TIMEOUT_ENV_VAR, TIMEOUT, 0);
-		serve(3);
-	}
-	_exit(0);
-}
-
 int fetch_new(struct fetch **out)
 {
+	static const struct helper_opts opts = {0};
 	struct fetch *f = calloc(1, sizeof(*f));
-	int sock[2], err;
+	int err = f ? helper_start(serve, NULL, &opts, &f->helper) : -ENOMEM;
 
-	if (!f)
-		return -ENOMEM;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock)) {
-		err = -errno;
-		free(f);
-		return err;
-	}
-	f->child = fork();
-	if (!f->child)
-		run_child(sock[1]);
-	close(sock[1]);
-	f->sock = sock[0];
-	if (f->child < 0) {
-		err = -errno;
-		close(f->sock);
+	if (err) {
 		free(f);
 		return err;
 	}
@@ -120,10 +89,7 @@ void fetch_free(struct fetch *f)
 {
 	if (!f)
 		return;
-	kill(f->child, SIGKILL);
-	while (waitpid(f->child, NULL, 0) < 0 && errno == EINTR)
-		;
-	close(f->sock);
+	helper_end(&f->helper);
 	free(f);
 }
 
@@ -131,22 +97,16 @@ int fetch_ask(struct fetch *f, const char *build_id)
 {
 	size_t len = strlen(build_id);
 
-	if (!len || len >= FETCH_ID)
-		return -EINVAL;
-	return send(f->sock, build_id, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+	return len && len < FETCH_ID ? helper_ask(&f->helper, build_id, len) : -EINVAL;
 }
 
 int fetch_take(struct fetch *f, int ms, char build_id[FETCH_ID], int *fd)
 {
 	char answer[FETCH_ID + PATH_MAX + 1], *path;
-	struct pollfd p = {.fd = f->sock, .events = POLLIN};
-	ssize_t n = poll(&p, 1, ms);
+	ssize_t n = helper_take(&f->helper, answer, sizeof(answer) - 1, ms);
 
 	if (n <= 0)
-		return n ? -errno : 0;
-	n = recv(f->sock, answer, sizeof(answer) - 1, MSG_DONTWAIT);
-	if (n <= 0)
-		return n ? -errno : -EPIPE;
+		return (int)n;
 	answer[n] = '\0';
 	path = strchr(answer, ' ');
 	if (path)
