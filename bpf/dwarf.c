@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/dwarf.h"
+#include "bpf/dwarf_int.h"
 #include "bpf/helper.h"
 
 #include <dwarf.h>
@@ -221,6 +222,29 @@ static int read_layout(struct search *s, struct layout *l, const char **missing)
 	return 0;
 }
 
+int dwarf_read(const struct elfobj *eo, struct layout *out, const char **missing)
+{
+	struct search *s = calloc(1, sizeof(*s));
+	char *image = NULL;
+	size_t len;
+	Elf *elf = NULL;
+	int err;
+
+	*missing = NOTHING;
+	err = s ? elfobj_debug_image(eo, &image, &len) : -ENOMEM;
+	if (!err) {
+		elf_version(EV_CURRENT);
+		elf = elf_memory(image, len);
+		s->dw = elf ? dwarf_begin_elf(elf, DWARF_C_READ, NULL) : NULL;
+		err = s->dw ? read_layout(s, out, missing) : -ENOENT;
+		dwarf_end(s->dw);
+		elf_end(elf);
+	}
+	free(image);
+	free(s);
+	return err;
+}
+
 /* What the child says. Its text is one of ours, but who knows what became of it. */
 struct answer {
 	int err;
@@ -228,34 +252,14 @@ struct answer {
 	struct layout l;
 };
 
-static void find(const struct elfobj *eo, struct answer *out)
-{
-	const char *missing = NOTHING;
-	struct search *s = calloc(1, sizeof(*s));
-	char *image = NULL;
-	size_t len;
-	Elf *elf = NULL;
-
-	out->err = s ? elfobj_debug_image(eo, &image, &len) : -ENOMEM;
-	if (!out->err) {
-		elf_version(EV_CURRENT);
-		elf = elf_memory(image, len);
-		s->dw = elf ? dwarf_begin_elf(elf, DWARF_C_READ, NULL) : NULL;
-		out->err = s->dw ? read_layout(s, &out->l, &missing) : -ENOENT;
-		dwarf_end(s->dw);
-		elf_end(elf);
-	}
-	free(image);
-	free(s);
-	snprintf(out->missing, sizeof(out->missing), "%s", missing);
-}
-
 static void serve(const void *eo, int sock)
 {
+	const char *missing;
 	struct answer a;
 
 	memset(&a, 0, sizeof(a));
-	find(eo, &a);
+	a.err = dwarf_read(eo, &a.l, &missing);
+	snprintf(a.missing, sizeof(a.missing), "%s", missing);
 	send(sock, &a, sizeof(a), MSG_NOSIGNAL);
 }
 

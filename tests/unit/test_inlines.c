@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* bpf/inlines.c on this program, whose inlined functions are known. */
+/* bpf/inlines.c and bpf/dwarf.c on this program, whose inlined functions are known. */
+#include "bpf/dwarf.h"
 #include "bpf/inlines.h"
 
 #include <setjmp.h>
@@ -21,7 +22,7 @@
 
 #define INTO static inline __attribute__((always_inline))
 
-enum { INNERMOST_CALLED = 34, MIDDLE_CALLED = 40 }; /* lines */
+enum { INNERMOST_CALLED = 35, MIDDLE_CALLED = 41 }; /* lines */
 
 INTO void innermost(void)
 {
@@ -193,6 +194,7 @@ static void test_damaged(void **state)
 	unsigned int random = 12345;
 	char text[INLINES_TEXT];
 	struct inlines *in;
+	struct layout l;
 	int fd, i, n, k;
 
 	(void)state;
@@ -208,6 +210,7 @@ static void test_damaged(void **state)
 		fd = memfd_create("damaged", MFD_CLOEXEC);
 		assert_int_equal(write(fd, bad, size), size);
 		if (!elfobj_open(fd, "damaged", &broken, NULL)) {
+			assert_in_range(-dwarf_layout(broken, &l, NULL), 0, 4095);
 			if (!inlines_new(broken, &in)) {
 				n = inlines_at(in, two, text);
 				assert_true(n == -EIO || (n >= 0 && n <= INLINES_MAX));
