@@ -14,7 +14,7 @@ enum {
 	VM_SIZE = 12 << 10,
 	NFDES = 2,
 	NSYMS = 6,
-	NSECTIONS = 8,
+	NSECTIONS = 9,
 	MINI_SIZE = 600,
 };
 
@@ -111,6 +111,7 @@ static void make_sections(struct image *im)
 
 	memcpy(im->str, str, sizeof(str));
 	memcpy(im->shstr, "\0.plt\0.text", 12);
+	memcpy(im->shstr + 32, ".eh_frame", 10);
 	section(im, 1, 1, SHT_PROGBITS, WHOLE(plt), 16, 0);
 	section(im, 2, 6, SHT_PROGBITS, WHOLE(vm), 0, 0);
 	section(im, 3, 0, SHT_SYMTAB, WHOLE(sym), sizeof(Elf64_Sym), 5);
@@ -118,6 +119,8 @@ static void make_sections(struct image *im)
 	section(im, 5, 0, SHT_STRTAB, WHOLE(str), 0, 0);
 	section(im, 6, 0, SHT_RELA, WHOLE(rela), sizeof(Elf64_Rela), 4);
 	section(im, 7, 0, SHT_STRTAB, WHOLE(shstr), 0, 0);
+	section(im, 8, 32, SHT_PROGBITS, offsetof(struct image, cie),
+		sizeof(im->cie) + sizeof(im->fde), 0, 0);
 	for (i = 0; i < NSYMS; i++) {
 		im->sym[i].st_name = names[i];
 		im->sym[i].st_info = ELF64_ST_INFO(STB_GLOBAL, i & 1 ? STT_FUNC : STT_NOTYPE);
@@ -201,7 +204,19 @@ static void ask(const struct elfobj *eo, uint64_t addr)
 	elfobj_vaddr(eo, addr, &start);
 }
 
-static void use(int fd, int unpacks)
+/* Without edits the functions are known, with a table of them and without. */
+static void know(const struct elfobj *eo)
+{
+	const uint64_t vm = offsetof(struct image, vm);
+	uint64_t start = 0, end = 0;
+
+	if (elfobj_func_bounds(eo, vm + 1, &start, &end) || start != vm || end != vm + VM_SIZE)
+		abort();
+	if (elfobj_next_func(eo, vm + 1, &start, &end) || start != offsetof(struct image, after))
+		abort();
+}
+
+static void use(int fd, int whole, int unpacks)
 {
 	struct elfobj_vm vm;
 	struct elfobj *eo;
@@ -217,6 +232,8 @@ static void use(int fd, int unpacks)
 	}
 	if (elfobj_source(eo) != ELFOBJ_MINIDEBUG && unpacks)
 		abort();
+	if (whole)
+		know(eo);
 	for (addr = 0; addr < sizeof(struct image); addr += 100)
 		ask(eo, elfobj_first_vaddr(eo) + addr);
 	ask(eo, UINT64_MAX);
@@ -287,7 +304,8 @@ static void edit(struct image *im, const uint8_t *data, size_t size)
 
 /*
  * The first byte's lowest bit chooses: edits, or a file; the next, where the symbols are; the
- * third, that it is a server's answer; the fourth, that it is a debug file alone.
+ * third, that it is a server's answer; the fourth, that it is a debug file alone; the fifth, that
+ * .eh_frame has no table.
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -299,6 +317,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	make(&im);
 	if (data[0] & 2)
 		make_mini(&im);
+	if (data[0] & 16)
+		im.ph[2].p_type = PT_NULL;
 	edit(&im, data + 1, size - 1);
 	if (data[0] & 4) {
 		reply(&im);
@@ -308,7 +328,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] & 8)
 		alone(fd);
 	else
-		use(fd, data[0] & 1 && data[0] & 2 && size == 1);
+		use(fd, data[0] & 1 && size == 1, data[0] & 1 && data[0] & 2 && size == 1);
 	close(fd);
 	return 0;
 }
