@@ -385,6 +385,17 @@ const char *eo_section_name(const struct elfobj *eo, const Elf64_Shdr *sh)
 	return sh->sh_name < eo->lazy->shstrsz ? eo->lazy->shstr + sh->sh_name : "";
 }
 
+const Elf64_Shdr *eo_find_section(const struct elfobj *eo, const char *name)
+{
+	size_t i;
+
+	eo_load_sections(eo);
+	for (i = 0; i < eo->lazy->nsh; i++)
+		if (!strcmp(eo_section_name(eo, &eo->lazy->sh[i]), name))
+			return &eo->lazy->sh[i];
+	return NULL;
+}
+
 const char *elfobj_build_id(const struct elfobj *eo)
 {
 	return eo->build_id;
@@ -468,24 +479,10 @@ int elfobj_rodata(const struct elfobj *eo, elfobj_bytes_fn *fn, void *ctx)
 	return 0;
 }
 
-static int has_section(const struct elfobj *eo, const char *want)
-{
-	const char *name;
-	size_t i;
-
-	eo_load_sections(eo);
-	for (i = 0; i < eo->lazy->nsh; i++) {
-		name = eo_section_name(eo, &eo->lazy->sh[i]);
-		if (name && !strcmp(name, want))
-			return 1;
-	}
-	return 0;
-}
-
 int elfobj_has_debug(const struct elfobj *eo)
 {
-	return has_section(eo, ".debug_info") ||
-	       (eo->lazy->debug && has_section(eo->lazy->debug, ".debug_info"));
+	return eo_find_section(eo, ".debug_info") ||
+	       (eo->lazy->debug && eo_find_section(eo->lazy->debug, ".debug_info"));
 }
 
 int elfobj_debug_image(const struct elfobj *eo, char **buf, size_t *len)
@@ -493,9 +490,9 @@ int elfobj_debug_image(const struct elfobj *eo, char **buf, size_t *len)
 	const struct elfobj *from = eo;
 	int err;
 
-	if (!has_section(from, ".debug_info"))
+	if (!eo_find_section(from, ".debug_info"))
 		from = eo->lazy->debug;
-	if (!from || !has_section(from, ".debug_info"))
+	if (!from || !eo_find_section(from, ".debug_info"))
 		return -ENOENT;
 	err = eo_load(from, 0, from->size, buf);
 	if (!err)

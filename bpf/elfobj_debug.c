@@ -46,28 +46,36 @@ static int open_below(const char *root, const char *path)
 	return fd;
 }
 
-/* Takes the symbols in fd. need_id: they may be of another file. Returns how many there are. */
+/* Opens a file with symbols. need_id: they may be of another file. 0 or -errno. */
+static int open_symbols(int fd, enum eo_what what, const char *id, int need_id, struct elfobj **out)
+{
+	struct elfobj *eo;
+	int err = eo_open(fd, what, &eo);
+
+	if (err)
+		return err;
+	if (!eo_count_symtab(eo) || ((need_id || *eo->build_id) && strcmp(eo->build_id, id) != 0)) {
+		elfobj_free(eo);
+		return -ENOENT;
+	}
+	*out = eo;
+	return 0;
+}
+
+/* Takes the symbols in fd. Returns how many there are. */
 static size_t take(const struct elfobj *eo, int fd, enum elfobj_source source, int need_id)
 {
 	struct eo_lazy *lz = eo->lazy;
-	struct elfobj *debug;
-	size_t n;
 
-	if (eo_open(fd, EO_DEBUG, &debug))
+	if (open_symbols(fd, EO_DEBUG, eo->build_id, need_id, &lz->debug))
 		return 0;
-	n = eo_count_symtab(debug);
-	if (!n || ((need_id || *debug->build_id) && strcmp(debug->build_id, eo->build_id) != 0)) {
-		elfobj_free(debug);
-		return 0;
-	}
-	lz->debug = debug;
 	lz->source = source;
 	/* Names stay borrowed: they lie in the tables, not in what is sorted. */
 	free(lz->syms);
 	lz->syms = NULL;
 	lz->nsyms = 0;
 	lz->have_syms = 0;
-	return n;
+	return eo_count_symtab(lz->debug);
 }
 
 size_t elfobj_add_debug(struct elfobj *eo, const char *root)
@@ -95,17 +103,7 @@ size_t elfobj_add_fetched(struct elfobj *eo, int fd)
 
 int elfobj_open_debug(int fd, const char *build_id, struct elfobj **out)
 {
-	struct elfobj *eo;
-	int err = eo_open(fd, EO_DEBUG_ALONE, &eo);
-
-	if (err)
-		return err;
-	if (!eo_count_symtab(eo) || strcmp(eo->build_id, build_id) != 0) {
-		elfobj_free(eo);
-		return -ENOENT;
-	}
-	*out = eo;
-	return 0;
+	return open_symbols(fd, EO_DEBUG_ALONE, build_id, 1, out);
 }
 
 static int write_all(int fd, const uint8_t *p, size_t len)
@@ -149,17 +147,6 @@ static int unpack(const uint8_t *p, size_t len, int fd)
 	return err;
 }
 
-static const Elf64_Shdr *find_section(const struct elfobj *eo, const char *name)
-{
-	size_t i;
-
-	eo_load_sections(eo);
-	for (i = 0; i < eo->lazy->nsh; i++)
-		if (!strcmp(eo_section_name(eo, &eo->lazy->sh[i]), name))
-			return &eo->lazy->sh[i];
-	return NULL;
-}
-
 void eo_load_mini(const struct elfobj *eo)
 {
 	const Elf64_Shdr *sh;
@@ -171,7 +158,7 @@ void eo_load_mini(const struct elfobj *eo)
 	eo->lazy->have_mini = 1;
 	if (eo_count_symtab(eo) || eo->lazy->debug)
 		return;
-	sh = find_section(eo, ".gnu_debugdata");
+	sh = eo_find_section(eo, ".gnu_debugdata");
 	if (!sh || sh->sh_type != SHT_PROGBITS || sh->sh_size > MINI_PACKED_MAX ||
 	    eo_load(eo, sh->sh_offset, sh->sh_size, &packed))
 		return;

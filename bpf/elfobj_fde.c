@@ -224,21 +224,18 @@ static int add_frame(const struct elfobj *eo, uint64_t fde, uint32_t *len)
 /* A table made of .eh_frame, which only the section headers tell of. 0 or -ENOMEM. */
 static int load_frames(const struct elfobj *eo)
 {
+	const Elf64_Shdr *sh = eo_find_section(eo, ".eh_frame");
 	struct eo_lazy *lz = eo->lazy;
 	uint64_t at, end;
 	uint32_t len = 1;
-	size_t i, n;
 	int err = 0;
+	size_t n;
 
-	eo_load_sections(eo);
-	for (i = 0; i < lz->nsh; i++)
-		if (lz->sh[i].sh_flags & SHF_ALLOC && lz->sh[i].sh_type != SHT_NOBITS &&
-		    !strcmp(eo_section_name(eo, &lz->sh[i]), ".eh_frame"))
-			break;
-	if (i == lz->nsh || lz->sh[i].sh_size > FRAMES_SIZE_MAX)
+	if (!sh || !(sh->sh_flags & SHF_ALLOC) || sh->sh_type == SHT_NOBITS ||
+	    sh->sh_size > FRAMES_SIZE_MAX)
 		return 0;
-	lz->fde_base = at = lz->sh[i].sh_addr;
-	end = at + lz->sh[i].sh_size;
+	lz->fde_base = at = sh->sh_addr;
+	end = at + sh->sh_size;
 	/* A length of 0 ends the section. */
 	for (n = 0; n < FRAMES_MAX && at < end && len && !err; n++) {
 		err = add_frame(eo, at, &len);

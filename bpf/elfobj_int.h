@@ -124,6 +124,8 @@ const struct eo_seg *eo_seg_at(const struct elfobj *eo, uint64_t vaddr);
 /* Section headers and their names. Afterwards lazy->sh; nsh is 0 if there are none. */
 void eo_load_sections(const struct elfobj *eo);
 const char *eo_section_name(const struct elfobj *eo, const Elf64_Shdr *sh);
+/* The first one of that name, or NULL. */
+const Elf64_Shdr *eo_find_section(const struct elfobj *eo, const char *name);
 
 /*
  * The search table of .eh_frame_hdr, or one made of .eh_frame. Afterwards lazy->fdes; nfdes is 0 if
