@@ -48,7 +48,7 @@ struct capture {
 	struct sampler_bpf *tracer; /* with the same maps; NULL: not loaded yet */
 	struct native_all *native;  /* C stacks; NULL: none */
 	int btf;		    /* the kernel tells its structures */
-	int btf_file;		    /* those that the programs use; -1: none */
+	int btf_file;		    /* those that the programs use; negative: none */
 	int old;		    /* the programs are those for older kernels */
 	int multi;		    /* uprobes go by links of many, which need no CAP_SYS_ADMIN */
 	int cookies;		    /* map of the probes' cookies; -1: the kernel has cookies */

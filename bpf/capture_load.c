@@ -109,7 +109,7 @@ static void configure(struct capture *c, int native)
 		bpf_map__set_max_entries(c->skel->maps.starts, 1);
 		bpf_map__set_max_entries(c->skel->maps.tallies, 1);
 	}
-	if (!c->old || kernel_is_from(6, 1))
+	if (kernel_is_from(6, 1))
 		return;
 	/* Before 6.1 programs of perf events may only use maps whose memory is there. */
 	bpf_map__set_map_flags(c->skel->maps.procs, 0);
@@ -170,17 +170,22 @@ static int load_form(struct capture *c, int old, int native,
 	return 0;
 }
 
-/* The options to open an object with. 0 or -errno. */
-static int options(struct capture *c, struct bpf_object_open_opts *opts, char path[64])
+/* The kernel's structures, for both objects. 0 or -errno. */
+static int open_btf(struct capture *c)
 {
 	c->btf = !access("/sys/kernel/btf/vmlinux", R_OK);
+	c->btf_file = c->btf ? kbtf_open() : kbtf_open_none();
+	/* Without it libbpf may succeed with the kernel's. */
+	return c->btf_file < 0 && !c->btf ? c->btf_file : 0;
+}
+
+/* The options to open an object with. */
+static void options(const struct capture *c, struct bpf_object_open_opts *opts, char path[64])
+{
 	if (c->btf_file < 0)
-		c->btf_file = c->btf ? kbtf_open() : kbtf_open_none();
-	if (c->btf_file < 0) /* libbpf may succeed with the kernel's */
-		return c->btf ? 0 : c->btf_file;
+		return;
 	snprintf(path, 64, "/proc/self/fd/%d", c->btf_file);
 	opts->btf_custom_path = path;
-	return 0;
 }
 
 /*
@@ -206,9 +211,10 @@ int capture_load(struct capture *c)
 	int native = c->opts.native || c->opts.kernel, err;
 
 	libbpf_set_print(no_print);
-	err = options(c, &opts, path);
+	err = open_btf(c);
 	if (err)
 		return err;
+	options(c, &opts, path);
 	err = load_any(c, native, &opts);
 	if (err && native) /* a profile without C frames is better than none */
 		err = load_any(c, 0, &opts);
@@ -236,11 +242,10 @@ int capture_load_tracer(struct capture *c)
 	LIBBPF_OPTS(bpf_object_open_opts, opts);
 	struct bpf_program *uprobe[3];
 	char path[64];
-	int err = options(c, &opts, path);
 	size_t i;
+	int err;
 
-	if (err)
-		return err;
+	options(c, &opts, path);
 	c->tracer = open_form(c->old, &opts);
 	err = c->tracer ? share_maps(c->tracer, c->skel) : -ENOMEM;
 	if (!err) {
