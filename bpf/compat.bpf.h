@@ -19,7 +19,7 @@ static __always_inline int is_free(u64 vec, u32 size, u32 i)
 
 #ifdef OLD_KERNEL
 
-__noinline int walk_one(u32 i)
+__noinline int walk_one(void)
 {
 	struct making *m = making_now();
 
@@ -31,12 +31,12 @@ __noinline int walk_one(u32 i)
  * and in functions that it looks at once.
  */
 #define TURNS 32u
-__noinline int walk_some(u32 from)
+__noinline int walk_some(void)
 {
 	u32 i;
 
 	for (i = 0; i < TURNS; i++)
-		if (walk_one(from + i))
+		if (walk_one())
 			return 1;
 	return 0;
 }
@@ -46,7 +46,7 @@ static __always_inline void walk_all(void)
 	u32 i;
 
 	for (i = 0; i < 2 * EV_MAX_FRAMES; i += TURNS)
-		if (walk_some(i))
+		if (walk_some())
 			break;
 }
 
