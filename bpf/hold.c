@@ -23,10 +23,13 @@ static int find_place(const char *path, uint64_t *off)
 	int fd = open(path, O_RDONLY | O_CLOEXEC), err;
 	struct finder *f = calloc(1, sizeof(*f));
 	struct elfobj *eo = NULL;
+	struct elfobj_vm vm;
 
 	err = fd < 0 ? -errno : f ? elfobj_open(fd, path, &eo, NULL) : -ENOMEM;
 	if (fd >= 0)
 		close(fd);
+	if (!err)
+		err = elfobj_luajit(eo, &vm);
 	if (!err) {
 		elfobj_add_debug(eo, "");
 		err = finder_run(eo, NULL, 0, f, NULL);
@@ -70,10 +73,10 @@ int hold_new(int pid, const char *path, struct hold **out)
 				       .uprobe_path = (uintptr_t)path};
 	struct hold *h;
 	uint64_t off;
-	int err = find_place(path, &off), type = pmu_type();
+	int type = pmu_type(), err = type < 0 ? -EOPNOTSUPP : find_place(path, &off);
 
-	if (err || type < 0)
-		return err ? err : -EOPNOTSUPP;
+	if (err)
+		return err;
 	attr.type = (uint32_t)type;
 	attr.probe_offset = off;
 	h = malloc(sizeof(*h));
