@@ -507,11 +507,13 @@ int guess_layouts(const struct elfobj *eo, struct guesses *out)
 	if (!err) {
 		out->anchors = __builtin_popcount(f->anchors);
 		err = by_dwarf(eo, f, out);
+	}
+	if (!err) {
 		if (!out->n && f->anchors)
 			by_table(f, out);
 		if (!out->n)
 			guess_by_code(f, out);
-		if (out->n > 1 && !err)
+		if (out->n > 1)
 			err = drop_others(eo, &f->vm, out);
 		say_none(f, out);
 		set_dualnum(f, out);
