@@ -106,15 +106,17 @@ static enum container_match find_in_name(const char *name, size_t len, const cha
 	return CONTAINER_NO;
 }
 
-enum container_match container_line_find(const char *line, const char *id, char full[CONTAINER_ID])
+/* Like best, or better: then full is its id. */
+static enum container_match find_better(const char *line, const char *id, enum container_match best,
+					char full[CONTAINER_ID])
 {
 	const char *controllers, *name = path_of(line, &controllers);
-	enum container_match best = CONTAINER_NO, match;
+	enum container_match match;
 	char found[CONTAINER_ID];
 	size_t len;
 
 	if (!name || !*id || holds_many(id))
-		return CONTAINER_NO;
+		return best;
 	for (; *name && best != CONTAINER_IS; name += len) {
 		name += *name == '/';
 		len = strcspn(name, "/");
@@ -125,6 +127,11 @@ enum container_match container_line_find(const char *line, const char *id, char 
 		memcpy(full, found, sizeof(found));
 	}
 	return best;
+}
+
+enum container_match container_line_find(const char *line, const char *id, char full[CONTAINER_ID])
+{
+	return find_better(line, id, CONTAINER_NO, full);
 }
 
 /* Calls take with each line of a process' control groups until it returns non-zero: returns that.
@@ -155,13 +162,8 @@ struct wanted_id {
 static int find_in_line(const char *line, void *arg)
 {
 	struct wanted_id *w = arg;
-	char full[CONTAINER_ID];
-	enum container_match match = container_line_find(line, w->id, full);
 
-	if (match > w->best) {
-		w->best = match;
-		memcpy(w->full, full, sizeof(full));
-	}
+	w->best = find_better(line, w->id, w->best, w->full);
 	return w->best == CONTAINER_IS;
 }
 

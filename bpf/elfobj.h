@@ -170,8 +170,8 @@ int elfobj_text(const struct elfobj *eo, uint64_t vaddr, uint64_t *start, uint64
 
 /*
  * The bytes of the file's loaded read-only segments, one after the other, those with code last: fn
- * is called with each PT_LOAD that is not writable; stops when it returns non-zero and returns that. Else 0, or -errno
- * if a segment cannot be read.
+ * is called with each PT_LOAD that is not writable; stops when it returns non-zero and returns that.
+ * Else 0, or -errno if a segment cannot be read.
  */
 typedef int elfobj_bytes_fn(void *ctx, uint64_t vaddr, const void *p, size_t len);
 int elfobj_rodata(const struct elfobj *eo, elfobj_bytes_fn *fn, void *ctx);
