@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Recordings whose functions get names afterwards: any order of processes, modules and symbols,
- * with a debug file that fits some of them.
+ * Recordings whose functions get names afterwards: any order of processes, modules, symbols and C
+ * stacks, with a debug file that fits some of them.
  */
 #include "bpf/offline.h"
 #include "bpf/rec.h"
@@ -140,7 +140,7 @@ static struct ev_hdr *next(struct input *in, uint64_t *buf, size_t cap)
 	uint64_t base = number(in), len = number(in);
 	const char *strs[3] = {ids[take(in) % 4], "/lib/x.so", ""};
 
-	switch (take(in) % 4) {
+	switch (take(in) % 5) {
 	case 0: {
 		struct ev_proc e = {.h = h};
 
@@ -152,6 +152,18 @@ static struct ev_hdr *next(struct input *in, uint64_t *buf, size_t cap)
 
 		e.h.kind = EV_MODULE;
 		return rec_build(buf, cap, &e.h, sizeof(e), strs, 2);
+	}
+	case 2: {
+		union {
+			struct ev_native e;
+			ev_u64 room[sizeof(struct ev_native) / 8 + 2];
+		} e = {.e = {.h = h, .nwords = 2}};
+
+		e.e.h.kind = EV_NATIVE;
+		e.e.nkernel = (ev_u16)(number(in) % 3);
+		e.e.word[0] = base;
+		e.e.word[1] = len;
+		return rec_build(buf, cap, &e.e.h, sizeof(e), NULL, 0);
 	}
 	default: {
 		struct ev_sym e = {.h = h,
@@ -179,7 +191,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!path[0])
 		set_up();
-	o = offline_new(dir, 0, say, NULL);
+	o = offline_new(dir, 1, say, NULL);
 	while (o && in.left) {
 		h = next(&in, buf, sizeof(buf));
 		if (!h)
