@@ -130,6 +130,7 @@ struct jt_event {
 	uint32_t attempts; /* ABORT: of this start since it last compiled; 0: not known */
 	uint32_t limit;	   /* after so many it is given up; 0: no limit */
 	uint32_t dropped;  /* FLUSH: traces thrown away that were known */
+	uint64_t site;	   /* ABORT: serial of its jt_site; 0: none */
 };
 void jt_describe(const struct jt *jt, const struct ev_trace *ev, struct jt_event *out);
 
@@ -261,6 +262,7 @@ struct jt_because {
 };
 
 struct jt_site {
+	uint64_t serial; /* the row's, whatever is learnt of it later; 1, 2, ..., never reused */
 	enum jt_site_kind kind;
 	struct jt_loc start;
 	struct jt_loc at;	 /* where it stopped, in Lua if that is known */

@@ -172,6 +172,7 @@ void jt_describe(const struct jt *jt, const struct ev_trace *ev, struct jt_event
 		out->attempts = jt->last.attempts;
 		out->limit = jt->last.limit;
 		out->dropped = jt->last.dropped;
+		out->site = jt->last.site;
 	}
 	if (ev->type < EV_TRACE_START || ev->type > EV_TRACE_ABORT)
 		return;

@@ -281,6 +281,7 @@ struct jt_last {
 	uint64_t time, g;
 	uint32_t type, trace;
 	uint32_t attempts, limit, dropped;
+	uint64_t site; /* serial number of the row that counts it; 0: none */
 };
 
 struct jt {

@@ -299,6 +299,7 @@ int jt_site_count(struct jt *jt, const struct ev_trace *ev, const struct jt_foun
 	if (s->newest - sec < 60)
 		s->second[sec % 60] += (uint32_t)found->n;
 	count_proc(p, ev->h.pid, (uint32_t)found->n);
+	jt->last.site = s->serial;
 	return 0;
 }
 
@@ -495,6 +496,7 @@ static size_t fill_row(struct jt *jt, struct jt_site_int *s, uint64_t now, struc
 	uint32_t i;
 
 	*out = s->pub;
+	out->serial = s->serial;
 	jt_kept_loc(&s->start, &out->start);
 	jt_kept_loc(&s->at, &out->at);
 	out->reason = s->reason;

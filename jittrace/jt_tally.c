@@ -93,6 +93,8 @@ int jt_tally(struct jt *jt, const struct ev_tally *t)
 
 	if (!total(jt, ev->type))
 		return 0;
+	jt->last =
+	    (struct jt_last){.time = t->last, .g = ev->g, .type = ev->type, .trace = ev->trace};
 	jt->stats.tallied += t->count + t->starts;
 	jt->stats.starts += t->starts;
 	jt->stats.first_time = jt->stats.first_time ? jt->stats.first_time : t->first;

@@ -12,10 +12,8 @@
 
 struct aborts {
 	struct jt *jt;
-	int costs;	  /* samples are wanted, too */
-	struct pool keys; /* a number is a site's */
-	uint64_t *count;  /* aborts by site */
-	uint32_t n, cap;
+	int costs;	   /* samples are wanted, too */
+	struct pool sites; /* serial numbers of jt's: a number for each in labels */
 };
 
 struct aborts *aborts_new(uint32_t pid, int costs)
@@ -38,30 +36,8 @@ void aborts_free(struct aborts *a)
 	if (!a)
 		return;
 	jt_free(a->jt);
-	pool_release(&a->keys);
-	free(a->count);
+	pool_release(&a->sites);
 	free(a);
-}
-
-/* What makes a site of jt: start, place, reason. 0: out of memory. */
-static uint32_t site(struct aborts *a, const struct jt_loc *start, const struct jt_loc *at,
-		     const char *reason)
-{
-	char key[3 * JT_TEXT + 64], where[JT_TEXT], end[JT_TEXT];
-	uint64_t *count;
-	uint32_t id;
-
-	jt_loc_format(start, where, sizeof(where));
-	jt_loc_format(at, end, sizeof(end));
-	snprintf(key, sizeof(key), "%s#%u\n%s#%u\n%s", where, start->pos, end, at->pos, reason);
-	id = pool_str(&a->keys, key);
-	count = id ? table_room(a->count, &a->cap, (size_t)id + 1, sizeof(*count)) : NULL;
-	if (!count)
-		return 0;
-	a->count = count;
-	for (; a->n <= id; a->n++)
-		count[a->n] = 0;
-	return id;
 }
 
 static int tell(struct aborts *a, const struct ev_trace *ev, uint64_t times, uint64_t first,
@@ -76,10 +52,9 @@ static int tell(struct aborts *a, const struct ev_trace *ev, uint64_t times, uin
 	about.end = e.end;
 	about.reason = e.reason;
 	if (ev->type == EV_TRACE_ABORT) {
-		about.site = site(a, &e.start_at, &e.end_at, e.reason);
-		if (!about.site)
+		about.site = e.site ? pool_add(&a->sites, &e.site, sizeof(e.site)) : 0;
+		if (e.site && !about.site)
 			return -ENOMEM;
-		a->count[about.site] += times;
 	}
 	for (int i = 0; i < 2 && !err; i++)
 		if (profs[i])
@@ -112,7 +87,7 @@ int aborts_add(struct aborts *a, const struct ev_hdr *h, struct prof *const prof
 
 /* A site without events has no stack, but it may cost most: 11 failures, and then it is given up.
  */
-static int tell_unseen(struct aborts *a, const struct jt_site *s, uint32_t id, struct prof *p)
+static int tell_unseen(const struct jt_site *s, uint32_t id, struct prof *p)
 {
 	char start[JT_TEXT], reason[JT_TEXT + 16];
 	size_t n;
@@ -121,7 +96,6 @@ static int tell_unseen(struct aborts *a, const struct jt_site *s, uint32_t id, s
 
 	jt_loc_format(&s->start, start, sizeof(start));
 	snprintf(reason, sizeof(reason), "%s%s", s->reason, s->inferred ? " (inferred)" : "");
-	a->count[id] += !a->count[id];
 	return prof_unseen(p, s->nprocs ? s->proc[0].pid : n == 1 ? proc->pid : 0, &about);
 }
 
@@ -137,26 +111,21 @@ int aborts_weigh(struct aborts *a, struct prof *p)
 
 	if (!s)
 		return -ENOMEM;
-	/* Sites that only memory tells of are new here, so the keys first. */
-	for (size_t i = 0; i < n; i++)
-		if (s[i].kind == JT_SITE_ABORT && !site(a, &s[i].start, &s[i].at, s[i].reason))
-			return -ENOMEM;
-	weight = calloc(a->n + 1, sizeof(*weight));
+	/* Each is new here at most once, so there are no more numbers than this. */
+	weight = calloc(a->sites.n + n + 1, sizeof(*weight));
 	if (!weight)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !err; i++) {
 		uint32_t id;
 
 		if (s[i].kind != JT_SITE_ABORT || !(s[i].cost > 0))
 			continue;
-		id = site(a, &s[i].start, &s[i].at, s[i].reason);
-		if (!s[i].count)
-			err = tell_unseen(a, &s[i], id, p);
-		if (err)
-			break;
-		weight[id] += s[i].cost * ms * (double)samples / (double)a->count[id];
+		id = pool_add(&a->sites, &s[i].serial, sizeof(s[i].serial));
+		err = !id ? -ENOMEM : s[i].count ? 0 : tell_unseen(&s[i], id, p);
+		/* Of a site that no event tells of there is one abort now. */
+		weight[id] = s[i].cost * ms * (double)samples / (double)(s[i].count + !s[i].count);
 	}
-	prof_weigh(p, weight, a->n);
+	prof_weigh(p, weight, a->sites.n);
 	free(weight);
 	return err ? err : prof_finish(p);
 }

@@ -13,7 +13,7 @@ from recording import ABORT, CFUNC, EXPLICIT, FLUSH, INTERP, LINK_LOOP, START, S
 from test_svg import drawn
 
 FNEW = 0x4049800000000000  # 51.0
-NYIBC, LLEAVE = 7, 8
+NYIBC, LLEAVE, NYIFFU = 7, 8, 15
 
 
 @pytest.fixture
@@ -99,6 +99,40 @@ def test_markers(path):
     schemas = {s["name"]: [f["key"] for f in s["fields"]] for s in fox.doc["meta"]["markerSchema"]}
     for *_, data in fox.markers:
         assert set(schemas[data["type"]]) <= set(data)
+
+
+def test_function_named_later(tmp_path):
+    """Aborts at a C function whose name comes only with a later stack are of one site with those
+    after it: the first 4 and the last 4 share what it costs, also if no abort comes after it."""
+    for after in (0, 4):
+        w = Writer()
+        w.define("meta", 100, 0, strs=("0.1", "host", "6.1", "ljx record"), pid=0)
+        w.define("proc", 1, 1, 4242, strs=("luajit", "/usr/bin/luajit", "luajit app.lua"))
+        w.define("build", 1, 7,
+                 strs=("LuaJIT 2.1.0-beta3", "luajit2-20230119", "/usr/bin/luajit", "ab"))
+        w.define("vm", 0x1000, 1, 1)
+        w.define("func", 1, 1, 0x1000, 0x7000, 0, 90, 50, 1, strs=("@/srv/a.lua",))
+        w.define("name", 1, 30, 4, 0, strs=("say",))
+        w.define("sym", 0x6000, 0x6100, 0x600, 2, 0, strs=("", "module.so"))
+        say = (CFUNC, 0x6010, 0, 1)
+        w.loops(1, (9, 9, 40))
+
+        def fail(frames):
+            w.event(START, 1, lua(1, 9, 58))
+            w.event(ABORT, 1, lua(1, 9, 58), lua(1, 30, 61), about=say, error=NYIFFU, frames=frames)
+
+        for _ in range(4):
+            fail([])
+        for _ in range(10):
+            w.sample([say, lua(1, 30, 61)], state=INTERP, ip=0)
+        for _ in range(after):
+            fail([lua(1, 30, 61)])
+        path = tmp_path / "named.ljx"
+        path.write_bytes(w.bytes())
+        site, = json.loads(ljx("nyi", path, "--json").out)["sites"]
+        assert site["count"] == 4 + after and site["cost_percent"] == 100, site
+        stacks = formats.stacks(folded(str(path), "--aborts=cost"))
+        assert sum(stacks.values()) == 100, stacks
 
 
 @pytest.mark.privileged
