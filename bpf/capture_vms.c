@@ -124,6 +124,23 @@ int capture_needs_admin(const struct capture *c)
 	       c->opts.traces != CAPTURE_TRACES_WATCH;
 }
 
+/* Counts those that came without probes, here and in the stream. */
+static void tell_unwatched(struct capture *c, struct follow *f)
+{
+	size_t n = probes_unwatched(f->probes);
+	struct ev_lost e = {
+	    .h = {
+		.kind = EV_LOST, .size = sizeof(e), .time = resolve_now(), .pid = (ev_u32)f->pid}};
+	int err;
+
+	if (n <= f->unwatched)
+		return;
+	e.vms = n - f->unwatched;
+	f->unwatched = n;
+	err = c->sink(c->ctx, &e.h);
+	c->err = c->err ? c->err : err;
+}
+
 /* Puts probes on the recorders of those of a process's VMs that have none. */
 static int update_probes(struct capture *c, struct follow *f, const struct vm_list *vms)
 {
@@ -148,8 +165,7 @@ static int update_probes(struct capture *c, struct follow *f, const struct vm_li
 	err = probes_update(f->probes, resolve_maps(c->resolve, f->pid), vms, layout, c->probe_text,
 			    sizeof(c->probe_text));
 	free(layout);
-	if (probes_unwatched(f->probes) > f->unwatched)
-		f->unwatched = probes_unwatched(f->probes);
+	tell_unwatched(c, f);
 	return err;
 }
 

@@ -419,12 +419,15 @@ struct ev_exit {
 	ev_u32 pad;
 };
 
+#define EV_LOST_OLD 40u /* its size in recordings made before it had vms */
 /* Counted since the previous LOST record of the stream. */
 struct ev_lost {
 	struct ev_hdr h;
 	ev_u64 samples; /* not delivered: ring full */
 	ev_u64 protos;	/* definitions not delivered: their frames are [undefined] */
+	ev_u64 vms;	/* of h.pid: nobody watches their recorder, though that was asked for */
 };
+#define EV_LOST_VMS(lost) ((lost)->h.size < sizeof(struct ev_lost) ? 0 : (lost)->vms)
 
 /* Pairs the stream's clock (h.time) with the wall clock. */
 struct ev_clock {
@@ -639,7 +642,7 @@ EV_ASSERT(ev_sym, 56);
 EV_ASSERT(ev_fork, 32);
 EV_ASSERT(ev_exec, 24);
 EV_ASSERT(ev_exit, 32);
-EV_ASSERT(ev_lost, 40);
+EV_ASSERT(ev_lost, 48);
 EV_ASSERT(ev_clock, 32);
 EV_ASSERT(ev_meta, 32);
 EV_ASSERT(ev_trace, 200);

@@ -180,7 +180,7 @@ int rec_check(const struct ev_hdr *h, size_t avail)
 	s = shape_of(h);
 	if (!s)
 		return 1;
-	if (h->size < s->size)
+	if (h->size < (h->kind == EV_LOST ? EV_LOST_OLD : s->size))
 		return 0;
 	if (h->kind == EV_SAMPLE) {
 		sample = (const struct ev_sample *)h;

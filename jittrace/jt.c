@@ -339,6 +339,8 @@ int jt_add(struct jt *jt, const struct ev_hdr *h)
 		return 0;
 	case EV_LOST:
 		jt->stats.lost += lost->samples + lost->protos;
+		if (!jt->opts.pid || jt->opts.pid == h->pid)
+			jt->stats.unwatched += EV_LOST_VMS(lost);
 		return 0;
 	default:
 		return jt_defs_add(jt, h);

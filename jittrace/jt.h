@@ -31,6 +31,7 @@ struct jt_stats {
 	uint64_t stitches, returns; /* of stops */
 	uint64_t first_time, last_time; /* ns, of events; 0: none */
 	uint64_t lost;			/* records, told by LOST */
+	uint64_t unwatched;		/* VMs whose recorder nobody watched, told by LOST */
 	uint64_t tallied;		/* of all events those that were only counted */
 	uint64_t elsewhere; /* aborts of places that were too many to count them by place */
 	uint64_t dropped_funcs, dropped_names, dropped_syms; /* definitions: limits reached */

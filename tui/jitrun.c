@@ -136,7 +136,6 @@ static int loop(struct live *l, struct jit_tap *t, struct rec_writer *w)
 		if (end > 0 && now >= end)
 			break;
 		more = live_poll(l, 50);
-		t->not_watched = capture_stats(l->capture)->vms_unwatched;
 		tell_storm(l, t, &storm);
 		if (fflush(stdout)) /* a reader that had enough, like head */
 			t->done = 1;

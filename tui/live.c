@@ -224,9 +224,7 @@ void live_tell_losses(const struct live *l)
 	if (l->targets.child && !s->vms && !l->o->quiet)
 		fprintf(stderr, "ljx: no Lua state of the command was seen: it had none, or ended "
 				"before it was found\n");
-	if (s->vms_unwatched && !l->o->quiet)
-		fprintf(stderr, "ljx: %llu VMs were not watched: what they compile is not known\n",
-			(unsigned long long)s->vms_unwatched);
+	tell_unwatched(l->o, s->vms_unwatched);
 	if (!l->o->quiet)
 		tell_excess(s);
 	if (s->lost_traces)

@@ -214,6 +214,9 @@ void output_abort(struct output *out);
 typedef int record_fn(void *ctx, const struct ev_hdr *h);
 int replay(const struct options *o, const char *path, record_fn *fn, void *ctx, struct why *why);
 
+/* Says at the end of a stream that there were so many VMs without probes; nothing of none. */
+void tell_unwatched(const struct options *o, uint64_t vms);
+
 /* Is this operand a recording, by its name? */
 int is_recording(const char *arg);
 
@@ -234,8 +237,7 @@ struct jit_tap {
 	const char *file; /* the recording, or NULL: live */
 	uint32_t pid;	  /* only this process; 0: all */
 	unsigned int shown;
-	uint64_t now;	      /* time of the last record */
-	uint64_t not_watched; /* VMs; set by the end of a live run */
+	uint64_t now; /* time of the last record */
 };
 
 /* file: an operand that is a recording, or NULL. 0, or an exit code, printed. */

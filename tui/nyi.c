@@ -443,7 +443,7 @@ static void print_json_list(const struct jit_tap *t, const struct list *l)
 		      (json_int_t)s->stitches, "returns", (json_int_t)s->returns, "flushes",
 		      (json_int_t)s->flushes, "undefined", (json_int_t)s->undefined, "missed",
 		      (json_int_t)s->missed, "dropped_sites", (json_int_t)s->dropped_sites,
-		      "vms_not_watched", (json_int_t)t->not_watched, "hidden",
+		      "vms_not_watched", (json_int_t)s->unwatched, "hidden",
 		      (json_int_t)l->harmless, "cheap", (json_int_t)l->cheap, "cpu",
 		      json_cpu(jt_costs(t->jt, t->now)), "sites", list);
 	if (!j)

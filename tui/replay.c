@@ -96,6 +96,13 @@ static void tell_names(const struct options *o, const struct offline *names)
 	fprintf(stderr, files > i ? ", and %lu more files\n" : "\n", files - i);
 }
 
+void tell_unwatched(const struct options *o, uint64_t vms)
+{
+	if (vms && !o->quiet)
+		fprintf(stderr, "ljx: %llu VMs were not watched: what they compile is not known\n",
+			(unsigned long long)vms);
+}
+
 int replay(const struct options *o, const char *path, record_fn *fn, void *ctx, struct why *why)
 {
 	int fd = !strcmp(path, "-") ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
@@ -103,6 +110,7 @@ int replay(const struct options *o, const char *path, record_fn *fn, void *ctx, 
 	const struct ev_hdr *h;
 	struct offline *names;
 	unsigned int records = 0;
+	uint64_t unwatched = 0;
 	struct progress p;
 	struct stat st;
 	uint32_t kinds;
@@ -120,14 +128,18 @@ int replay(const struct options *o, const char *path, record_fn *fn, void *ctx, 
 	while (!err && (h = rec_next(r))) {
 		err = h->kind < 32 && kinds >> h->kind & 1 ? offline_record(names, h, fn, ctx)
 							   : fn(ctx, h);
+		if (h->kind == EV_LOST)
+			unwatched += EV_LOST_VMS((const struct ev_lost *)(const void *)h);
 		if (!o->quiet && ++records % 8192 == 0 && progress_due(&p))
 			tell(&p, fd, size, records);
 	}
 	progress_end(&p);
 	if (!err)
 		err = judge(rec_reader_end(r), path, why);
-	if (!err || err == -EBADMSG)
+	if (!err || err == -EBADMSG) {
+		tell_unwatched(o, unwatched);
 		tell_names(o, names);
+	}
 	offline_free(names);
 	rec_reader_free(r);
 	close(fd);

@@ -141,9 +141,8 @@ static void say_events(struct rows *r, const struct model_picture *pic)
 	say_bad(r, s->undefined, "with an undefined part", "a prototype was gone");
 	say_bad(r, s->dropped_sites + s->dropped_starts + s->dropped_traces,
 		"table entries dropped", "limits were reached");
-	if (pic->live)
-		say_bad(r, pic->capture.vms_unwatched, "VMs without probes on their recorder",
-			"their aborts are not seen");
+	say_bad(r, s->unwatched, "VMs without probes on their recorder",
+		"their aborts are not seen");
 	say_wrapped(r, pic->said);
 }
 

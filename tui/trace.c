@@ -172,6 +172,7 @@ int verb_trace(const struct options *o)
 {
 	struct why why = {.code = 0};
 	struct jit_tap t;
+	uint64_t unwatched;
 	int code;
 
 	if (o->nargs > 1 || (o->nargs && !is_recording(o->arg[0]))) {
@@ -190,9 +191,10 @@ int verb_trace(const struct options *o)
 	t.event = event;
 	t.tally = tally;
 	code = jit_run(&t);
-	if (o->json && t.not_watched)
+	unwatched = jt_stats(t.jt)->unwatched;
+	if (o->json && unwatched)
 		printf("{\"schema\":\"ljx.trace/1\",\"type\":\"not_watched\",\"vms\":%llu}\n",
-		       (unsigned long long)t.not_watched);
+		       (unsigned long long)unwatched);
 	jit_tap_release(&t);
 	return code;
 }

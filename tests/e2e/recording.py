@@ -31,7 +31,7 @@ CODE_CUT, CODE_NOJIT = 1, 2
 KINDS = {
     4: ("proc", "QII", 3), 5: ("build", "II", 4), 6: ("vm", "QII", 0), 7: ("func", "IIQQiiII", 1),
     8: ("name", "IIII", 1), 9: ("sym", "QQQII", 2), 10: ("fork", "II", 0), 11: ("exec", "", 0),
-    12: ("exit", "iI", 0), 13: ("lost", "QQ", 0), 14: ("clock", "Q", 0), 15: ("meta", "II", 4),
+    12: ("exit", "iI", 0), 13: ("lost", "QQQ", 0), 14: ("clock", "Q", 0), 15: ("meta", "II", 4),
     27: ("inline", "QII", 1), 28: ("module", "QQQ", 2), 16: ("ff", "II", 1), 18: ("spot", "QQIBB2xIHHBB6s", 0), 19: ("jit", "QQIIII24i", 0),
 }
 NUMBER = {name: kind for kind, (name, _, _) in KINDS.items()}
@@ -322,5 +322,5 @@ def example():
     w.flush()
     w.sample([], state=OUTSIDE, why=1, g=0, ip=0x7010)
     w.sample([lua(2, 4, 9)], flags=TRUNCATED)
-    w.define("lost", 5, 0, pid=0)
+    w.define("lost", 5, 0, 0, pid=0)
     return w.bytes()

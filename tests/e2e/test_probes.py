@@ -263,9 +263,19 @@ def test_four_vms(tmp_path):
 def test_four_vms_nyi(tmp_path):
     with states(tmp_path) as target:
         target.new("a", "b", "c", "d")
-        with Ljx("nyi", "-p", target.process.pid, "--json", "--probe=watch") as p:
+        path = tmp_path / "four.ljx"
+        with Ljx("nyi", "-p", target.process.pid, "--json", "--probe=watch", "-o", path) as p:
             p.expect("watchpoints on", "err")
             target.process.child.stdin.close()
             assert p.finish() == OK
-            assert json.loads(p.out)["vms_not_watched"] == 2
-            assert "2 VMs were not watched" in p.err
+    assert json.loads(p.out)["vms_not_watched"] == 2
+    said = "ljx: 2 VMs were not watched: what they compile is not known\n"
+    assert said in p.err
+    # What the recording says of it is the same.
+    again = ljx("nyi", path, "--json")
+    assert json.loads(again.out)["vms_not_watched"] == 2 and said in again.err
+    assert json.loads(ljx("trace", path, "--json").out.splitlines()[-1]) == \
+        {"schema": "ljx.trace/1", "type": "not_watched", "vms": 2}
+    assert said in ljx("report", path).err
+    assert ljx("report", path, "--quiet").err == ""
+    assert json.loads(ljx("nyi", path, "--json", "-p", 1).out)["vms_not_watched"] == 0

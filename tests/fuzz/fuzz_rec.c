@@ -30,6 +30,8 @@ static void use(const struct ev_hdr *h)
 	if (h->kind == EV_SAMPLE)
 		for (i = 0; i < s->nframes; i++)
 			sink += s->f[i].addr;
+	if (h->kind == EV_LOST)
+		sink += EV_LOST_VMS((const struct ev_lost *)h);
 	if (h->kind == EV_NATIVE)
 		for (i = 0; i < e->nwords; i++)
 			sink += e->word[i];

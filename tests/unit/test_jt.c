@@ -300,6 +300,32 @@ static void test_small_buffer(void **state)
 	jt_free(jt);
 }
 
+/* VMs without probes: of all processes, or of the one that was asked for; old records lack them. */
+static void test_unwatched(void **state)
+{
+	const struct jt_opts all = {.pid = 0}, one = {.pid = PID};
+	struct ev_lost lost = {
+	    .h = {.kind = EV_LOST, .size = sizeof(lost), .pid = PID}, .protos = 1, .vms = 2};
+	struct jt *jt[2] = {jt_new(&all), jt_new(&one)};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		assert_non_null(jt[i]);
+		lost.h.pid = PID;
+		lost.h.size = sizeof(lost);
+		assert_int_equal(jt_add(jt[i], &lost.h), 0);
+		lost.h.pid = PID + 1;
+		assert_int_equal(jt_add(jt[i], &lost.h), 0);
+		lost.h.pid = PID;
+		lost.h.size = EV_LOST_OLD;
+		assert_int_equal(jt_add(jt[i], &lost.h), 0);
+		assert_int_equal(jt_stats(jt[i])->lost, 3);
+		assert_int_equal(jt_stats(jt[i])->unwatched, i ? 2 : 4);
+		jt_free(jt[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,7 +333,7 @@ int main(void)
 	    cmocka_unit_test(test_jv_builds),	 cmocka_unit_test(test_jv_places),
 	    cmocka_unit_test(test_undefined),	 cmocka_unit_test(test_plain),
 	    cmocka_unit_test(test_cleaning),	 cmocka_unit_test(test_describe),
-	    cmocka_unit_test(test_small_buffer),
+	    cmocka_unit_test(test_small_buffer), cmocka_unit_test(test_unwatched),
 	};
 
 	return cmocka_run_group_tests_name("jt", tests, NULL, NULL);
