@@ -63,7 +63,8 @@ typedef uint64_t ev_u64;
 	_(24, SNAPS, ev_snaps)                                                                     \
 	_(26, NATIVE, ev_native)                                                                   \
 	_(27, INLINE, ev_inline)                                                                   \
-	_(28, MODULE, ev_module)
+	_(28, MODULE, ev_module)                                                                   \
+	_(29, TABLES, ev_tables)
 
 enum ev_kind {
 #define EV_ENUM(num, name, type) EV_##name = num,
@@ -266,6 +267,18 @@ struct ev_build {
 	ev_u32 id; /* 1, 2, ... within the stream */
 	ev_u32 flags;
 	/* strings: version ("LuaJIT 2.1.0-beta3"), layout name, path in the target, build-id */
+};
+
+/*
+ * The numberings of a build, as its binary and its VM tell them: names of tables that bytecode/ has,
+ * or "" where they do not tell. Follows its BUILD. Recordings made before lack it, and so do those
+ * of names that are not known here: there the version and the layout decide.
+ */
+struct ev_tables {
+	struct ev_hdr h;
+	ev_u32 build;
+	ev_u32 pad;
+	/* strings: of opcodes, of fast functions, of trace errors, of IR instructions */
 };
 
 /* A VM was found and its layout verified. (pid, g) names it until the next record for them. */
@@ -635,6 +648,7 @@ EV_ASSERT(ev_proto_raw, 56 + EV_PROTO_HEAD + EV_CHUNK_COPY);
 EV_ASSERT(ev_vm_hint, 32);
 EV_ASSERT(ev_proc, 40);
 EV_ASSERT(ev_build, 32);
+EV_ASSERT(ev_tables, 32);
 EV_ASSERT(ev_vm, 40);
 EV_ASSERT(ev_func, 64);
 EV_ASSERT(ev_name, 40);

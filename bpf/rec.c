@@ -42,6 +42,7 @@ _Static_assert(sizeof(REC_MAGIC) - 1 == sizeof(((struct rec_head *)0)->magic), "
 #define REC_STRS_NATIVE 0
 #define REC_STRS_INLINE 1
 #define REC_STRS_MODULE 2
+#define REC_STRS_TABLES 4
 
 static const struct shape {
 	uint32_t size;

@@ -202,23 +202,29 @@ static int emit_proc(struct resolve *r, const struct proc_info *info)
 	return resolve_emit(r, &e.h, sizeof(e), strs, 3);
 }
 
-struct choose {
-	const struct ff_table *table;
-};
-
-static int choose_ff(void *ctx, uint64_t vaddr, const void *p, size_t len)
+/* Until all is found: libraries that hold more than LuaJIT are large. */
+static int scan_tables(void *ctx, uint64_t vaddr, const void *p, size_t len)
 {
-	struct choose *c = ctx;
-	uint32_t named;
+	struct tables_evidence *e = ctx;
 
 	(void)vaddr;
-	c->table = ff_choose(p, len, &named);
-	return c->table != NULL;
+	tables_scan(e, p, len);
+	return e->bc && e->ff && e->ir;
 }
 
-static int emit_build(struct resolve *r, const struct rbuild *b, const struct ff_table *ff)
+static int emit_tables(struct resolve *r, const struct rbuild *b, const struct tables *t)
+{
+	struct ev_tables e = {.h = header(EV_TABLES, 0), .build = b->id};
+	const char *strs[] = {t->bc ? t->bc->name : "", t->ff ? t->ff->name : "",
+			      t->err ? t->err->name : "", t->ir ? t->ir->name : ""};
+
+	return resolve_emit(r, &e.h, sizeof(e), strs, 4);
+}
+
+static int emit_build(struct resolve *r, const struct rbuild *b, const struct tables *t)
 {
 	const struct layout *l = &b->row->l;
+	const struct ff_table *ff = t->ff;
 	struct ev_build e = {.h = header(EV_BUILD, 0), .id = b->id};
 	const char *strs[] = {b->module->vm.version, b->row->name, b->module->path,
 			      elfobj_build_id(b->module->elf)};
@@ -229,6 +235,7 @@ static int emit_build(struct resolve *r, const struct rbuild *b, const struct ff
 		  (l->dualnum ? EV_BUILD_DUALNUM : 0) | (ff && ff->lua52 ? EV_BUILD_LUA52 : 0) |
 		  (elfobj_source(b->module->elf) ? 0 : EV_BUILD_STRIPPED);
 	err = resolve_emit(r, &e.h, sizeof(e), strs, 4);
+	err = err ? err : emit_tables(r, b, t);
 	for (id = 2; !err && ff && id < ff->n; id++) {
 		struct ev_ff f = {.h = header(EV_FF, 0), .build = b->id, .ffid = id};
 		const char *name = ff_name(ff, id);
@@ -241,7 +248,8 @@ static int emit_build(struct resolve *r, const struct rbuild *b, const struct ff
 /* The build of a VM, announced at its first one. */
 static int build_of(struct resolve *r, const struct vm *vm, uint32_t *id)
 {
-	struct choose c = {NULL};
+	struct tables_evidence e = {.version = vm->module->vm.version, .layout = &vm->row->l};
+	struct tables t;
 	struct rbuild *b;
 
 	for (b = r->builds; b; b = b->next) {
@@ -259,8 +267,10 @@ static int build_of(struct resolve *r, const struct vm *vm, uint32_t *id)
 	b->next = r->builds;
 	r->builds = b;
 	*id = b->id;
-	elfobj_rodata(vm->module->elf, choose_ff, &c);
-	return emit_build(r, b, c.table);
+	/* What cannot be read tells nothing. */
+	elfobj_rodata(vm->module->elf, scan_tables, &e);
+	tables_choose(&e, &t);
+	return emit_build(r, b, &t);
 }
 
 static int emit_vm(struct resolve *r, struct rproc *p, struct vm *vm)

@@ -5,8 +5,8 @@
 
 #include "bpf/resolve.h"
 #include "bpf/told.h"
-#include "bytecode/ff.h"
 #include "bytecode/proto.h"
+#include "bytecode/tables.h"
 
 #define HASH_NONFATAL_OOM 1 /* then hh.tbl is NULL after an addition that failed */
 #include <uthash.h>

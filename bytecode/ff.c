@@ -386,6 +386,16 @@ const struct ff_table *ff_all(size_t *n)
 	return ff_tables;
 }
 
+const struct ff_table *ff_by_name(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < N_TABLES; i++)
+		if (!strcmp(ff_tables[i].name, name))
+			return &ff_tables[i];
+	return NULL;
+}
+
 const char *ff_name(const struct ff_table *t, uint32_t id)
 {
 	return t && id < t->n ? t->names[id] : NULL;

@@ -26,6 +26,7 @@ const struct ff_table *ff_choose(const void *rodata, size_t len, uint32_t *n_nam
 
 /* All tables, *n of them. */
 const struct ff_table *ff_all(size_t *n);
+const struct ff_table *ff_by_name(const char *name); /* or NULL */
 
 /* Name of fast function id, or NULL. t may be NULL. */
 const char *ff_name(const struct ff_table *t, uint32_t id);

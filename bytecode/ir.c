@@ -66,6 +66,16 @@ const struct ir_table *ir_all(size_t *n)
 	return ir_tables;
 }
 
+const struct ir_table *ir_by_name(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < N_TABLES; i++)
+		if (!strcmp(ir_tables[i].name, name))
+			return &ir_tables[i];
+	return NULL;
+}
+
 const char *ir_name(const struct ir_table *t, uint32_t op)
 {
 	return t && op < t->n ? t->names[op] : NULL;

@@ -28,6 +28,7 @@ const struct ir_table *ir_by_count(uint32_t n);
 
 /* All tables, *n of them. */
 const struct ir_table *ir_all(size_t *n);
+const struct ir_table *ir_by_name(const char *name); /* or NULL */
 
 /* Name of instruction op, or NULL. t may be NULL. */
 const char *ir_name(const struct ir_table *t, uint32_t op);

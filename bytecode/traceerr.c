@@ -15,7 +15,7 @@
 /* A build of OpenResty's branch after it took that change. */
 #define NAMED_OPENRESTY 1737090214ull
 
-static const struct err_table *table(const char *name)
+const struct err_table *err_by_name(const char *name)
 {
 	size_t i;
 
@@ -35,7 +35,7 @@ static const struct err_table *choose_20(const char *rest, const char **why)
 		return NULL;
 	}
 	*why = "by the version string";
-	return table(n < 3 ? "upstream 2.0.0" : n < 5 ? "upstream 2.0.3" : "upstream 2.0.5");
+	return err_by_name(n < 3 ? "upstream 2.0.0" : n < 5 ? "upstream 2.0.3" : "upstream 2.0.5");
 }
 
 /* "2.1.0-beta3" lasted from 2017 to 2023, and Tarantool has it still. */
@@ -50,10 +50,10 @@ static const struct err_table *choose_beta3(const struct ff_table *ff, const str
 			*why =
 			    "by the version string and Tarantool's fast functions and IR; whether "
 			    "jit.v names bytecodes (since 2024-07) is not certain";
-			return table("upstream 2.1 2024-04-19");
+			return err_by_name("upstream 2.1 2024-04-19");
 		}
 	}
-	return table("upstream 2.1.0-beta2");
+	return err_by_name("upstream 2.1.0-beta2");
 }
 
 /* 2.1.N, N the second of the last commit, or ROLLING where that was not known. */
@@ -64,7 +64,7 @@ static const struct err_table *choose_rolling(const char *rest, const struct bc_
 
 	*why = "by the date in the version string";
 	if (n && n < NAMED_SINCE)
-		return table("upstream 2.1.0-beta2");
+		return err_by_name("upstream 2.1.0-beta2");
 	if (n && n < NAMED_OPENRESTY && ff && !strncmp(ff->name, "openresty", 9))
 		*why = "by the date in the version string; whether jit.v names bytecodes is not "
 		       "certain for OpenResty's branch of 2024";
@@ -73,7 +73,7 @@ static const struct err_table *choose_rolling(const char *rest, const struct bc_
 	else if (!n)
 		*why = "by the version string, which has no date; whether jit.v names bytecodes "
 		       "(since 2024-04) is not certain";
-	return table("upstream 2.1 2024-04-19");
+	return err_by_name("upstream 2.1 2024-04-19");
 }
 
 const struct err_table *err_choose(const char *version, const struct bc_gen *bc,
@@ -88,7 +88,7 @@ const struct err_table *err_choose(const char *version, const struct bc_gen *bc,
 		return choose_beta3(ff, ir, why);
 	if (v && !strcmp(v, "2.1.0-beta2")) {
 		*why = "by the version string";
-		return table("upstream 2.1.0-beta2");
+		return err_by_name("upstream 2.1.0-beta2");
 	}
 	if (v && !strncmp(v, "2.1.", 4) &&
 	    (!strcmp(v + 4, "ROLLING") || strspn(v + 4, "0123456789") == strlen(v + 4)) &&

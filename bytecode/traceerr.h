@@ -54,6 +54,7 @@ const struct err_table *err_choose(const char *version, const struct bc_gen *bc,
 
 /* All tables, *n of them. */
 const struct err_table *err_all(size_t *n);
+const struct err_table *err_by_name(const char *name); /* or NULL */
 
 /* Row of code, or NULL. t may be NULL. */
 const struct err_row *err_row(const struct err_table *t, uint32_t code);

@@ -136,6 +136,24 @@ static int add_build(struct jt *jt, const struct ev_build *ev)
 	return 0;
 }
 
+/* The layout was verified in memory: where it tells the opcodes, it is believed. */
+static int add_tables(struct jt *jt, const struct ev_tables *ev)
+{
+	const struct bc_gen *bc = bc_gen_by_name(string(&ev->h, sizeof(*ev), 0));
+	const struct ff_table *ff = ff_by_name(string(&ev->h, sizeof(*ev), 1));
+	const struct err_table *errs = err_by_name(string(&ev->h, sizeof(*ev), 2));
+	const struct ir_table *ir = ir_by_name(string(&ev->h, sizeof(*ev), 3));
+	struct jt_build *b = build_find(jt, ev->build);
+	const char *why;
+
+	if (!b)
+		return 0;
+	b->bc = b->bc ? b->bc : bc;
+	b->ir = ir ? ir : b->ir;
+	b->err = errs ? errs : err_choose(b->version, b->bc, ff, b->ir, &why);
+	return 0;
+}
+
 struct jt_vm *jt_vm_find(const struct jt *jt, uint32_t pid, uint64_t g)
 {
 	struct jt_vm_key key = {.g = g, .pid = pid};
@@ -381,6 +399,8 @@ int jt_defs_add(struct jt *jt, const struct ev_hdr *h)
 		return new_generation(jt, h->pid, NULL);
 	case EV_BUILD:
 		return add_build(jt, (const struct ev_build *)h);
+	case EV_TABLES:
+		return add_tables(jt, (const struct ev_tables *)h);
 	case EV_VM:
 		return add_vm(jt, (const struct ev_vm *)h);
 	case EV_FUNC:

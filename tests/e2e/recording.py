@@ -32,7 +32,7 @@ KINDS = {
     4: ("proc", "QII", 3), 5: ("build", "II", 4), 6: ("vm", "QII", 0), 7: ("func", "IIQQiiII", 1),
     8: ("name", "IIII", 1), 9: ("sym", "QQQII", 2), 10: ("fork", "II", 0), 11: ("exec", "", 0),
     12: ("exit", "iI", 0), 13: ("lost", "QQQ", 0), 14: ("clock", "Q", 0), 15: ("meta", "II", 4),
-    27: ("inline", "QII", 1), 28: ("module", "QQQ", 2), 16: ("ff", "II", 1), 18: ("spot", "QQIBB2xIHHBB6s", 0), 19: ("jit", "QQIIII24i", 0),
+    27: ("inline", "QII", 1), 28: ("module", "QQQ", 2), 16: ("ff", "II", 1), 29: ("tables", "II", 4), 18: ("spot", "QQIBB2xIHHBB6s", 0), 19: ("jit", "QQIIII24i", 0),
 }
 NUMBER = {name: kind for kind, (name, _, _) in KINDS.items()}
 

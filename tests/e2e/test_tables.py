@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+import recording
 from harness import TARGET, UNSUPPORTED, USAGE, Process, ljx, luajit
 
 VMDEF = "/usr/share/luajit-2.1.0-beta3/jit/vmdef.lua"
@@ -227,3 +228,17 @@ def test_vmdef_given(tmp_path):
     assert ljx("err", 8, "--vmdef", other).out.startswith("  8 LLEAVE")
     assert "is no jit/vmdef.lua" in ljx("ff", "--vmdef", "/etc/passwd", status=UNSUPPORTED).err
     assert "cannot open" in ljx("ff", "--vmdef", tmp_path / "none", status=TARGET).err
+
+
+@pytest.mark.privileged
+def test_in_recordings(tmp_path):
+    """A recording names the tables that its build has, so that it is read with those again."""
+    path = tmp_path / "run.ljx"
+    ljx("record", "-o", path, "--", "luajit", "-e", "for i = 1, 1e8 do end")
+    recs = recording.records(path)
+    build, = recording.of(recs, "build")
+    tables, = recording.of(recs, "tables")
+    assert tables.fields == (build.fields[0], 0)
+    assert recs.index(build) + 1 == recs.index(tables)
+    want = [rows(verb, "-f", build.strings[2])[2]["table"] for verb in ("bc", "ff", "err", "ir")]
+    assert tables.strings == want

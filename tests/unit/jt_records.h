@@ -24,7 +24,16 @@
 #define SECOND 1000000000ull
 
 /* Trace errors of 2.1 since August 2015. */
-enum { RECERR = 0, BLACKL = 5, NYIBC = 7, LLEAVE = 8, CJITOFF = 12, DOWNREC = 14, NYIFFU = 15 };
+enum {
+	RECERR = 0,
+	BLACKL = 5,
+	NYIBC = 7,
+	LLEAVE = 8,
+	CJITOFF = 12,
+	DOWNREC = 14,
+	NYIFFU = 15,
+	NYIIR = 32
+};
 
 /* Functions by id. */
 enum { MAIN = 1, WORK, LONG, NAMED, TEXT, BUILTIN, STRIPPED, PATHLESS, ROOTED, CUT };
@@ -50,6 +59,14 @@ static inline void def_build(struct jt *jt, uint32_t id, const char *version, co
 	struct ev_build ev = {.id = id};
 
 	ADD_STRS(jt, ev, EV_BUILD, version, layout, "/usr/lib/l.so", "abcd");
+}
+
+static inline void def_tables(struct jt *jt, uint32_t build, const char *bc, const char *ff,
+			      const char *err, const char *ir)
+{
+	struct ev_tables ev = {.build = build};
+
+	ADD_STRS(jt, ev, EV_TABLES, bc, ff, err, ir);
 }
 
 static inline void def_vm(struct jt *jt, uint32_t pid, uint64_t g, uint32_t number, uint32_t build)

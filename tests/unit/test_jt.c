@@ -129,6 +129,51 @@ static void test_jv_builds(void **state)
 	jt_free(jt);
 }
 
+/* How an NYI abort, and one of the assembler, look after TABLES with these names. */
+static void look(const char *version, const char *layout, const char *const names[4],
+		 const char *bytecode, const char *ir)
+{
+	struct jt *jt = start_build(version, layout);
+
+	if (names)
+		def_tables(jt, 1, names[0], names[1], names[2], names[3]);
+	LINE(jt, JT_JV, bytecode,
+	     (ABORT, .trace = 1, AT2, .error = NYIBC, .info = DOUBLE51, .end = LUA(MAIN, 6, 2)));
+	LINE(jt, JT_PLAIN, ir,
+	     (ABORT, .trace = 1, AT2, .error = NYIIR, .info = DOUBLE51, .end = LUA(MAIN, 6, 2)));
+	jt_free(jt);
+}
+
+/* The tables that the writer chose count, and without them version and layout, as of old. */
+static void test_tables(void **state)
+{
+	static const char named[] = "[TRACE --- v.lua:2 -- NYI: bytecode FNEW  ]",
+			  numbered[] = "[TRACE --- v.lua:2 -- NYI: bytecode 51]";
+#define ASSEMBLE(what)                                                              \
+	"100 abort 1 /srv/app/v.lua:2 -- NYI: cannot assemble IR instruction " what \
+	" at /srv/app/v.lua:2 [2/11]"
+	static const char *const all[] = {"G21", "tarantool HEAD", "upstream 2.1 2024-04-19",
+					  "upstream 2020-05-22"};
+	static const char *const some[] = {"", "tarantool HEAD", "", "upstream 2020-05-22"};
+	/* Of a writer that knows more. */
+	static const char *const newer[] = {"G99", "upstream 2031", "upstream 2.2",
+					    "upstream 2031"};
+	static const char *const none[] = {"", "", "", ""};
+	static const char *const odd[] = {"G20", "", "", ""};
+
+	(void)state;
+	look("LuaJIT 2.1.0-beta3", "none", NULL, numbered, ASSEMBLE("51"));
+	look("LuaJIT 2.1.0-beta3", "none", all, named, ASSEMBLE("MAX"));
+	look("LuaJIT 9", "none", all, named, ASSEMBLE("MAX"));
+	/* What is not known leaves what version and layout say; fast functions tell forks apart. */
+	look("LuaJIT 2.1.0-beta3", "luajit2-20230119", NULL, numbered, ASSEMBLE("MAX"));
+	look("LuaJIT 2.1.0-beta3", "luajit2-20230119", none, numbered, ASSEMBLE("MAX"));
+	look("LuaJIT 2.1.0-beta3", "luajit2-20230119", newer, numbered, ASSEMBLE("MAX"));
+	look("LuaJIT 2.1.0-beta3", "luajit2-20230119", some, named, ASSEMBLE("MAX"));
+	/* Opcodes that contradict the layout. */
+	look("LuaJIT 2.1.1737090214", "luajit2-20230119", odd, named, ASSEMBLE("MAX"));
+}
+
 static void test_jv_places(void **state)
 {
 	static const struct {
@@ -329,11 +374,12 @@ static void test_unwatched(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_jv_stops),	 cmocka_unit_test(test_jv_aborts),
-	    cmocka_unit_test(test_jv_builds),	 cmocka_unit_test(test_jv_places),
-	    cmocka_unit_test(test_undefined),	 cmocka_unit_test(test_plain),
-	    cmocka_unit_test(test_cleaning),	 cmocka_unit_test(test_describe),
-	    cmocka_unit_test(test_small_buffer), cmocka_unit_test(test_unwatched),
+	    cmocka_unit_test(test_jv_stops),  cmocka_unit_test(test_jv_aborts),
+	    cmocka_unit_test(test_jv_builds), cmocka_unit_test(test_jv_places),
+	    cmocka_unit_test(test_tables),    cmocka_unit_test(test_undefined),
+	    cmocka_unit_test(test_plain),     cmocka_unit_test(test_cleaning),
+	    cmocka_unit_test(test_describe),  cmocka_unit_test(test_small_buffer),
+	    cmocka_unit_test(test_unwatched),
 	};
 
 	return cmocka_run_group_tests_name("jt", tests, NULL, NULL);

@@ -436,6 +436,7 @@ static void test_check_kinds(void **state)
 	    {EV_CLOCK, sizeof(struct ev_clock), 0},
 	    {EV_META, sizeof(struct ev_meta), 4},
 	    {EV_FF, sizeof(struct ev_ff), 1},
+	    {EV_TABLES, sizeof(struct ev_tables), 4},
 	};
 	static const char *const strs[] = {"a", "bc", "", "\x80 d"};
 	_Alignas(8) unsigned char buf[1024];

@@ -146,24 +146,11 @@ static void unknown_versions_have_no_errors(void **state)
 	}
 }
 
-static const struct ff_table *ff_named(const char *name)
-{
-	const struct ff_table *t;
-	size_t n, i;
-
-	t = ff_all(&n);
-	for (i = 0; i < n; i++)
-		if (!strcmp(t[i].name, name))
-			return &t[i];
-	fail_msg("no table %s", name);
-	return NULL;
-}
-
 /* Forks that kept a version string while the text changed. */
 static void forks_of_one_version(void **state)
 {
-	const struct ff_table *tt = ff_named("tarantool HEAD");
-	const struct ff_table * or = ff_named("openresty v2.1-20211210");
+	const struct ff_table *tt = ff_by_name("tarantool HEAD");
+	const struct ff_table * or = ff_by_name("openresty v2.1-20211210");
 	const struct err_table *t;
 	const char *why;
 
@@ -177,7 +164,7 @@ static void forks_of_one_version(void **state)
 	assert_string_equal(err_row(t, 7)->text, "NYI: bytecode %d");
 	t = err_choose("LuaJIT 2.1.1720000000", NULL, or, NULL, &why);
 	assert_non_null(strstr(why, "not certain"));
-	t = err_choose("LuaJIT 2.1.1720000000", NULL, ff_named("upstream 2.1 2021-06-01"), NULL,
+	t = err_choose("LuaJIT 2.1.1720000000", NULL, ff_by_name("upstream 2.1 2021-06-01"), NULL,
 		       &why);
 	assert_null(strstr(why, "not certain"));
 	t = err_choose("LuaJIT 2.1.ROLLING", bc_gen_by_count(104), NULL, NULL, &why);
