@@ -22,6 +22,9 @@ struct doctor {
 	char first[512]; /* the check that failed first, and why */
 };
 
+/* Neither: what was found is right, but not all of it was looked at. */
+#define NOTE 2
+
 __attribute__((format(printf, 5, 6))) static void tell(struct doctor *d, const char *what, int ok,
 						       const char *fix, const char *fmt, ...)
 {
@@ -35,11 +38,12 @@ __attribute__((format(printf, 5, 6))) static void tell(struct doctor *d, const c
 		snprintf(d->first, sizeof(d->first), "%s: %.*s", what, (int)strcspn(text, "\n"),
 			 text);
 	if (d->o->json) {
-		json_array_append_new(d->list, json_pack("{s:s,s:b,s:s,s:s}", "check", what, "ok",
-							 ok, "result", text, "fix", ok ? "" : fix));
+		json_array_append_new(d->list,
+				      json_pack("{s:s,s:b,s:s,s:s}", "check", what, "ok", !!ok,
+						"result", text, "fix", ok ? "" : fix));
 		return;
 	}
-	printf("%-4s %-18s %s\n", ok ? "ok" : "FAIL", what, text);
+	printf("%-4s %-18s %s\n", ok == NOTE ? "note" : ok ? "ok" : "FAIL", what, text);
 	if (!ok && fix[0])
 		printf("     -> %s\n", fix);
 }
@@ -216,15 +220,16 @@ static void check_target(struct doctor *d, int pid)
 		     (unsigned long long)m->vm.asm_end);
 	}
 	if (maps && maps->skipped)
-		tell(d, "files", 0, "", "%zu were not looked at: too many, or too large",
-		     maps->skipped);
+		tell(d, "files", vms && vms->n ? NOTE : 0, "",
+		     "%zu were not looked at: too many, or too large", maps->skipped);
 	if (maps && !has_code)
 		tell(d, "LuaJIT", 0, "this is not a LuaJIT process; ljx ps lists those",
 		     "not in any of its %zu mappings", maps->n);
 	if (vms)
 		check_vms(d, pid, vms);
 	if (vms && vms->dropped)
-		tell(d, "VM", 0, "", "%zu, or what looks like it, were not looked at: too many",
+		tell(d, "VM", vms->n ? NOTE : 0, "",
+		     "%zu more, or what looks like them, were not looked at: too many",
 		     vms->dropped);
 	if (vms && has_code && !vms->n)
 		tell(d, "VM", 0,

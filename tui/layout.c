@@ -33,7 +33,7 @@ static int read_json(const char *path, json_t **out, struct why *why)
 		if (ferror(f) || n > FILE_MAX)
 			err = why_set(why, WHY_USAGE, -EINVAL, "cannot read '%s': %s",
 				      printable(path),
-				      n > FILE_MAX ? "it is too large" : "input/output error");
+				      n > FILE_MAX ? "it is too large" : strerror(errno));
 		fclose(f);
 	}
 	*out = err ? NULL : json_loadb(buf, n, JSON_REJECT_DUPLICATES, &jerr);

@@ -183,7 +183,7 @@ int options_parse(struct options *o, int argc, char *const *argv, const char *ve
 {
 	char letters[2 * OPT_MAX + 3];
 	enum option_id id;
-	int c, at;
+	int c, at, code;
 
 	assert(options_known(accepts));
 	short_options(letters);
@@ -215,9 +215,11 @@ int options_parse(struct options *o, int argc, char *const *argv, const char *ve
 		id = c == '?' ? OPT_MAX : accepted(c, accepts);
 		if (id == OPT_MAX)
 			return unknown_option(verb, argv[at], accepts);
-		if (options_set(o, id, optarg))
-			return wrong(verb, "bad value '%s' for option %s", printable(optarg),
-				     printable(argv[at]));
+		code = options_set(o, id, optarg);
+		if (code)
+			return code > 0 ? code
+					: wrong(verb, "bad value '%s' for option %s",
+						printable(optarg), printable(argv[at]));
 	}
 	if (optind < argc) {
 		if (!options_accept(accepts, OPTIONS_COMMAND))

@@ -95,7 +95,10 @@ int options_accept(const char *accepts, const char *name);
 /* Does accepts name nothing but options? */
 int options_known(const char *accepts);
 
-/* Puts a value into its field; arg NULL: the option was given without one. 0, or -errno. */
+/*
+ * Puts a value into its field; arg NULL: the option was given without one. 0; or -errno; or an exit
+ * code, printed.
+ */
 int options_set(struct options *o, enum option_id id, const char *arg);
 
 #endif

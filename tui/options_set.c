@@ -191,11 +191,8 @@ static int parse_probe(struct options *o, const char *arg)
 static int parse_layout(struct options *o, const char *arg)
 {
 	struct why why = {.code = 0};
-	int err = layout_read(o, arg, &why);
 
-	if (err)
-		complain(o, &why);
-	return err;
+	return layout_read(o, arg, &why) ? complain(o, &why) : 0;
 }
 
 /* Options without a value, and those whose value is taken as it is. -ENOENT: another one. */

@@ -184,6 +184,9 @@ def test_thousands_of_vms(tmp_path, layout):
         stacks = Run(VERBS["bt"], tmp_path, target.pid).finish(OK)
         assert stacks.count("global_State") > 1000
         Run(VERBS["nyi"], tmp_path, target.pid).finish(OK)
+        doctor = Run(VERBS["doctor"], tmp_path, target.pid).finish(OK)
+        assert re.search(r"^note VM +\d+ more, or what looks like them, were not looked at",
+                         doctor, re.M), doctor
         truth(target)
 
 

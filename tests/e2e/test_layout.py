@@ -105,12 +105,15 @@ def test_hostile_files(tmp_path):
         p = ljx("record", "-p", "1", "-d", 1, "--layout", path, status=USAGE)
         assert says in p.err, p.err
         assert not re.search(r"[\x00-\x09\x0b-\x1f]", p.err)
+        assert "bad value" not in p.err and len(re.findall("^ljx", p.err, re.M)) == 1, p.err
 
     def changed(**values):
         return json.dumps(dict(good, layouts=[dict(good["layouts"][0],
                                                    fields=dict(fields, **values))]))
 
     refused("", "is no layout")
+    assert ljx("bt", "-p", "1", "--layout", tmp_path, status=USAGE).err == \
+        f"ljx: cannot read '{tmp_path}': Is a directory\n"
     refused("{", "is no layout")
     refused("[" * 100000, "is no layout")
     refused(b"\xff\xfe\x00\x1b[31m", "is no layout")
