@@ -224,6 +224,15 @@ int *proc_threads(int pid, size_t *n)
 	return numbers_in(path, n);
 }
 
+char proc_thread_state(int pid, int tid)
+{
+	struct proc_info info;
+	char path[64], buf[1024];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+	return read_file(path, buf, sizeof(buf)) < 0 || parse_stat(buf, &info) ? 0 : info.state;
+}
+
 /* Appends the numbers in a file. 0, or -errno. */
 static int append_numbers(const char *path, int **v, size_t *n)
 {

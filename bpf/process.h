@@ -37,6 +37,9 @@ int *proc_list(size_t *n);
 /* The threads of a process; as proc_list. */
 int *proc_threads(int pid, size_t *n);
 
+/* What one of them does, as proc_info.state; 0: it is gone. */
+char proc_thread_state(int pid, int tid);
+
 /* The children of all its threads; as proc_list. NULL also if the kernel does not tell them. */
 int *proc_children(int pid, size_t *n);
 

@@ -16,8 +16,9 @@ size_t bt_path(const struct prof *p, const struct prof_frame **f, size_t max);
 void bt_print_frames(const struct prof_frame **f, size_t n);
 
 /*
- * Shows the stacks of pid's threads, C and Lua: a sample of each that runs within a second. list
- * gets them instead, if it is JSON. 0, or -errno and why.
+ * Shows the stacks of pid's threads, C and Lua: a sample of each that runs, as long as those come
+ * that have none or are not whole, but no longer than a second. list gets them instead, if it is
+ * JSON. 0, or -errno and why.
  */
 int bt_native(const struct options *o, int pid, json_t *list, struct why *why);
 

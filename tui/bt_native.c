@@ -47,17 +47,25 @@ static int is_whole(const struct ev_native *e)
 	return e->why == EV_NATIVE_NONE;
 }
 
-static struct thread *thread_of(struct bt_native *b, uint32_t tid)
+/* Its place among those that have a stack; b->n: it has none. */
+static size_t find(const struct bt_native *b, uint32_t tid)
 {
 	size_t i;
 
-	for (i = 0; i < b->n; i++)
-		if (b->thread[i].tid == tid)
-			return &b->thread[i];
-	if (b->n == THREADS_MAX)
+	for (i = 0; i < b->n && b->thread[i].tid != tid; i++)
+		;
+	return i;
+}
+
+static struct thread *thread_of(struct bt_native *b, uint32_t tid)
+{
+	size_t i = find(b, tid);
+
+	if (i == THREADS_MAX)
 		return NULL;
-	b->thread[b->n] = (struct thread){.tid = tid};
-	return &b->thread[b->n++];
+	if (i == b->n)
+		b->thread[b->n++] = (struct thread){.tid = tid};
+	return &b->thread[i];
 }
 
 /* Takes b->last for the sample that it belongs to. */
@@ -104,20 +112,36 @@ static void say(void *ctx, const char *text)
 	fprintf(stderr, "ljx: %s\n", printable(text));
 }
 
+/* Is there a thread without a stack that runs, or would if a CPU were free? */
+static int one_is_late(const struct bt_native *b, int pid)
+{
+	size_t n = 0, i;
+	int *tid = proc_threads(pid, &n), late = 0;
+
+	for (i = 0; tid && i < n && !late; i++)
+		late = find(b, (uint32_t)tid[i]) == b->n && proc_thread_state(pid, tid[i]) == 'R';
+	free(tid);
+	return late && b->n < THREADS_MAX;
+}
+
 static int sample(const struct options *o, struct bt_native *b, int pid, struct why *why)
 {
 	struct capture_opts co = {
 	    .rate = 999, .layout = o->layout, .native = 1, .inlines = o->inlines, .say = say};
 	struct capture *c;
-	int err = capture_new(&co, keep, b, &c, why), ms;
+	int err = capture_new(&co, keep, b, &c, why), ms, done = 0;
+	size_t before;
 
 	if (err)
 		return err;
 	err = capture_add(c, pid, why);
 	if (!err)
 		err = capture_start(c, why);
-	for (ms = 0; ms < WAIT_MS && !b->whole && !err; ms += STEP_MS)
+	for (ms = 0; ms < WAIT_MS && !err && !done; ms += STEP_MS) {
+		before = b->n;
 		err = capture_poll(c, STEP_MS);
+		done = b->n && b->n == before && b->whole == b->n && !one_is_late(b, pid);
+	}
 	if (!err)
 		err = capture_stop(c);
 	capture_free(c);
@@ -127,19 +151,14 @@ static int sample(const struct options *o, struct bt_native *b, int pid, struct 
 /* What is to be said of a thread without a stack. */
 static void print_others(const struct bt_native *b, int pid)
 {
-	size_t n = 0, i, k, left = 0;
+	size_t n = 0, i, left = 0;
 	int *tid = proc_threads(pid, &n);
 
-	for (i = 0; tid && i < n; i++) {
-		for (k = 0; k < b->n && b->thread[k].tid != (uint32_t)tid[i]; k++)
-			;
-		if (k < b->n)
-			continue;
-		if (left++ < SHOWN_MAX)
+	for (i = 0; tid && i < n; i++)
+		if (find(b, (uint32_t)tid[i]) == b->n && left++ < SHOWN_MAX)
 			printf(" thread %d  did not run: no C stack, which is told by a sample "
 			       "only\n",
 			       tid[i]);
-	}
 	if (left > SHOWN_MAX)
 		printf(" and %zu more threads that did not run\n", left - SHOWN_MAX);
 	free(tid);

@@ -2,13 +2,14 @@
 """C and Lua in one stack: against gdb's backtrace, debug.traceback and what the C code does."""
 import fnmatch
 import json
+import os
 import re
 import subprocess
 from collections import Counter
 
 import pytest
 
-from harness import folded, ljx, luajit, record, report, wait_until
+from harness import LJX, OK, Process, folded, host, ljx, luajit, record, report, wait_until
 from recording import COROUTINE, LUA, natives, of, records, samples
 from web import Nginx, load
 
@@ -220,6 +221,24 @@ def check_bt_lines(lines, traceback):
     """Those of the functions on the stack, the innermost first."""
     want = re.findall(rf"^\t{SCRIPT}:(\d+): (?:in|at)", traceback, re.M)
     assert lines == want and len(want) > 3
+
+
+def test_bt_threads(tmp_path):
+    """More busy threads than CPUs, so that they take turns: a stack of each, not of the first ones."""
+    script = tmp_path / "busy.lua"
+    script.write_text("while true do cspin(1e9) end\n")
+    with host() as target:
+        for i in range(24):
+            target.say(f"thread t{i} {script}")
+        target.expect(r"(^ok thread\n){24}")
+        # It is to have its turns at once: the threads are enough for the machine.
+        with Process("nice", "-n", -15, LJX, "bt", "-p", target.pid, "--native", "--json",
+                     limit=False) as p:
+            assert p.finish() == OK, p.err
+        doc = json.loads(p.out)
+        tids = {int(t) for t in os.listdir(f"/proc/{target.pid}/task")} - {target.pid}
+    assert {t["tid"] for t in doc["threads"]} == tids and len(tids) == 24
+    assert all("C:host_cspin" in t["frames"] for t in doc["threads"])
 
 
 def test_bt_asleep():
