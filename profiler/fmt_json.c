@@ -119,20 +119,19 @@ static void put_counts(struct jsonw *w, const struct prof *p)
 	jw_end(w, ']');
 }
 
-static void put_lines(struct jsonw *w, const struct write_info *info, const char *file)
+static void put_lines(struct jsonw *w, const struct write_source *s)
 {
-	size_t n;
-	const struct write_hit *hit = write_hits_of(info, file, &n);
-
 	jw_begin(w, "lines", '[');
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < s->nhits; i++) {
+		const struct write_hit *hit = &s->hits[i];
+
 		jw_newline(w);
 		jw_begin(w, NULL, '{');
-		jw_int(w, "line", hit[i].line);
-		jw_uint(w, "self", hit[i].self);
-		jw_uint(w, "total", hit[i].total);
-		jw_uint(w, "compiled", hit[i].by[PROF_GROUP_N]);
-		jw_uint(w, "interpreted", hit[i].by[PROF_GROUP_I]);
+		jw_int(w, "line", hit->line);
+		jw_uint(w, "self", hit->self);
+		jw_uint(w, "total", hit->total);
+		jw_uint(w, "compiled", hit->by[PROF_GROUP_N]);
+		jw_uint(w, "interpreted", hit->by[PROF_GROUP_I]);
 		jw_end(w, '}');
 	}
 	jw_end(w, ']');
@@ -150,7 +149,7 @@ static void put_sources(struct jsonw *w, const struct write_info *info)
 		jw_string(w, "status", s->status);
 		if (s->text)
 			jw_string(w, "text", s->text);
-		put_lines(w, info, s->file);
+		put_lines(w, s);
 		jw_end(w, '}');
 	}
 	jw_end(w, ']');

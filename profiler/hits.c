@@ -125,22 +125,3 @@ const struct write_source *write_source_of(const struct write_info *info, const 
 	}
 	return NULL;
 }
-
-const struct write_hit *write_hits_of(const struct write_info *info, const char *file, size_t *n)
-{
-	size_t from = 0, to = info->nhits;
-	const struct write_hit *first;
-
-	while (from < to) {
-		size_t mid = from + (to - from) / 2;
-
-		if (strcmp(info->hits[mid].file, file) < 0)
-			from = mid + 1;
-		else
-			to = mid;
-	}
-	first = info->hits + from;
-	for (*n = 0; from + *n < info->nhits && !strcmp(first[*n].file, file);)
-		++*n;
-	return first;
-}

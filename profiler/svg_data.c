@@ -103,8 +103,6 @@ static void put_sources(struct jsonw *w, const struct write_info *info)
 	jw_begin(w, "sources", '[');
 	for (size_t i = 0; i < info->nsources; i++) {
 		const struct write_source *s = &info->sources[i];
-		size_t n;
-		const struct write_hit *hit = write_hits_of(info, s->file, &n);
 
 		jw_newline(w);
 		jw_begin(w, NULL, '[');
@@ -115,7 +113,9 @@ static void put_sources(struct jsonw *w, const struct write_info *info)
 		else
 			jw_null(w, NULL);
 		jw_begin(w, NULL, '[');
-		for (; n--; hit++) {
+		for (size_t k = 0; k < s->nhits; k++) {
+			const struct write_hit *hit = &s->hits[k];
+
 			jw_int(w, NULL, hit->line);
 			jw_uint(w, NULL, hit->self);
 			jw_uint(w, NULL, hit->total);

@@ -29,7 +29,7 @@ struct write_cost {
 	double percent;	  /* of the samples */
 };
 
-/* What a source line counts: in one order with the files of sources, then by line. */
+/* What a source line counts. */
 struct write_hit {
 	const char *file; /* as that of a frame */
 	int32_t line;
@@ -43,6 +43,8 @@ struct write_source {
 	const char *file;   /* as that of a frame */
 	const char *text;   /* lines that end in \n, clean but for these; NULL: there is none */
 	const char *status; /* where it is from, or why there is none */
+	const struct write_hit *hits; /* what its lines count, by line */
+	size_t nhits;
 };
 
 /* What a picture or report says about its making. Strings may be NULL. */
@@ -56,20 +58,17 @@ struct write_info {
 	enum write_colour colour;
 	const struct write_cost *costs;
 	size_t ncosts;
-	/* Embedded source, sorted by file, and what its lines count; none: it is not wanted. */
+	/* Embedded source, sorted by file; none: it is not wanted. */
 	const struct write_source *sources;
 	size_t nsources;
-	const struct write_hit *hits;
-	size_t nhits;
 };
 
-/* The source of a frame's file, NULL: none; and what the lines of a file count, *n of them. */
+/* The source of a frame's file; NULL: none. */
 const struct write_source *write_source_of(const struct write_info *info, const char *file);
-const struct write_hit *write_hits_of(const struct write_info *info, const char *file, size_t *n);
 
 /*
- * What the source lines of a profile that was folded with lines count: *n, to be freed; NULL if out
- * of memory. The strings are the profile's.
+ * What the source lines of a profile that was folded with lines count: *n, by file and line, to be
+ * freed; NULL if out of memory. The strings are the profile's.
  */
 struct write_hit *prof_hits(const struct prof *lined, size_t *n);
 

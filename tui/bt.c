@@ -55,6 +55,25 @@ void bt_print_frames(const struct prof_frame **f, size_t n)
 	}
 }
 
+json_t *bt_json_frames(const struct prof_frame **f, size_t n)
+{
+	json_t *frames = json_array();
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		json_array_append_new(frames, json_string(f[i]->label));
+	return frames;
+}
+
+void *bt_copy(const struct ev_hdr *h)
+{
+	void *copy = malloc(h->size);
+
+	if (copy)
+		memcpy(copy, h, h->size);
+	return copy;
+}
+
 static void print_stack(const struct ev_sample *s, const struct prof_frame **f, size_t n)
 {
 	if (s->state == EV_STATE_OUTSIDE && !s->nframes) {
@@ -69,17 +88,14 @@ static void print_stack(const struct ev_sample *s, const struct prof_frame **f, 
 
 static void add_json(struct bt *b, const struct ev_sample *s, const struct prof_frame **f, size_t n)
 {
-	json_t *frames = json_array();
 	char L[24];
-	size_t i;
 
-	for (i = 0; i < n; i++)
-		json_array_append_new(frames, json_string(f[i]->label));
 	snprintf(L, sizeof(L), "%#" PRIx64, s->L);
-	json_array_append_new(b->stacks, json_pack("{s:i,s:i,s:s,s:b,s:s,s:o}", "pid",
-						   (int)s->h.pid, "vm", (int)b->vm, "coroutine", L,
-						   "current", s->state != EV_STATE_UNKNOWN, "state",
-						   state_name(s->state), "frames", frames));
+	json_array_append_new(b->stacks,
+			      json_pack("{s:i,s:i,s:s,s:b,s:s,s:o}", "pid", (int)s->h.pid, "vm",
+					(int)b->vm, "coroutine", L, "current",
+					s->state != EV_STATE_UNKNOWN, "state", state_name(s->state),
+					"frames", bt_json_frames(f, n)));
 }
 
 static struct ev_sample **running_at(struct bt *b, uint64_t g)
@@ -106,10 +122,9 @@ static int keep_running(void *ctx, const struct ev_hdr *h)
 		return prof_add(b->defs, h);
 	if (s->why != EV_WHY_NONE || !s->nframes)
 		return 0;
-	copy = malloc(h->size);
+	copy = bt_copy(h);
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy, s, h->size);
 	slot = running_at(b, s->g);
 	if (slot) {
 		free(*slot);

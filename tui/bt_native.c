@@ -28,15 +28,6 @@ struct bt_native {
 	size_t n, whole;
 };
 
-static void *copy_of(const struct ev_hdr *h)
-{
-	void *copy = malloc(h->size);
-
-	if (copy)
-		memcpy(copy, h, h->size);
-	return copy;
-}
-
 static int is_whole(const struct ev_native *e)
 {
 	unsigned int i;
@@ -82,7 +73,7 @@ static int keep_stack(struct bt_native *b, const struct ev_sample *s)
 	whole = is_whole(e);
 	if (!t || t->whole > whole)
 		return 0;
-	copy = copy_of(&s->h);
+	copy = bt_copy(&s->h);
 	if (!copy)
 		return -ENOMEM;
 	b->whole += (size_t)(whole - t->whole);
@@ -102,14 +93,8 @@ static int keep(void *ctx, const struct ev_hdr *h)
 	if (h->kind != EV_NATIVE)
 		return prof_add(b->defs, h);
 	free(b->last);
-	b->last = copy_of(h);
+	b->last = bt_copy(h);
 	return b->last ? 0 : -ENOMEM;
-}
-
-static void say(void *ctx, const char *text)
-{
-	(void)ctx;
-	fprintf(stderr, "ljx: %s\n", printable(text));
 }
 
 /* Is there a thread without a stack that runs, or would if a CPU were free? */
@@ -126,8 +111,12 @@ static int one_is_late(const struct bt_native *b, int pid)
 
 static int sample(const struct options *o, struct bt_native *b, int pid, struct why *why)
 {
-	struct capture_opts co = {
-	    .rate = 999, .layout = o->layout, .native = 1, .inlines = o->inlines, .say = say};
+	struct capture_opts co = {.rate = 999,
+				  .layout = o->layout,
+				  .native = 1,
+				  .inlines = o->inlines,
+				  .say = say_unless_quiet,
+				  .say_ctx = (void *)(uintptr_t)o};
 	struct capture *c;
 	int err = capture_new(&co, keep, b, &c, why), ms, done = 0;
 	size_t before;
@@ -169,8 +158,7 @@ static int show(const struct options *o, struct prof *defs, const struct thread 
 {
 	const struct prof_frame *f[BT_FRAMES];
 	const struct ev_sample *s = t->sample;
-	json_t *frames;
-	size_t n, i;
+	size_t n;
 	int err = prof_add(defs, &t->native->h);
 
 	if (!err)
@@ -186,12 +174,9 @@ static int show(const struct options *o, struct prof *defs, const struct thread 
 		bt_print_frames(f, n);
 		return prof_reset(defs);
 	}
-	frames = json_array();
-	for (i = 0; i < n; i++)
-		json_array_append_new(frames, json_string(f[i]->label));
 	json_array_append_new(list, json_pack("{s:i,s:i,s:s,s:b,s:o}", "pid", (int)s->h.pid, "tid",
 					      (int)t->tid, "state", state_name(s->state), "whole",
-					      t->whole, "frames", frames));
+					      t->whole, "frames", bt_json_frames(f, n)));
 	return prof_reset(defs);
 }
 

@@ -131,13 +131,6 @@ static void check_vm(struct doctor *d, int pid, const struct vm *vm)
 	     (int)(uint32_t)mem_u64(pid, vm->g + l->G_vmstate));
 }
 
-/* Stderr, so that the table and JSON stay what they are. */
-static void say(void *ctx, const char *text)
-{
-	(void)ctx;
-	fprintf(stderr, "ljx: %s\n", printable(text));
-}
-
 /* Where the recorder's functions are, and from where that is known. */
 static void check_recorder(struct doctor *d, const struct vm *vm)
 {
@@ -200,7 +193,7 @@ static void check_target(struct doctor *d, int pid)
 	tell(d, "process", !err, "ljx ps lists what runs here", "%d %s", pid,
 	     err ? strerror(-err) : info.cmdline);
 	if (!err) {
-		resolve_fetch(r, d->o->quiet ? NULL : say, NULL);
+		resolve_fetch(r, say_unless_quiet, (void *)(uintptr_t)d->o);
 		err = resolve_attach(r, pid, &vms, &has_code, &ev);
 		if (!err)
 			capture_ask_symbols(r, vms);

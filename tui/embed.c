@@ -235,6 +235,22 @@ static int merge(struct embed *e)
 	return 0;
 }
 
+/* Both are in order of files. */
+static void share_hits(struct embed *e)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < e->nsources; i++) {
+		struct write_source *s = &e->sources[i];
+
+		while (at < e->nhits && strcmp(e->hits[at].file, s->file) < 0)
+			at++;
+		s->hits = e->hits + at;
+		for (; at < e->nhits && !strcmp(e->hits[at].file, s->file); at++)
+			s->nhits++;
+	}
+}
+
 /* Chunks of strings never have a file: that is told where the text would be. */
 static void say(const struct embed *e)
 {
@@ -273,6 +289,8 @@ static int read_all(struct embed *e, const struct prof *p, const struct prof *li
 		qsort(e->sources, e->nsources, sizeof(*e->sources), by_file);
 		err = merge(e);
 	}
+	if (!err)
+		share_hits(e);
 	if (err) {
 		release_sources(e);
 		return err;
@@ -292,7 +310,5 @@ int embed_into(struct embed *e, const struct prof *p, const struct prof *lined, 
 		return err;
 	info->sources = e->sources;
 	info->nsources = e->nsources;
-	info->hits = e->hits;
-	info->nhits = e->nhits;
 	return 0;
 }

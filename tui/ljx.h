@@ -94,6 +94,9 @@ void stop_on_signals(void);
 /* Prints "ljx: ..." and its hints to stderr, or as JSON to stdout. Returns why->code. */
 int complain(const struct options *o, const struct why *why);
 
+/* What modules say by the way, on stderr. ctx: the options, for quiet. */
+void say_unless_quiet(void *ctx, const char *text);
+
 /* ---- targets (target.c) ---- */
 
 enum { TARGETS_MAX = 4096 };

@@ -54,11 +54,6 @@ const struct format *output_format(const struct options *o, const char *path)
 					  : format_by_file(path, &packed);
 }
 
-static int is_known(const struct options *o, const char *path)
-{
-	return is_named(path, ".ljx") || o->format || output_format(o, path);
-}
-
 int output_check(const struct options *o, struct why *why)
 {
 	for (size_t i = 0; i < o->nouts; i++) {
@@ -98,7 +93,7 @@ int output_open(const struct options *o, const char *path, struct output *out, s
 	out->fd = -1;
 	out->path = path;
 	out->format = output_format(o, path);
-	if (!is_known(o, path)) {
+	if (!out->format && !o->format && !is_named(path, ".ljx")) {
 		why_set(why, WHY_USAGE, -EINVAL, "cannot tell the format of '%s'", printable(path));
 		why_hint(why, "Name it .ljx, .folded or .svg, or say -f FORMAT; "
 			      "ljx report --help lists all.");

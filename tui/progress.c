@@ -4,32 +4,24 @@
 #include "tui/ljx.h"
 
 #include <stdarg.h>
-#include <time.h>
 #include <unistd.h>
 
-static double seconds_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
+#define SECOND UINT64_C(1000000000)
 
 void progress_init(struct progress *p, const char *what, const char *path)
 {
 	*p = (struct progress){.what = what, .path = path, .tty = isatty(STDERR_FILENO)};
-	p->start = seconds_now();
-	p->next = p->start + 1;
+	p->next = resolve_now() + SECOND;
 }
 
 int progress_due(struct progress *p)
 {
-	double now = seconds_now();
+	uint64_t now = resolve_now();
 
 	if (now < p->next)
 		return 0;
 	/* A line that is written over can come more often than one that stays. */
-	p->next = now + (p->tty ? 0.25 : 5);
+	p->next = now + (p->tty ? SECOND / 4 : 5 * SECOND);
 	return 1;
 }
 

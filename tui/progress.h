@@ -6,10 +6,12 @@
 #ifndef TUI_PROGRESS_H
 #define TUI_PROGRESS_H
 
+#include <stdint.h>
+
 struct progress {
 	const char *what, *path; /* "reading", and its file */
 	int tty, shown;
-	double start, next; /* seconds */
+	uint64_t next; /* ns */
 };
 
 /* From now on; what and path must live as long as p. */

@@ -43,14 +43,6 @@ static void tell(struct progress *p, int fd, off_t size, unsigned int records)
 		progress_tell(p, ", %u records", records);
 }
 
-static void say(void *ctx, const char *text)
-{
-	const struct options *o = ctx;
-
-	if (!o->quiet)
-		fprintf(stderr, "ljx: %s\n", printable(text));
-}
-
 /* What has no name, and why: one line, of the files that have the most of it. */
 static void tell_names(const struct options *o, const struct offline *names)
 {
@@ -58,6 +50,8 @@ static void tell_names(const struct options *o, const struct offline *names)
 	const struct offline_file *f, *most[NAMES_SHOWN] = {NULL};
 	size_t i, at;
 
+	if (o->quiet)
+		return;
 	for (i = 0; (f = offline_files(names, i)); i++) {
 		named += f->named;
 		unnamed += f->unnamed;
@@ -70,8 +64,6 @@ static void tell_names(const struct options *o, const struct offline *names)
 		if (f->unnamed && at < NAMES_SHOWN)
 			most[at] = f;
 	}
-	if (o->quiet)
-		return;
 	if (bad)
 		fprintf(stderr,
 			"ljx: %lu files have debug information that could not be read: what was "
@@ -120,7 +112,7 @@ int replay(const struct options *o, const char *path, record_fn *fn, void *ctx, 
 	if (fd < 0)
 		return why_set(why, WHY_INTERNAL, -errno, "cannot read '%s': %s", printable(path),
 			       strerror(errno));
-	names = offline_new(o->debug_dir, o->inlines, say, (void *)(uintptr_t)o);
+	names = offline_new(o->debug_dir, o->inlines, say_unless_quiet, (void *)(uintptr_t)o);
 	err = names ? rec_reader_new(fd, printable(path), &r, why) : -ENOMEM;
 	kinds = names ? offline_kinds(names) : 0;
 	size = !fstat(fd, &st) && S_ISREG(st.st_mode) ? st.st_size : 0;

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUP_MAX (PROF_BY_MAX * (LABEL_MAX + 1)) /* of prof_group_label() */
-
 const char *printable(const char *s)
 {
 	static char buf[4][1024];
@@ -44,6 +42,14 @@ int complain(const struct options *o, const struct why *why)
 	return why->code;
 }
 
+void say_unless_quiet(void *ctx, const char *text)
+{
+	const struct options *o = ctx;
+
+	if (!o->quiet)
+		fprintf(stderr, "ljx: %s\n", printable(text));
+}
+
 static double percent(uint64_t part, uint64_t whole)
 {
 	return whole ? 100.0 * (double)part / (double)whole : 0;
@@ -58,7 +64,7 @@ static uint64_t jit_time(const uint64_t *by)
 void print_rows(FILE *f, const struct prof *p, const struct prof_row *row, size_t n, size_t rows,
 		uint64_t base)
 {
-	char group[GROUP_MAX];
+	char group[GROUP_LABEL_MAX];
 	size_t i;
 
 	fprintf(f, " SELF%%  TOTAL%%    N    I    C    G    J  FUNCTION%s\n",
@@ -164,7 +170,7 @@ static json_t *counts(const uint64_t *by, const char *const *name, size_t n)
 /* NULL: out of memory. */
 static json_t *functions(const struct prof *p)
 {
-	char group[GROUP_MAX];
+	char group[GROUP_LABEL_MAX];
 	size_t n, i;
 	struct prof_row *row = prof_rows(p, &n);
 	json_t *list = row ? json_array() : NULL;
