@@ -230,6 +230,12 @@ void tree_release(struct prof *p);
 /* Is the node a function, to which the time of pseudo-frames above it belongs? */
 int rows_is_function(const struct prof *p, const struct node *n);
 
+/*
+ * Of a split profile, does node i hold all samples of one group: is it the last of the frames that
+ * they are split by, or that of those whose frames nobody knows?
+ */
+int rows_is_group(const struct prof *p, uint32_t i);
+
 /* Can frames of this kind be rows? */
 int rows_is_row(enum prof_kind kind);
 

@@ -41,6 +41,9 @@ void pick_free(struct pick *k)
 	if (!k)
 		return;
 	free(k->nodes);
+	free(k->keys);
+	map_release(&k->keys_at);
+	free(k->of_frame);
 	map_release(&k->spots);
 	map_release(&k->marks_at);
 	free(k->marks);
@@ -48,22 +51,77 @@ void pick_free(struct pick *k)
 	free(k->ctx);
 	free(k->ring);
 	free(k->total);
-	free(k->first);
 	free(k->slots);
 	free(k);
 }
 
 /* ---- nodes ---- */
 
-static void look_at(const struct pick *k, uint32_t i, struct pick_node *out)
+/* Room for the frame in an array of numbers by frame, where new ones are 0. 0 or -ENOMEM. */
+static int room_by_frame(uint32_t **array, uint32_t *cap, uint32_t frame)
+{
+	uint32_t old = *cap;
+	uint32_t *grown = table_room(*array, cap, frame + (size_t)1, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	*array = grown;
+	memset(grown + old, 0, (*cap - old) * sizeof(*grown));
+	return 0;
+}
+
+static int new_key(struct pick *k, uint32_t frame, uint32_t group)
+{
+	struct pick_key *keys =
+	    table_room(k->keys, &k->keys_cap, k->nkeys + (size_t)1, sizeof(*keys));
+
+	if (!keys)
+		return -ENOMEM;
+	k->keys = keys;
+	keys[k->nkeys++] = (struct pick_key){.frame = frame, .group = group};
+	return 0;
+}
+
+static int key_of(struct pick *k, uint32_t frame, uint32_t group, uint32_t *out)
+{
+	uint64_t id = (uint64_t)group << 32 | frame;
+	uint32_t at;
+
+	if (!k->p->opts.split) {
+		while (k->nkeys <= frame)
+			if (new_key(k, k->nkeys, 0))
+				return -ENOMEM;
+		*out = frame;
+		return 0;
+	}
+	at = map_get(&k->keys_at, id);
+	if (!at) {
+		at = k->nkeys + 1;
+		if (room_by_frame(&k->of_frame, &k->of_frame_cap, frame) ||
+		    map_set(&k->keys_at, id, at) || new_key(k, frame, group))
+			return -ENOMEM;
+		k->keys[at - 1].next = k->of_frame[frame];
+		k->of_frame[frame] = at;
+	}
+	*out = at - 1;
+	return 0;
+}
+
+static int look_at(struct pick *k, uint32_t i, struct pick_node *out)
 {
 	const struct prof *p = k->p;
 	const struct node *n = node_at(p, i);
 	enum prof_kind kind = p->frames[n->pub.frame].pub.kind;
-	uint32_t up;
+	uint32_t up, group = i ? k->keys[k->nodes[n->parent].own].group : 0;
+	int err;
 
 	*out = i ? k->nodes[n->parent]
-		 : (struct pick_node){.row = NO_FRAME, .at = NO_NODE, .trace = NO_FRAME};
+		 : (struct pick_node){.row = NO_KEY, .at = NO_NODE, .trace = NO_KEY};
+	if (p->opts.split && rows_is_group(p, i))
+		group = i;
+	err = key_of(k, n->pub.frame, group, &out->own);
+	if (err)
+		return err;
 	out->parent = n->parent;
 	out->frame = n->pub.frame;
 	out->depth = (uint16_t)(i ? out->depth + (out->depth < UINT16_MAX) : 0);
@@ -71,16 +129,17 @@ static void look_at(const struct pick *k, uint32_t i, struct pick_node *out)
 	if (rows_is_function(p, n) ||
 	    (rows_is_row(kind) && kind != PROF_TRACE &&
 	     (out->at == NO_NODE || !rows_is_function(p, node_at(p, out->at))))) {
-		out->row = n->pub.frame;
+		out->row = out->own;
 		out->at = i;
 	}
 	if (kind == PROF_TRACE)
-		out->trace = n->pub.frame;
+		out->trace = out->own;
 	out->first = 1;
 	for (up = i; up && out->first;) {
 		up = node_at(p, up)->parent;
 		out->first = k->nodes[up].frame != out->frame;
 	}
+	return 0;
 }
 
 static int look_at_new(struct pick *k)
@@ -90,8 +149,12 @@ static int look_at_new(struct pick *k)
 	if (!nodes)
 		return -ENOMEM;
 	k->nodes = nodes;
-	for (; k->nnodes < k->p->nnodes; k->nnodes++)
-		look_at(k, k->nnodes, &k->nodes[k->nnodes]);
+	for (; k->nnodes < k->p->nnodes; k->nnodes++) {
+		int err = look_at(k, k->nnodes, &k->nodes[k->nnodes]);
+
+		if (err)
+			return err;
+	}
 	return 0;
 }
 
@@ -149,26 +212,56 @@ static int is_stackless(const struct pick *k, uint32_t node, unsigned int state)
 {
 	uint32_t row = k->nodes[node].row;
 
-	return state != EV_STATE_OUTSIDE && row != NO_FRAME &&
-	       k->p->frames[row].pub.kind == PROF_OTHER;
+	return state != EV_STATE_OUTSIDE && row != NO_KEY &&
+	       k->p->frames[k->keys[row].frame].pub.kind == PROF_OTHER;
 }
 
 /* Adds a mark to those of its row. */
-static int chain(struct pick *k, uint32_t mark)
+static void chain(struct pick *k, uint32_t mark)
 {
-	uint32_t row = k->marks[mark].row, old = k->first_cap;
-	uint32_t *first;
+	uint32_t row = k->marks[mark].row;
 
-	if (row == NO_FRAME)
-		return 0;
-	first = table_room(k->first, &k->first_cap, row + (size_t)1, sizeof(*first));
-	if (!first)
-		return -ENOMEM;
-	k->first = first;
-	memset(first + old, 0, (k->first_cap - old) * sizeof(*first));
-	k->marks[mark].next = first[row];
-	first[row] = mark + 1;
-	return 0;
+	if (row == NO_KEY)
+		return;
+	k->marks[mark].next = k->keys[row].first;
+	k->keys[row].first = mark + 1;
+}
+
+uint32_t pick_mark(const struct pick *k, uint32_t frame, uint32_t group, uint32_t after)
+{
+	uint32_t key, at;
+
+	if (!after) {
+		if (!k->p->opts.split)
+			key = frame < k->nkeys ? frame + 1 : 0;
+		else if (group != PICK_ALL)
+			key = map_get(&k->keys_at, (uint64_t)group << 32 | frame);
+		else
+			key = frame < k->of_frame_cap ? k->of_frame[frame] : 0;
+		at = key ? k->keys[key - 1].first : 0;
+	} else {
+		key = k->marks[after - 1].row + 1;
+		at = k->marks[after - 1].next;
+	}
+	while (!at && group == PICK_ALL && key && (key = k->keys[key - 1].next))
+		at = k->keys[key - 1].first;
+	return at;
+}
+
+uint32_t pick_pid(const struct pick *k, uint32_t frame, uint32_t group)
+{
+	uint32_t i, pid = 0;
+
+	for (i = pick_mark(k, frame, group, 0); i; i = pick_mark(k, frame, group, i)) {
+		const struct mark *m = &k->marks[i - 1];
+
+		if (!m->n)
+			continue;
+		if (m->ctx >= k->nctx || (pid && pid != k->ctx[m->ctx].pid))
+			return 0;
+		pid = k->ctx[m->ctx].pid;
+	}
+	return pid;
 }
 
 static int mark_of(struct pick *k, const struct ev_sample *s, uint32_t *out)
@@ -201,7 +294,8 @@ static int mark_of(struct pick *k, const struct ev_sample *s, uint32_t *out)
 					 .kernel = kernel & 1,
 					 .group = pick_group(state),
 					 .stackless = is_stackless(k, k->p->ended, state)};
-	return chain(k, k->nmarks++);
+	chain(k, k->nmarks++);
+	return 0;
 }
 
 static struct ring_entry *ring_at(const struct pick *k, uint32_t i)
@@ -269,7 +363,8 @@ void pick_advance(struct pick *k, uint64_t now)
 		ring_drop(k);
 }
 
-void pick_trend(const struct pick *k, uint32_t frame, uint64_t now, uint32_t out[PICK_TREND])
+void pick_trend(const struct pick *k, uint32_t frame, uint32_t group, uint64_t now,
+		uint32_t out[PICK_TREND])
 {
 	uint32_t i;
 
@@ -279,7 +374,9 @@ void pick_trend(const struct pick *k, uint32_t frame, uint64_t now, uint32_t out
 		const struct mark *at = &k->marks[e->mark];
 		uint64_t ago = (now - e->time) / TREND_STEP;
 
-		if (e->time <= now && ago < PICK_TREND && (at->row == frame || at->trace == frame))
+		if (e->time <= now && ago < PICK_TREND &&
+		    (pick_is_of(k, at->row, frame, group) ||
+		     pick_is_of(k, at->trace, frame, group)))
 			out[PICK_TREND - 1 - ago]++;
 	}
 }
@@ -350,14 +447,7 @@ static void choose(struct pick *k, const struct pick_query *q, struct pick_sum *
 
 int pick_slots(struct pick *k)
 {
-	uint32_t old = k->slots_cap;
-	uint32_t *slots = table_room(k->slots, &k->slots_cap, k->p->nframes, sizeof(*slots));
-
-	if (!slots)
-		return -ENOMEM;
-	k->slots = slots;
-	memset(slots + old, 0, (k->slots_cap - old) * sizeof(*slots));
-	return 0;
+	return room_by_frame(&k->slots, &k->slots_cap, k->p->nframes);
 }
 
 int pick_select(struct pick *k, const struct pick_query *q, struct pick_sum *out)

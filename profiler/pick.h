@@ -67,6 +67,7 @@ int pick_labels(struct pick *k);
 struct pick_row {
 	uint64_t id;	/* the same for the same row, as long as the profile lives */
 	uint32_t frame; /* for prof_frame() */
+	uint32_t group; /* of a split profile, as prof_row's; PICK_ALL: of a tree, of any */
 	uint32_t line;	/* of rows by line; 0: none known */
 	uint32_t depth; /* of a tree; 0: at the left */
 	uint8_t children, open;
@@ -74,15 +75,26 @@ struct pick_row {
 	uint64_t by[PROF_GROUP_MAX]; /* of self; in a tree of total */
 };
 
-/* As prof_rows, unsorted; lines: a row for each current line. To be freed by the caller. */
-struct pick_row *pick_rows(struct pick *k, int lines, size_t *n);
+/*
+ * As prof_rows, unsorted; lines: a row for each current line. Of a split profile for each group,
+ * too. Functions are PICK_ROWS at most, the heaviest; *left are left out. To be freed by the
+ * caller.
+ */
+#define PICK_ROWS 65536u
+struct pick_row *pick_rows(struct pick *k, int lines, size_t *n, size_t *left);
+
+/* In what follows a function's samples are those of one group, or with PICK_ALL all of them. */
 
 /* The line of a function with most samples of its own; 0: none known. */
-uint32_t pick_hot_line(const struct pick *k, uint32_t frame, uint64_t *count);
+uint32_t pick_hot_line(const struct pick *k, uint32_t frame, uint32_t group, uint64_t *count);
 
 /* Samples of a row's own in each of the seconds before now, the oldest first. */
 #define PICK_TREND 10u
-void pick_trend(const struct pick *k, uint32_t frame, uint64_t now, uint32_t out[PICK_TREND]);
+void pick_trend(const struct pick *k, uint32_t frame, uint32_t group, uint64_t now,
+		uint32_t out[PICK_TREND]);
+
+/* The process that all those samples are of; 0: they are of several. */
+uint32_t pick_pid(const struct pick *k, uint32_t frame, uint32_t group);
 
 enum pick_tree {
 	PICK_CALLEES, /* from the roots of the stacks */
@@ -91,6 +103,7 @@ enum pick_tree {
 struct pick_tree_opts {
 	enum pick_tree dir;
 	uint32_t frame;	    /* CALLERS: of this one only; PICK_ALL: of each */
+	uint32_t group;	    /* with frame: of this group only; PICK_ALL: of any */
 	uint64_t open_from; /* a row with as many samples is open, one with fewer closed, ... */
 	int (*flipped)(void *ctx, uint64_t id); /* ... unless the user said otherwise */
 	void *ctx;

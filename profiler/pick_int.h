@@ -7,15 +7,27 @@
 #include "profiler/pick.h"
 
 #define NO_NODE UINT32_MAX
+#define NO_KEY UINT32_MAX
+
+/*
+ * What is one row: a function, or of a split profile a function in one group. Keys are numbered as
+ * they come, those of a profile that is not split as their frames.
+ */
+struct pick_key {
+	uint32_t frame, group; /* group 0: not split, or above what it is split by */
+	uint32_t first;	       /* index + 1 of a mark of its row; 0: none */
+	uint32_t next;	       /* index + 1 of another key of that frame; 0: none */
+};
 
 /* What a node of the profile's tree is to a view; found out once, when the node is new. */
 struct pick_node {
 	uint32_t parent, frame; /* copies: the tree's own nodes are too large to go over */
-	uint32_t row;	/* frame of the row that samples ending here belong to, or NO_FRAME */
-	uint32_t at;	/* node of that frame, or NO_NODE */
-	uint32_t trace; /* frame of the trace above it, or NO_FRAME */
-	uint16_t depth; /* of the tree; the root has 0 */
-	uint8_t first;	/* no node above it has its frame */
+	uint32_t own;		/* key of its frame */
+	uint32_t row;		/* key of the row that samples ending here belong to, or NO_KEY */
+	uint32_t at;		/* node of that frame, or NO_NODE */
+	uint32_t trace;		/* key of the trace above it, or NO_KEY */
+	uint16_t depth;		/* of the tree; the root has 0 */
+	uint8_t first;		/* no node above it has its frame */
 };
 
 /* Samples that are the same in all that a query or a row may ask for. */
@@ -24,7 +36,7 @@ struct mark {
 	uint64_t n;	 /* what the query chose of them */
 	uint32_t recent; /* no more than the ring holds */
 	uint32_t node;
-	uint32_t row, trace; /* copies of the node's: there are too many nodes to look each up */
+	uint32_t row, trace; /* copies of the node's: there are too many to look each up */
 	uint32_t next;	     /* index + 1 of the next one of its row; 0: none */
 	uint32_t line : 24, group : 6, kernel : 1, stackless : 1;
 	uint16_t ctx;
@@ -41,6 +53,11 @@ struct pick {
 	uint64_t window;
 	struct pick_node *nodes;
 	uint32_t nnodes, nodes_cap;
+	struct pick_key *keys;
+	uint32_t nkeys, keys_cap;
+	struct map keys_at; /* group, frame -> index of keys + 1 */
+	uint32_t *of_frame; /* of each frame: index + 1 of the newest of its keys; 0: none */
+	uint32_t of_frame_cap;
 	struct map spots; /* node, line -> number */
 	uint32_t nspots;
 	struct map marks_at; /* spot, context, state -> index of marks + 1 */
@@ -56,18 +73,20 @@ struct pick {
 	uint32_t older;		    /* entries from head on that are out of the window */
 	uint64_t *total;	    /* of each node, as of the last selection */
 	uint32_t total_cap, chosen; /* nodes that it has room for; that it holds */
-	uint32_t *first;	    /* of each frame: index + 1 of a mark of its row */
-	uint32_t first_cap;
-	uint32_t *slots; /* of each frame: scratch, all 0 between calls */
+	uint32_t *slots;	    /* of each frame: scratch, all 0 between calls */
 	uint32_t slots_cap;
 	struct prof_stats saved; /* while a query is applied */
 };
 
-/* Index + 1 of the first mark of the row of frame; 0: none. */
-static inline uint32_t pick_first(const struct pick *k, uint32_t frame)
+/* Is the row of that key about frame and, unless it is PICK_ALL, about group? */
+static inline int pick_is_of(const struct pick *k, uint32_t key, uint32_t frame, uint32_t group)
 {
-	return frame < k->first_cap ? k->first[frame] : 0;
+	return key != NO_KEY && k->keys[key].frame == frame &&
+	       (group == PICK_ALL || k->keys[key].group == group);
 }
+
+/* The first mark of a row of frame in group, or PICK_ALL, then those after: index + 1; 0: none. */
+uint32_t pick_mark(const struct pick *k, uint32_t frame, uint32_t group, uint32_t after);
 
 /* The group of an enum ev_state. */
 enum prof_group pick_group(unsigned int state);

@@ -7,8 +7,16 @@
 #include <string.h>
 
 #define TREE_DEPTH 100u /* levels of a tree */
+#define TALLIES 512u	/* steps of weight */
 
 /* ---- flat ---- */
+
+/* What is found out of each key before its row is made: most keys may have none. */
+struct tally {
+	uint64_t *self, *total;
+	uint32_t *row;		  /* index + 1 of its row; 0: it has none */
+	uint32_t weight[TALLIES]; /* rows that weigh so much */
+};
 
 static void add_mark(struct pick_row *row, const struct mark *m)
 {
@@ -16,40 +24,104 @@ static void add_mark(struct pick_row *row, const struct mark *m)
 	row->by[m->group] += m->n;
 }
 
-static struct pick_row *function_rows(struct pick *k, size_t *n)
+/* Steps of weight, an eighth of a power of two each. */
+static unsigned int step_of(uint64_t weight)
 {
-	struct pick_row *rows = calloc(k->p->nframes + (size_t)1, sizeof(*rows));
-	uint64_t *total = calloc(k->p->nframes + (size_t)1, sizeof(*total));
+	unsigned int log = weight ? 63u - (unsigned int)__builtin_clzll(weight) : 0;
+
+	return log < 3 ? (unsigned int)weight : log * 8 + (unsigned int)(weight >> (log - 3) & 7);
+}
+
+static int is_shown(const struct pick *k, const struct tally *t, uint32_t key)
+{
+	enum prof_kind kind = k->p->frames[k->keys[key].frame].pub.kind;
+
+	return t->total[key] && rows_is_row(kind) && (kind != PROF_VM || t->self[key]);
+}
+
+static uint64_t weight_of(const struct tally *t, uint32_t key)
+{
+	return t->self[key] > t->total[key] ? t->self[key] : t->total[key];
+}
+
+/* Of each key self and total. Returns how many rows there are. */
+static size_t tally(const struct pick *k, struct tally *t)
+{
+	size_t n = 0;
 	uint32_t i;
 
-	*n = 0;
-	if (!rows || !total) {
-		free(rows);
-		free(total);
-		return NULL;
+	for (i = 0; i < k->nmarks; i++) {
+		const struct mark *m = &k->marks[i];
+
+		if (m->n && m->row != NO_KEY)
+			t->self[m->row] += m->n;
+		if (m->n && m->trace != NO_KEY)
+			t->self[m->trace] += m->n;
+	}
+	for (i = 1; i < k->chosen; i++) /* others are newer than the selection */
+		if (k->nodes[i].first)
+			t->total[k->nodes[i].own] += k->total[i];
+	for (i = 0; i < k->nkeys; i++)
+		if (is_shown(k, t, i)) {
+			t->weight[step_of(weight_of(t, i))]++;
+			n++;
+		}
+	return n;
+}
+
+/* The rows of the heaviest keys, max at most. Returns how many. */
+static size_t fill_rows(const struct pick *k, struct tally *t, struct pick_row *rows, size_t max)
+{
+	unsigned int least = TALLIES; /* from this step on there is room for all */
+	size_t n = 0, room = max;
+	uint32_t i;
+
+	while (least && t->weight[least - 1] <= room)
+		room -= t->weight[--least];
+	for (i = 0; i < k->nkeys; i++) {
+		unsigned int step;
+
+		if (!is_shown(k, t, i))
+			continue;
+		step = step_of(weight_of(t, i));
+		if (step < least && (step + 1 != least || !room))
+			continue;
+		room -= step < least;
+		rows[n++] = (struct pick_row){.id = i,
+					      .frame = k->keys[i].frame,
+					      .group = k->keys[i].group,
+					      .total = t->total[i]};
+		t->row[i] = (uint32_t)n;
 	}
 	for (i = 0; i < k->nmarks; i++) {
 		const struct mark *m = &k->marks[i];
 
-		if (m->n && m->row != NO_FRAME)
-			add_mark(&rows[m->row], m);
-		if (m->n && m->trace != NO_FRAME)
-			add_mark(&rows[m->trace], m);
+		if (m->n && m->row != NO_KEY && t->row[m->row])
+			add_mark(&rows[t->row[m->row] - 1], m);
+		if (m->n && m->trace != NO_KEY && t->row[m->trace])
+			add_mark(&rows[t->row[m->trace] - 1], m);
 	}
-	for (i = 1; i < k->chosen; i++) /* others are newer than the selection */
-		if (k->nodes[i].first)
-			total[k->nodes[i].frame] += k->total[i];
-	for (i = 0; i < k->p->nframes; i++) {
-		enum prof_kind kind = k->p->frames[i].pub.kind;
+	return n;
+}
 
-		if (!total[i] || !rows_is_row(kind) || (kind == PROF_VM && !rows[i].self))
-			continue;
-		rows[*n] = rows[i];
-		rows[*n].id = i;
-		rows[*n].total = total[i];
-		rows[(*n)++].frame = i;
+static struct pick_row *function_rows(struct pick *k, size_t *n, size_t *left)
+{
+	struct tally t = {.self = calloc(k->nkeys + (size_t)1, sizeof(*t.self)),
+			  .total = calloc(k->nkeys + (size_t)1, sizeof(*t.total)),
+			  .row = calloc(k->nkeys + (size_t)1, sizeof(*t.row))};
+	struct pick_row *rows = NULL;
+	size_t all, max;
+
+	if (t.self && t.total && t.row) {
+		all = tally(k, &t);
+		max = all < PICK_ROWS ? all : PICK_ROWS;
+		rows = malloc((max + 1) * sizeof(*rows));
+		*n = rows ? fill_rows(k, &t, rows, max) : 0;
+		*left = all - *n;
 	}
-	free(total);
+	free(t.self);
+	free(t.total);
+	free(t.row);
 	return rows;
 }
 
@@ -62,15 +134,18 @@ static struct pick_row *line_rows(struct pick *k, size_t *n)
 	*n = 0;
 	for (i = 0; rows && i < k->nmarks; i++) {
 		const struct mark *m = &k->marks[i];
-		uint32_t frame = m->row, slot;
+		uint32_t slot;
 		uint64_t id;
 
-		if (!m->n || frame == NO_FRAME)
+		if (!m->n || m->row == NO_KEY)
 			continue;
-		id = (uint64_t)m->line << 32 | frame;
+		id = (uint64_t)m->line << 32 | m->row;
 		slot = map_get(&at, id);
 		if (!slot) {
-			rows[*n] = (struct pick_row){.id = id, .frame = frame, .line = m->line};
+			rows[*n] = (struct pick_row){.id = id,
+						     .frame = k->keys[m->row].frame,
+						     .group = k->keys[m->row].group,
+						     .line = m->line};
 			slot = (uint32_t)++ * n;
 			if (map_set(&at, id, slot)) {
 				free(rows);
@@ -85,18 +160,19 @@ static struct pick_row *line_rows(struct pick *k, size_t *n)
 	return rows;
 }
 
-struct pick_row *pick_rows(struct pick *k, int lines, size_t *n)
+struct pick_row *pick_rows(struct pick *k, int lines, size_t *n, size_t *left)
 {
-	return lines ? line_rows(k, n) : function_rows(k, n);
+	*n = *left = 0;
+	return lines ? line_rows(k, n) : function_rows(k, n, left);
 }
 
-uint32_t pick_hot_line(const struct pick *k, uint32_t frame, uint64_t *count)
+uint32_t pick_hot_line(const struct pick *k, uint32_t frame, uint32_t group, uint64_t *count)
 {
 	struct map by = {.n = 0};
 	uint32_t i, line = 0;
 
 	*count = 0;
-	for (i = pick_first(k, frame); i; i = k->marks[i - 1].next) {
+	for (i = pick_mark(k, frame, group, 0); i; i = pick_mark(k, frame, group, i)) {
 		const struct mark *m = &k->marks[i - 1];
 		uint32_t n;
 
@@ -254,6 +330,14 @@ static uint32_t move_on(const struct builder *b, struct item *items, uint32_t n)
 	return left;
 }
 
+/* In a tree of callees a row is of one group if what it is split by is above it. */
+static uint32_t group_of(const struct builder *b, const struct item *it)
+{
+	uint32_t group = b->k->keys[b->k->nodes[it->node].own].group;
+
+	return b->o->dir == PICK_CALLEES && group ? group : PICK_ALL;
+}
+
 static void emit(struct builder *b, const struct group *g, struct item *items, uint64_t path,
 		 uint32_t depth)
 {
@@ -265,7 +349,11 @@ static void emit(struct builder *b, const struct group *g, struct item *items, u
 	if (!row)
 		return;
 	id = (id ^ id >> 29) | UINT64_C(1) << 63;
-	*row = (struct pick_row){.id = id, .frame = g->frame, .depth = depth, .total = g->weight};
+	*row = (struct pick_row){.id = id,
+				 .frame = g->frame,
+				 .group = group_of(b, &items[0]),
+				 .depth = depth,
+				 .total = g->weight};
 	for (i = 0; i < g->n; i++) {
 		const struct mark *m = &b->k->marks[items[i].mark];
 
@@ -318,11 +406,11 @@ static uint32_t all_items(const struct pick *k, enum pick_tree dir, struct item 
 }
 
 /* The same of one function, at which they are. */
-static uint32_t items_of(const struct pick *k, uint32_t frame, struct item *items)
+static uint32_t items_of(const struct pick *k, uint32_t frame, uint32_t group, struct item *items)
 {
 	uint32_t i, n = 0;
 
-	for (i = pick_first(k, frame); i; i = k->marks[i - 1].next)
+	for (i = pick_mark(k, frame, group, 0); i; i = pick_mark(k, frame, group, i))
 		if (k->marks[i - 1].n)
 			items[n++] = (struct item){i - 1, k->nodes[k->marks[i - 1].node].at};
 	return n;
@@ -338,7 +426,7 @@ struct pick_row *pick_tree(struct pick *k, const struct pick_tree_opts *o, size_
 	if (!b.err)
 		level(&b, items,
 		      o->frame == PICK_ALL ? all_items(k, o->dir, items)
-					   : items_of(k, o->frame, items),
+					   : items_of(k, o->frame, o->group, items),
 		      0, 0);
 	free(items);
 	if (!b.err && !b.rows)

@@ -30,6 +30,17 @@ int rows_is_function(const struct prof *p, const struct node *n)
 	return kind == PROF_LUA || n->pub.frame == p->undefined;
 }
 
+int rows_is_group(const struct prof *p, uint32_t i)
+{
+	unsigned int depth = 0;
+
+	if (p->frames[node_at(p, i)->pub.frame].pub.kind != PROF_PROCESS)
+		return i == p->crowd;
+	for (; i; i = node_at(p, i)->parent)
+		depth++;
+	return depth == (unsigned int)__builtin_popcount(p->opts.split);
+}
+
 int rows_is_row(enum prof_kind kind)
 {
 	return kind != PROF_ROOT && kind != PROF_PROCESS && kind != PROF_LINE;
@@ -156,21 +167,6 @@ static int sum_group(struct sums *s, const struct prof_node *root, uint32_t grou
 	return err ? err : select_rows(s);
 }
 
-/*
- * Does node i hold all samples of one group: is it the last of the frames that they are split by,
- * or that of those whose frames nobody knows?
- */
-static int is_group(const struct prof *p, uint32_t i)
-{
-	unsigned int depth = 0;
-
-	if (p->frames[node_at(p, i)->pub.frame].pub.kind != PROF_PROCESS)
-		return i == p->crowd;
-	for (; i; i = node_at(p, i)->parent)
-		depth++;
-	return depth == (unsigned int)__builtin_popcount(p->opts.split);
-}
-
 struct prof_row *prof_rows(const struct prof *p, size_t *n)
 {
 	struct sums s = {.p = p,
@@ -186,7 +182,7 @@ struct prof_row *prof_rows(const struct prof *p, size_t *n)
 	if (!err && !p->opts.split)
 		err = sum_group(&s, prof_root(p), 0);
 	for (uint32_t i = 1; !err && p->opts.split && i < p->nnodes; i++)
-		if (is_group(p, i))
+		if (rows_is_group(p, i))
 			err = sum_group(&s, &node_at(p, i)->pub, i);
 	if (!err)
 		qsort_r(s.out, s.nout, sizeof(*s.out), by_weight, (void *)(uintptr_t)p);

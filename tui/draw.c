@@ -187,15 +187,23 @@ void draw_location(struct grid *g, int x, int y, int width, enum grid_role role,
 		   long line)
 {
 	char text[UI_TEXT * 3];
-	int w, skip;
 
 	if (line > 0)
 		snprintf(text, sizeof(text), "%.600s:%ld", file, line);
 	else
 		snprintf(text, sizeof(text), "%.600s", file);
-	w = grid_width(text, g->ascii);
 	/* The end of a path tells more than its start. */
-	if (w > width && *file != '[' && *file != '=' && width > 1) {
+	if (*file != '[' && *file != '=')
+		draw_tail(g, x, y, width, role, text);
+	else
+		grid_text(g, x, y, width, role, text);
+}
+
+void draw_tail(struct grid *g, int x, int y, int width, enum grid_role role, const char *text)
+{
+	int w = grid_width(text, g->ascii), skip;
+
+	if (w > width && width > 1) {
 		const char *s = text;
 
 		for (skip = w - width + 1; skip > 0 && *s; s++)

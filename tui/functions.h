@@ -24,7 +24,7 @@ struct function_order {
 struct function_rows {
 	const struct pick_row *all; /* as loaded */
 	struct pick_row *own;	    /* the same, to be freed; NULL: they are the view's */
-	size_t nall;
+	size_t nall, left;	    /* left: too light to be loaded */
 	struct function_order *row; /* as shown */
 	size_t n, hidden;
 	uint64_t base; /* samples that are 100 % */
@@ -42,8 +42,12 @@ int functions_selected(struct ui *u, struct function_row *out);
 /* Opens the tree of the callers of one function. */
 unsigned int functions_callers(struct ui *u, uint32_t frame);
 
-/* "callers: body 91%, match 9%" */
-void functions_draw_callers(struct ui *u, struct grid *g, int x, int y, uint32_t frame);
+/* "callers: body 91%, match 9%"; group as pick_row's. */
+void functions_draw_callers(struct ui *u, struct grid *g, int x, int y, uint32_t frame,
+			    uint32_t group);
+
+/* Has the list a row for each function and group of samples? */
+int functions_is_split(const struct ui *u);
 
 void functions_draw(struct ui *u, struct grid *g);
 

@@ -15,14 +15,29 @@ static struct function_rows *rows_of(struct ui *u)
 
 /* Which columns fit, and where. A width of 0: it does not. */
 struct columns {
-	int total, states, aborts, flags, function, location;
-	int x_function;
+	int total, states, aborts, flags, function, split, location;
+	int x_function, x_split, x_location;
 };
 
-static struct columns layout(const struct grid *g)
+/* Width of what samples are split by; the parts of a group's label are joined by ';'. */
+static int split_width(const struct ui *u)
+{
+	/* "lua:12345", "thread:12345", "VM:12", "coroutine:0x7f0123456789", "[interpreted]", ... */
+	static const int widths[PROF_BY_MAX] = {
+	    [PROF_BY_PROCESS] = 14,   [PROF_BY_THREAD] = 14, [PROF_BY_VM] = 7,
+	    [PROF_BY_COROUTINE] = 24, [PROF_BY_STATE] = 13,  [PROF_BY_TRACE] = 10};
+	int by, w = 0;
+
+	for (by = 0; by < PROF_BY_MAX; by++)
+		if (u->m->opts.split >> by & 1)
+			w += widths[by] + (w != 0);
+	return functions_is_split(u) ? w : 0;
+}
+
+static struct columns layout(const struct ui *u, const struct grid *g)
 {
 	struct columns l = {.total = 7, .states = 5, .aborts = 8};
-	int rest;
+	int rest, split = split_width(u);
 
 	l.flags = g->w < 96 ? 0 : g->w < 110 ? 7 : 10;
 	l.states = g->w < 80 ? 2 : g->w < 84 ? 3 : g->w < 90 ? 4 : 5;
@@ -32,14 +47,20 @@ static struct columns layout(const struct grid *g)
 		l.total = l.states = l.aborts = l.flags = 0;
 	l.x_function = 7 + l.total + l.states * 4 + l.aborts + l.flags + 2;
 	rest = g->w - l.x_function - 1;
+	if (split) {
+		l.split = split < rest * 2 / 5 ? split : rest * 2 / 5;
+		rest -= l.split + 1;
+	}
 	l.location = rest < 36 ? 0 : rest * 45 / 100;
 	l.function = rest - l.location - (l.location ? 1 : 0);
+	l.x_split = l.x_function + l.function + 1;
+	l.x_location = l.x_split + (split ? l.split + 1 : 0);
 	return l;
 }
 
 static void draw_heads(struct ui *u, struct grid *g, int y)
 {
-	struct columns l = layout(g);
+	struct columns l = layout(u, g);
 	int x = 1, i;
 
 	grid_fill(g, 0, y, g->w, ROLE_HEAD, ' ', ' ');
@@ -59,7 +80,9 @@ static void draw_heads(struct ui *u, struct grid *g, int y)
 		  : u->tree == TREE_CALLERS ? "FUNCTION and who calls it"
 					    : "FUNCTION");
 	if (l.location)
-		grid_text(g, l.x_function + l.function + 1, y, l.location, ROLE_HEAD, "LOCATION");
+		grid_text(g, l.x_location, y, l.location, ROLE_HEAD, "LOCATION");
+	if (l.split)
+		grid_text(g, l.x_split, y, l.split, ROLE_HEAD, "SPLIT");
 }
 
 static void flags_text(const struct function_row *r, char buf[24])
@@ -148,8 +171,7 @@ static void draw_function(struct ui *u, struct grid *g, int y, const struct func
 	}
 	if (l->location) {
 		grid_text(g, x, y, w, r->f.kind == PROF_TRACE ? ROLE_N : ROLE_NORMAL, name);
-		draw_location(g, l->x_function + l->function + 1, y, l->location, ROLE_DIM, file,
-			      line);
+		draw_location(g, l->x_location, y, l->location, ROLE_DIM, file, line);
 		return;
 	}
 	snprintf(text, sizeof(text), line ? "%s %s:%ld" : "%s", name,
@@ -157,11 +179,21 @@ static void draw_function(struct ui *u, struct grid *g, int y, const struct func
 	grid_text(g, x, y, w, ROLE_NORMAL, text);
 }
 
+/* What the row's samples have in common; of a long one the end tells most. */
+static void draw_split(struct ui *u, struct grid *g, int y, const struct function_row *r,
+		       const struct columns *l)
+{
+	char group[UI_TEXT];
+
+	prof_group_label(u->m->prof, r->p.group, group, sizeof(group));
+	draw_tail(g, l->x_split, y, l->split, ROLE_NORMAL, group);
+}
+
 static void draw_row(struct ui *u, struct grid *g, int y, size_t i)
 {
 	struct function_rows *rs = rows_of(u);
 	struct function_row row, *r = &row;
-	struct columns l = layout(g);
+	struct columns l = layout(u, g);
 	uint64_t whole = 0;
 	char flags[24];
 	double window = u->m->pic.age;
@@ -196,6 +228,8 @@ static void draw_row(struct ui *u, struct grid *g, int y, size_t i)
 		grid_text(g, x + l.aborts + 1, y, l.flags, *flags == 'B' ? ROLE_ALERT : ROLE_WARN,
 			  flags);
 	draw_function(u, g, y, r, &l);
+	if (l.split)
+		draw_split(u, g, y, r, &l);
 }
 
 /* "decode  resty/json.lua:40-96  hottest line :61 (38%)  top abort: NYI: bytecode FNEW x1532" */
@@ -203,13 +237,19 @@ static void draw_what(struct ui *u, struct grid *g, int y, const struct function
 {
 	const struct join_func *j = r->f.kind == PROF_LUA ? r->join : NULL;
 	uint64_t count;
-	uint32_t line = pick_hot_line(u->m->pick, r->p.frame, &count);
+	uint32_t line = pick_hot_line(u->m->pick, r->p.frame, r->p.group, &count);
 	int x;
 
 	x = grid_printf(g, 1, y, g->w - 2, ROLE_NORMAL, "%s", r->f.label);
 	if (j && j->lastline > j->firstline &&
 	    !strncmp(r->f.label + strcspn(r->f.label, ":"), ":", 1))
 		x = grid_printf(g, x, y, g->w - x - 1, ROLE_NORMAL, "-%d", j->lastline);
+	if (functions_is_split(u)) {
+		char group[UI_TEXT];
+
+		prof_group_label(u->m->prof, r->p.group, group, sizeof(group));
+		x = grid_printf(g, x + 2, y, g->w - x - 3, ROLE_NORMAL, "(%s)", group);
+	}
 	if (line && r->p.self)
 		x = grid_printf(g, x + 2, y, g->w - x - 3, ROLE_NORMAL, "hottest line :%u (%.0f%%)",
 				line, percent_of(count, r->p.self));
@@ -229,10 +269,15 @@ static int never(void *ctx, uint64_t id)
 }
 
 /* " callers: body 91%, match 9%" */
-void functions_draw_callers(struct ui *u, struct grid *g, int x, int y, uint32_t frame)
+void functions_draw_callers(struct ui *u, struct grid *g, int x, int y, uint32_t frame,
+			    uint32_t group)
 {
-	struct pick_tree_opts o = {
-	    .dir = PICK_CALLERS, .frame = frame, .flipped = never, .max = 8, .depth = 1};
+	struct pick_tree_opts o = {.dir = PICK_CALLERS,
+				   .frame = frame,
+				   .group = group,
+				   .flipped = never,
+				   .max = 8,
+				   .depth = 1};
 	size_t n, i;
 	struct pick_row *c = pick_tree(u->m->pick, &o, &n);
 	int shown = 0;
@@ -249,13 +294,13 @@ void functions_draw_callers(struct ui *u, struct grid *g, int x, int y, uint32_t
 	free(c);
 }
 
-static int draw_trend(struct ui *u, struct grid *g, int x, int y, uint32_t frame)
+static int draw_trend(struct ui *u, struct grid *g, int x, int y, const struct pick_row *p)
 {
 	static const char levels[] = " .:-=+*#%@";
 	uint32_t n[PICK_TREND], most = 1;
 	int i;
 
-	pick_trend(u->m->pick, frame, u->m->pic.time, n);
+	pick_trend(u->m->pick, p->frame, p->group, u->m->pic.time, n);
 	for (i = 0; i < (int)PICK_TREND; i++)
 		most = n[i] > most ? n[i] : most;
 	x = grid_text(g, x, y, 14, ROLE_DIM, "10 s trend ");
@@ -287,9 +332,9 @@ static void draw_detail(struct ui *u, struct grid *g, int y)
 			n > 0 ? 100 * (p + 1.9208 / n - half) / (1 + 3.8416 / n) : 0,
 			n > 0 ? 100 * (p + 1.9208 / n + half) / (1 + 3.8416 / n) : 0);
 	if (g->w >= 76)
-		x = draw_trend(u, g, x + 3, y, r->p.frame);
+		x = draw_trend(u, g, x + 3, y, &r->p);
 	if (g->w >= 90)
-		functions_draw_callers(u, g, x + 3, y, r->p.frame);
+		functions_draw_callers(u, g, x + 3, y, r->p.frame, r->p.group);
 }
 
 void functions_draw(struct ui *u, struct grid *g)

@@ -93,11 +93,15 @@ static int is_part(const struct pick_query *q)
 /* A part of the samples has no total by line; that of the function is known. */
 static void take_total(struct ui *u, struct rows *r, uint32_t frame)
 {
+	uint64_t total = 0;
 	size_t i;
 
+	/* Of a split profile it is in several rows. */
 	for (i = 0; is_part(&u->m->pic.query) && i < u->nflat; i++)
 		if (u->flat[i].frame == frame)
-			r->a.total = percent_of(u->flat[i].total, u->m->pic.sum.samples);
+			total += u->flat[i].total;
+	if (is_part(&u->m->pic.query))
+		r->a.total = percent_of(total, u->m->pic.sum.samples);
 }
 
 static int load(struct ui *u)

@@ -31,12 +31,18 @@ static int flipped(void *ctx, uint64_t id)
 	return 0;
 }
 
+int functions_is_split(const struct ui *u)
+{
+	return u->tree == TREE_FLAT && prof_is_split(u->m->prof);
+}
+
 static int load(struct ui *u)
 {
 	struct function_rows *r = rows_of(u);
 	const struct pick_sum *s = &u->m->pic.sum;
 	struct pick_tree_opts o = {.dir = u->tree == TREE_CALLERS ? PICK_CALLERS : PICK_CALLEES,
 				   .frame = u->callers_of,
+				   .group = PICK_ALL,
 				   .flipped = flipped,
 				   .ctx = u,
 				   .max = TREE_ROWS,
@@ -56,10 +62,13 @@ static int load(struct ui *u)
 	r->own = NULL;
 	r->all = u->flat;
 	r->nall = u->nflat;
-	if (u->tree != TREE_FLAT)
+	r->left = u->flat_left;
+	if (u->tree != TREE_FLAT) {
 		r->all = r->own = pick_tree(u->m->pick, &o, &r->nall);
-	else if (u->lines)
-		r->all = r->own = pick_rows(u->m->pick, 1, &r->nall);
+		r->left = 0;
+	} else if (u->lines) {
+		r->all = r->own = pick_rows(u->m->pick, 1, &r->nall, &r->left);
+	}
 	return r->all ? 0 : -ENOMEM;
 }
 
@@ -185,14 +194,28 @@ static struct sort_key *sort(const struct ui *u, struct sort_key *key, struct so
 	return key;
 }
 
+/* "decode lua/mixed.lua:6", and of a split profile "  (thread:42)" behind it, as tables have it. */
+static const char *text_of(const struct ui *u, const struct pick_row *p, char buf[UI_TEXT])
+{
+	const char *label = prof_frame(u->m->prof, p->frame)->label;
+	char group[UI_TEXT / 2];
+
+	if (!functions_is_split(u))
+		return label;
+	prof_group_label(u->m->prof, p->group, group, sizeof(group));
+	snprintf(buf, UI_TEXT, "%.*s  (%s)", (int)(UI_TEXT - 5 - strlen(group)), label, group);
+	return buf;
+}
+
 /* Is the row to be shown? The one that the cursor follows always is. */
 static int wanted(const struct ui *u, const struct pick_row *p, const struct filter *f,
 		  uint64_t base)
 {
 	const struct list *l = &u->list[0];
 	uint64_t weigh = p->self > p->total ? p->self : p->total;
+	char buf[UI_TEXT];
 
-	if (f && !filter_match(f, prof_frame(u->m->prof, p->frame)->label))
+	if (f && !filter_match(f, text_of(u, p, buf)))
 		return 0;
 	if (l->follow && l->has_selected && l->selected == p->id)
 		return 1;
@@ -214,7 +237,7 @@ static void choose_rows(struct ui *u, struct function_rows *r, struct sort_key *
 			key[r->n++] = (struct sort_key){
 			    {weight(u, p), p->self, p->total}, (uint32_t)i, p->frame};
 	}
-	r->hidden = r->nall - r->n;
+	r->hidden = r->nall - r->n + r->left;
 	if (u->tree == TREE_FLAT)
 		key = sort(u, key, key + r->nall, r->n);
 	for (i = 0; i < r->n; i++) {
@@ -267,8 +290,7 @@ static const char *text(struct ui *u, size_t row, char buf[UI_TEXT])
 {
 	const struct function_rows *r = rows_of(u);
 
-	(void)buf;
-	return prof_frame(u->m->prof, r->all[r->row[row].at].frame)->label;
+	return text_of(u, &r->all[r->row[row].at], buf);
 }
 
 static int place(struct ui *u, struct place *out)
@@ -280,31 +302,50 @@ static int place(struct ui *u, struct place *out)
 		return u->advice.place.frame != PICK_ALL || *u->advice.place.file;
 	}
 	place_of_frame(u, out, r.p.frame, r.p.line);
+	if (functions_is_split(u)) {
+		out->group = r.p.group;
+		out->pid = pick_pid(u->m->pick, r.p.frame, r.p.group);
+	}
 	if (!out->pid)
 		out->pid = u->query.pid == PICK_ALL ? 0 : u->query.pid;
 	return 1;
 }
 
-/* The row of a function, by its file and line. */
+static int is_there(const struct ui *u, const struct pick_row *p, const struct place *to)
+{
+	const struct prof_frame *f = prof_frame(u->m->prof, p->frame);
+
+	return p->frame == to->frame ||
+	       (to->frame == PICK_ALL && f->kind == PROF_LUA && *to->file &&
+		!strcmp(f->file, to->file) && f->line == to->firstline);
+}
+
+/*
+ * The row of a function, by its file and line; of several that of the group where the user came
+ * from, or the one with most samples.
+ */
 static void go(struct ui *u, const struct place *to)
 {
 	struct list *l = &u->list[0];
+	const struct pick_row *best = NULL;
 	size_t i;
 
 	u->tree = TREE_FLAT;
 	u->callers_of = PICK_ALL;
 	u->lines = 0;
 	for (i = 0; u->flat && i < u->nflat; i++) {
-		const struct prof_frame *f = prof_frame(u->m->prof, u->flat[i].frame);
+		const struct pick_row *p = &u->flat[i];
 
-		if (u->flat[i].frame == to->frame ||
-		    (to->frame == PICK_ALL && f->kind == PROF_LUA && *to->file &&
-		     !strcmp(f->file, to->file) && f->line == to->firstline)) {
-			l->selected = u->flat[i].id;
-			l->has_selected = 1;
-			l->cursor = 0;
-			break;
-		}
+		if (!is_there(u, p, to) || (best && to->group && best->group == to->group))
+			continue;
+		if (!best || p->group == to->group || p->self > best->self ||
+		    (p->self == best->self && p->total > best->total))
+			best = p;
+	}
+	if (best) {
+		l->selected = best->id;
+		l->has_selected = 1;
+		l->cursor = 0;
 	}
 }
 

@@ -424,7 +424,7 @@ static int draw_function(struct ui *u, struct grid *g, int y)
 	    "self %.1f%% of CPU, total %.1f%%; of self %.0f%% compiled, %.0f%% interpreted",
 	    percent_of(r->self, u->m->pic.sum.samples), percent_of(r->total, u->m->pic.sum.samples),
 	    percent_of(r->by[PROF_GROUP_N], r->self), percent_of(r->by[PROF_GROUP_I], r->self));
-	functions_draw_callers(u, g, x + 3, y, r->frame);
+	functions_draw_callers(u, g, x + 3, y, r->frame, PICK_ALL);
 	return y + 1;
 }
 

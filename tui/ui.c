@@ -87,7 +87,7 @@ static int load(struct ui *u)
 		join_free(u->join);
 		free(u->flat);
 		u->join = join_new(&u->m->pic);
-		u->flat = pick_rows(u->m->pick, 0, &u->nflat);
+		u->flat = pick_rows(u->m->pick, 0, &u->nflat, &u->flat_left);
 		u->join_of = generation;
 		if (!u->join || !u->flat)
 			return -ENOMEM;
@@ -150,7 +150,7 @@ static unsigned int go_back(struct ui *u)
 
 static int place_here(struct ui *u, struct place *p)
 {
-	*p = (struct place){.frame = PICK_ALL};
+	*p = (struct place){.frame = PICK_ALL, .group = u->at.group};
 	return screens[u->screen]->place && screens[u->screen]->place(u, p);
 }
 

@@ -27,6 +27,7 @@ struct place {
 	int32_t firstline, lastline; /* of the function; lastline 0: not known */
 	uint32_t line;		     /* 0: none */
 	uint32_t frame;		     /* of the profile; PICK_ALL: not known */
+	uint32_t group;		     /* as pick_row.s, of a split profile; 0: any */
 	uint32_t pid, vm, trace;     /* trace 0: none; pid 0: any */
 };
 
@@ -124,8 +125,8 @@ struct ui {
 	char explain_text[UI_TEXT]; /* the reason, if nothing explains it */
 	struct join *join;	    /* what sites say of functions */
 	struct pick_row *flat;	    /* rows by function, of what the query chose */
-	size_t nflat;
-	unsigned int join_of; /* generation of these; and the advice is of it */
+	size_t nflat, flat_left;    /* and how many are too light to be there */
+	unsigned int join_of;	    /* generation of these; and the advice is of it */
 	struct advice advice;
 	struct export *export;
 	struct machine *machine;
@@ -191,6 +192,9 @@ int draw_wrapped(struct grid *g, int x, int y, int width, int lines, enum grid_r
 /* "file:line", the head cut if it is too long. */
 void draw_location(struct grid *g, int x, int y, int width, enum grid_role role, const char *file,
 		   long line);
+
+/* Text, the head cut if it is too long. */
+void draw_tail(struct grid *g, int x, int y, int width, enum grid_role role, const char *text);
 
 double percent_of(uint64_t part, uint64_t whole);
 /* Opens the explanation of a site's reason; NULL: of nothing. */

@@ -62,6 +62,21 @@ def test_find_and_filter(tmp_path):
         s.wait("mandel")
 
 
+def test_split(tmp_path):
+    """The list has the rows that the table has: of each function one for each state."""
+    want = set(re.findall(r"^ +([\d.]+) +([\d.]+) .*  (decode) .*  \((\[.*\])\)$",
+                          harness.ljx("report", MIXED, "--split", "state", "--rows", "500").out, re.M))
+    assert len(want) > 1
+    with Screen(tmp_path, "top", MIXED, "--split", "state") as s:
+        text = s.wait(r"FUNCTION +SPLIT")
+        row = r"^ +([\d.]+) +([\d.]+) .* (decode) .* (\[[A-Za-z]+\])"
+        got = set(re.findall(row, text, re.M))
+        assert got and got <= want
+        s.keys("\\", "decode.*GC")
+        text = s.wait(r"\d hidden")
+        assert set(re.findall(row, text, re.M)) == {r for r in want if r[3] == "[GC]"}
+
+
 @pytest.mark.parametrize("env, args", [({"NO_COLOR": "1"}, ()), ({}, ("--color=never",)),
                                        ({"TERM": "vt100"}, ())])
 def test_no_colours(tmp_path, env, args):

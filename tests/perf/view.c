@@ -2,7 +2,8 @@
 /*
  * What the live view costs with much data: 200 workers, 50,000 functions, 5,000 traces and 500
  * places of aborts. Prints milliseconds of a refresh, the worst of several, and of the
- * slowest key, as JSON; exits 1 if a refresh takes 50 ms or a key 20 ms.
+ * slowest key, as JSON; exits 1 if a refresh takes 50 ms or a key 20 ms. An argument is what rows
+ * are split by, as of --split.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,13 +188,29 @@ static double worst_key(struct ui *u, struct grid *g, char *which)
 	return worst;
 }
 
-int main(void)
+/* One name of --split; 0: there is none. */
+static unsigned int split_of(int argc, char **argv)
+{
+	static const char *const names[] = {
+#define NAME(name, text) text,
+	    PROF_SPLITS(NAME)
+#undef NAME
+	};
+	unsigned int i;
+
+	for (i = 0; argc > 1 && i < PROF_BY_MAX; i++)
+		if (!strcmp(argv[1], names[i]))
+			return 1u << i;
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	static struct model m;
 	static struct ui u;
 	static struct options o = {.sort = "self"};
 	struct ui_opts uo = {.o = &o, .name = "nginx", .pid = 1000, .rate = RATE};
-	struct model_opts mo = {.lines = 0};
+	struct model_opts mo = {.split = split_of(argc, argv)};
 	struct grid g = {.ascii = 0};
 	double refresh[2] = {0, 0}, key, begun, fold;
 	char which = ' ';

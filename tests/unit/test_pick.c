@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,9 +42,9 @@ static int fold(void *ctx, const struct ev_hdr *h)
 	return prof_add(ctx, h);
 }
 
-static void open_file(struct taken *t, const char *file)
+static void open_split(struct taken *t, const char *file, unsigned int split)
 {
-	struct prof_opts po = {.lines = 0};
+	struct prof_opts po = {.split = split};
 	struct why why = {.code = 0};
 
 	memset(t, 0, sizeof(*t));
@@ -53,6 +54,11 @@ static void open_file(struct taken *t, const char *file)
 	assert_non_null(t->k);
 	assert_int_equal(replay(&quiet, file, take, t, &why), 0);
 	assert_int_equal(pick_labels(t->k), 0);
+}
+
+static void open_file(struct taken *t, const char *file)
+{
+	open_split(t, file, 0);
 }
 
 static void close_file(struct taken *t)
@@ -80,22 +86,26 @@ static void same_rows(struct taken *t, const char *file, const struct pick_query
 	struct pick_row *rows;
 	struct prof_row *want;
 	struct pick_sum sum;
-	size_t n, nwant, i, k;
+	size_t n, nwant, left, i, k;
 
 	assert_int_equal(replay(&quiet, file, fold, p, &why), 0);
 	assert_int_equal(prof_finish(p), 0);
 	want = prof_rows(p, &nwant);
 	assert_int_equal(pick_select(t->k, q, &sum), 0);
-	rows = pick_rows(t->k, 0, &n);
+	rows = pick_rows(t->k, 0, &n, &left);
+	assert_int_equal(left, 0);
 	assert_non_null(rows);
 	assert_int_equal(n, nwant);
 	for (i = 0; i < nwant; i++) {
 		const char *label = prof_frame(p, want[i].frame)->label;
 		uint64_t by = 0, wanted = 0;
+		char group[2][128];
 
 		/* Labels may be the same: numbers of frames are not of two profiles. */
 		for (k = 0; k < n; k++)
 			if (!strcmp(prof_frame(t->p, rows[k].frame)->label, label) &&
+			    !strcmp(prof_group_label(p, want[i].group, group[0], 128),
+				    prof_group_label(t->p, rows[k].group, group[1], 128)) &&
 			    rows[k].self == want[i].self && rows[k].total == want[i].total)
 				break;
 		assert_true(k < n);
@@ -106,6 +116,13 @@ static void same_rows(struct taken *t, const char *file, const struct pick_query
 	free(rows);
 	free(want);
 	prof_free(p);
+}
+
+static int all_open(void *ctx, uint64_t id)
+{
+	(void)ctx;
+	(void)id;
+	return 0;
 }
 
 static void test_rows(void **state)
@@ -136,6 +153,86 @@ static void test_rows(void **state)
 	}
 }
 
+/* Of a split profile there are rows for each group: by each of what it can be, and by all. */
+static void test_split_rows(void **state)
+{
+	unsigned int by;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		for (by = 0; by <= PROF_BY_MAX; by++) {
+			struct prof_opts po = {.split = by < PROF_BY_MAX ? 1u << by
+									 : (1u << PROF_BY_MAX) - 1};
+			struct taken t;
+
+			open_split(&t, files[i], po.split);
+			same_rows(&t, files[i], &everything, &po);
+			po.states = 1u << EV_STATE_INTERP;
+			same_rows(&t, files[i],
+				  &(struct pick_query){.pid = PICK_ALL, .only = PROF_GROUP_I}, &po);
+			close_file(&t);
+		}
+}
+
+/*
+ * What is said of one row is of its group only, and together it is what is said of the function:
+ * its trend, its callers, its hot line, its lines, its process.
+ */
+static void test_split_panels(void **state)
+{
+	struct pick_tree_opts o = {
+	    .dir = PICK_CALLERS, .flipped = all_open, .max = 100000, .depth = 0};
+	uint32_t trend[PICK_TREND];
+	struct pick_row *rows, *lines;
+	size_t n, nlines, left, i, k, pids = 0;
+	struct pick_sum sum;
+	struct taken t;
+
+	(void)state;
+	open_split(&t, files[2], 1u << PROF_BY_PROCESS);
+	assert_int_equal(pick_select(t.k, &everything, &sum), 0);
+	rows = pick_rows(t.k, 0, &n, &left);
+	lines = pick_rows(t.k, 1, &nlines, &left);
+	for (i = 0; i < n; i++) {
+		uint64_t recent = 0, count, by_line = 0;
+		char group[64], pid[16];
+		size_t ntree, c;
+
+		pick_trend(t.k, rows[i].frame, rows[i].group, t.last, trend);
+		for (c = 0; c < PICK_TREND; c++)
+			recent += trend[c];
+		assert_true(recent <= rows[i].self);
+		if (prof_frame(t.p, rows[i].frame)->kind != PROF_TRACE) {
+			struct pick_row *tree;
+
+			o.frame = rows[i].frame;
+			o.group = rows[i].group;
+			tree = pick_tree(t.k, &o, &ntree);
+			assert_int_equal(ntree ? tree[0].total : 0, rows[i].self);
+			free(tree);
+			for (k = 0; k < nlines; k++)
+				if (lines[k].frame == rows[i].frame &&
+				    lines[k].group == rows[i].group)
+					by_line += lines[k].self;
+			assert_int_equal(by_line, rows[i].self);
+			pick_hot_line(t.k, rows[i].frame, rows[i].group, &count);
+			assert_true(count <= rows[i].self);
+			snprintf(pid, sizeof(pid), ":%u",
+				 pick_pid(t.k, rows[i].frame, rows[i].group));
+			if (rows[i].self) {
+				prof_group_label(t.p, rows[i].group, group, sizeof(group));
+				assert_string_equal(strrchr(group, ':'), pid);
+				pids++;
+			}
+		}
+	}
+	assert_true(pids > 2);
+	free(rows);
+	free(lines);
+	close_file(&t);
+}
+
 /* The last seconds are the samples of these seconds; and older ones go as time goes on. */
 static void test_window(void **state)
 {
@@ -146,7 +243,7 @@ static void test_window(void **state)
 	struct pick_sum sum;
 	struct taken t;
 	uint64_t all = 0;
-	size_t n, i;
+	size_t n, left, i;
 
 	(void)state;
 	open_file(&t, files[0]);
@@ -154,12 +251,12 @@ static void test_window(void **state)
 	pick_advance(t.k, t.last);
 	po.from = t.last - 2 * SECOND - prof_stats(t.p)->start_time;
 	same_rows(&t, files[0], &q, &po);
-	rows = pick_rows(t.k, 0, &n);
+	rows = pick_rows(t.k, 0, &n, &left);
 	assert_int_equal(pick_select(t.k, &everything, &sum), 0);
 	for (i = 0; i < n; i++) {
 		uint64_t seconds[2];
 
-		pick_trend(t.k, rows[i].frame, t.last, trend);
+		pick_trend(t.k, rows[i].frame, rows[i].group, t.last, trend);
 		seconds[0] = trend[PICK_TREND - 1];
 		seconds[1] = trend[PICK_TREND - 2];
 		assert_true(seconds[0] + seconds[1] <= rows[i].self);
@@ -176,28 +273,24 @@ static void test_window(void **state)
 	close_file(&t);
 }
 
-static int all_open(void *ctx, uint64_t id)
-{
-	(void)ctx;
-	(void)id;
-	return 0;
-}
-
 /* Below each row of a tree there is what it holds, less what is its own. */
 static void test_trees(void **state)
 {
-	struct pick_tree_opts o = {
-	    .frame = PICK_ALL, .flipped = all_open, .max = 100000, .depth = UINT32_MAX};
+	struct pick_tree_opts o = {.frame = PICK_ALL,
+				   .group = PICK_ALL,
+				   .flipped = all_open,
+				   .max = 100000,
+				   .depth = UINT32_MAX};
 	struct pick_row *flat, *tree;
 	struct pick_sum sum;
 	struct taken t;
-	size_t n, nflat, i, k;
+	size_t n, nflat, left, i, k;
 	uint64_t roots;
 
 	(void)state;
 	open_file(&t, files[0]);
 	assert_int_equal(pick_select(t.k, &everything, &sum), 0);
-	flat = pick_rows(t.k, 0, &nflat);
+	flat = pick_rows(t.k, 0, &nflat, &left);
 	for (o.dir = PICK_CALLEES; o.dir <= PICK_CALLERS; o.dir++) {
 		tree = pick_tree(t.k, &o, &n);
 		assert_non_null(tree);
@@ -245,10 +338,9 @@ static void test_apply(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_rows),
-	    cmocka_unit_test(test_window),
-	    cmocka_unit_test(test_trees),
-	    cmocka_unit_test(test_apply),
+	    cmocka_unit_test(test_rows),	 cmocka_unit_test(test_split_rows),
+	    cmocka_unit_test(test_split_panels), cmocka_unit_test(test_window),
+	    cmocka_unit_test(test_trees),	 cmocka_unit_test(test_apply),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

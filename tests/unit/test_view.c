@@ -80,6 +80,15 @@ static const struct {
     {"functions-explain", MIXED, 100, 30, 1, 0, "/=decode Enter x"},
     {"functions-workers", WORKERS, 100, 30, 1, 0, ""},
     {"functions-one-worker", WORKERS, 100, 30, 1, 0, "Right Right Down"},
+    {"split-process", WORKERS, 100, 30, 1, 0, "Down Down"},
+    {"split-state", MIXED, 100, 30, 0, 0, "Down"},
+    {"split-by-line", MIXED, 100, 30, 1, 0, "L Down"},
+    {"split-filter", WORKERS, 100, 30, 1, 0, "\\=main.*VM:1) Enter Down"},
+    {"split-coroutine-200x50", MIXED, 200, 50, 1, 0, "Down"},
+    {"split-80x24", MIXED, 80, 24, 1, 0, "Down"},
+    {"split-40x10", MIXED, 40, 10, 1, 0, "Down"},
+    {"split-tree", MIXED, 100, 30, 1, 0, "F5 Down"},
+    {"split-hostile", HOSTILE, 100, 30, 0, 0, "Down"},
     {"functions-hostile", HOSTILE, 100, 30, 0, 0, "Down"},
     {"functions-hostile-ascii", HOSTILE, 100, 30, 1, 0, "Down Down Down Down"},
     {"advice-goes-there", MIXED, 100, 40, 1, 0, "Enter"},
@@ -124,6 +133,32 @@ static const struct {
     {"back", MIXED, 100, 30, 1, 0, "Down 2 3 5 Esc Esc Esc"},
 };
 
+/* Those of them whose rows are split. */
+static const struct {
+	const char *name;
+	unsigned int by;
+} splits[] = {
+    {"split-process", 1u << PROF_BY_PROCESS},
+    {"split-state", 1u << PROF_BY_STATE},
+    {"split-by-line", 1u << PROF_BY_STATE},
+    {"split-filter", 1u << PROF_BY_VM},
+    {"split-coroutine-200x50", 1u << PROF_BY_COROUTINE},
+    {"split-80x24", 1u << PROF_BY_STATE | 1u << PROF_BY_TRACE},
+    {"split-40x10", 1u << PROF_BY_THREAD},
+    {"split-tree", 1u << PROF_BY_STATE},
+    {"split-hostile", 1u << PROF_BY_PROCESS},
+};
+
+static unsigned int split_of(const char *golden)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(splits) / sizeof(splits[0]); i++)
+		if (!strcmp(splits[i].name, golden))
+			return splits[i].by;
+	return 0;
+}
+
 /* ---- screens ---- */
 
 static char *read_all(const char *path)
@@ -153,6 +188,7 @@ static void test_screens(void **state)
 
 		snprintf(path, sizeof(path), "tests/golden/%s.txt", goldens[i].name);
 		scene_memory = strstr(goldens[i].name, "live") ? memory : NULL;
+		scene_split = split_of(goldens[i].name);
 		scene_open(&s, goldens[i].file, goldens[i].w, goldens[i].h, goldens[i].ascii);
 		scene_keys(&s, goldens[i].keys);
 		if (s.u.over == ON_EXPORT) /* its name has the time */
@@ -174,6 +210,7 @@ static void test_screens(void **state)
 		scene_close(&s);
 	}
 	scene_memory = NULL;
+	scene_split = 0;
 	assert_int_equal(different, 0);
 }
 
@@ -362,6 +399,41 @@ static void test_cursor_stays(void **state)
 	scene_keys(&s, "Esc");
 	assert_string_equal(under_cursor(&s), name);
 	scene_close(&s);
+}
+
+/* A row of a split list stays what it is: the function, and what it is split by. */
+static void test_split_row_stays(void **state)
+{
+	static const char *const ways[] = {"> > >",	      "I",	 "o o", "2 1", "4 1", "F",
+					   "\\=decode Enter", "F5 F5 F5"};
+	char name[UI_TEXT];
+	uint64_t self;
+	struct scene s;
+	size_t i;
+
+	(void)state;
+	scene_split = 1u << PROF_BY_PROCESS;
+	scene_open(&s, WORKERS, 100, 30, 1);
+	scene_keys(&s, "/=decode Enter n");
+	snprintf(name, sizeof(name), "%s", under_cursor(&s));
+	assert_non_null(strstr(name, "decode"));
+	assert_non_null(strstr(name, "  (luajit:31877)"));
+	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		scene_keys(&s, ways[i]);
+		assert_string_equal(under_cursor(&s), name);
+	}
+	/* The other one of the same name. */
+	scene_keys(&s, "Esc /=31876) Enter");
+	assert_string_not_equal(under_cursor(&s), name);
+	/* The row's process only: its numbers are the row's. */
+	scene_keys(&s, "/=decode Enter n");
+	self = s.m.pic.sum.samples;
+	scene_keys(&s, "p");
+	assert_true(s.m.pic.sum.samples < self);
+	assert_int_equal(s.u.query.pid, 31877);
+	assert_string_equal(under_cursor(&s), name);
+	scene_close(&s);
+	scene_split = 0;
 }
 
 /* Rows keep their order for 3 s after the cursor moved, then are sorted again. */
@@ -611,6 +683,7 @@ int main(void)
 	    cmocka_unit_test(test_keys_have_one_meaning),
 	    cmocka_unit_test(test_keys_work),
 	    cmocka_unit_test(test_cursor_stays),
+	    cmocka_unit_test(test_split_row_stays),
 	    cmocka_unit_test(test_order_is_held),
 	    cmocka_unit_test(test_pause),
 	    cmocka_unit_test(test_reset),

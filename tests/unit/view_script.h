@@ -43,6 +43,9 @@ static inline void scene_key(struct scene *s, int code)
 	s->quit |= flags & UI_QUIT;
 }
 
+/* What rows are split by: as prof_opts. */
+static unsigned int scene_split;
+
 /* "Down Down Enter F5 /=decode x": keys by name, "K=text" types text after K. */
 static inline void scene_keys(struct scene *s, const char *script)
 {
@@ -69,7 +72,7 @@ static inline void scene_keys(struct scene *s, const char *script)
 /* Opens a recording; pieces of the view are as after its last record. */
 static inline void scene_open(struct scene *s, const char *file, int w, int h, int ascii)
 {
-	struct model_opts mo = {.lines = 0};
+	struct model_opts mo = {.split = scene_split};
 	struct ui_opts uo = {.file = file, .rate = 49, .read = scene_memory};
 	struct why why = {.code = 0};
 	int err;
