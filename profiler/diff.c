@@ -5,12 +5,13 @@
 #include "profiler/walk.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct prof *diff_new(void)
+struct prof *diff_new(unsigned int split)
 {
-	struct prof *p = prof_new(&(struct prof_opts){0});
+	struct prof *p = prof_new(&(struct prof_opts){.split = split});
 
 	if (p)
 		p->is_diff = 1;
@@ -22,11 +23,14 @@ int prof_is_diff(const struct prof *p)
 	return p->is_diff;
 }
 
-/* Goes down to the frame of this label, whatever it is of. */
-static int descend(struct prof *diff, uint32_t *node, const char *label)
+/*
+ * Goes down to the frame of this label, whatever it is of; kind is PROF_PROCESS for those that
+ * samples are split by.
+ */
+static int descend(struct prof *diff, uint32_t *node, enum prof_kind kind, const char *label)
 {
 	uint32_t frame;
-	int err = frames_fixed(diff, PROF_OTHER, label, &frame);
+	int err = frames_fixed(diff, kind, label, &frame);
 
 	return err ? err : tree_child(diff, node, frame, 0);
 }
@@ -53,8 +57,12 @@ int diff_add(struct prof *diff, enum diff_side side, const struct prof *p)
 		const struct node *n = node_at(p, i);
 
 		if (i) {
+			const struct prof_frame *f = &p->frames[n->pub.frame].pub;
+
 			to[i] = to[n->parent];
-			err = descend(diff, &to[i], p->frames[n->pub.frame].pub.label);
+			err =
+			    descend(diff, &to[i],
+				    f->kind == PROF_PROCESS ? PROF_PROCESS : PROF_OTHER, f->label);
 		}
 		if (!err)
 			count(diff, side, to[i], n->pub.self);
@@ -81,26 +89,76 @@ static uint64_t take_count(const char *line, size_t *len)
 	return n;
 }
 
+static int begins(const char *s, const char *with)
+{
+	return !strncmp(s, with, strlen(with));
+}
+
+/* Can a profile that is split by it have that label there? */
+static int is_split_by(enum prof_split by, const char *label)
+{
+	char state[64];
+
+	switch (by) {
+	case PROF_BY_PROCESS:
+		label = strrchr(label, ':');
+		return label && label[1] && !label[1 + strspn(label + 1, "0123456789")];
+	case PROF_BY_THREAD:
+		return begins(label, "thread:");
+	case PROF_BY_VM:
+		return begins(label, "VM:") || !strcmp(label, "[no VM]");
+	case PROF_BY_COROUTINE:
+		return begins(label, "coroutine:0x") || !strcmp(label, "[no coroutine]");
+	case PROF_BY_STATE:
+		for (unsigned int i = 0; i < EV_STATE_MAX; i++) {
+			snprintf(state, sizeof(state), "[%s]", prof_state_name(i));
+			if (!strcmp(label, state))
+				return 1;
+		}
+		return 0;
+	default:
+		return begins(label, "trace:") || !strcmp(label, "[no trace]");
+	}
+}
+
+/* The kind of frame number level of a line; -EDOM: it should be what samples are split by. */
+static int kind_of(const struct prof *diff, unsigned int level, const char *label)
+{
+	unsigned int left = diff->opts.split;
+
+	if (level >= (unsigned int)__builtin_popcount(left))
+		return PROF_OTHER;
+	for (; level; level--)
+		left &= left - 1;
+	return is_split_by((enum prof_split)__builtin_ctz(left), label) ? PROF_PROCESS : -EDOM;
+}
+
 int diff_add_line(struct prof *diff, enum diff_side side, const char *line)
 {
 	size_t len = strcspn(line, "\r\n"), at, n;
 	uint64_t samples = take_count(line, &len);
 	char label[LABEL_MAX + 1];
 	uint32_t node = 0;
+	unsigned int level = 0;
 	int err = 0;
 
 	if (!samples)
 		return -EINVAL;
+	/* Those whose frames nobody knows are not split. */
+	if (begins(line, "[profile full]"))
+		level = PROF_BY_MAX;
 	tree_reopen(diff);
 	for (at = 0; at <= len && !err; at += n + 1) {
 		size_t cut;
+		int kind;
 
 		n = strcspn(line + at, ";");
 		n = n < len - at ? n : len - at;
 		cut = n < LABEL_MAX ? n : LABEL_MAX;
 		memcpy(label, line + at, cut);
 		label[cut] = '\0';
-		err = descend(diff, &node, label);
+		kind = kind_of(diff, level++, label);
+		err = kind < 0 ? kind : descend(diff, &node, (enum prof_kind)kind, label);
 	}
 	if (!err)
 		count(diff, side, node, samples);
@@ -159,7 +217,7 @@ static int by_growth(const void *a, const void *b, void *ctx)
 {
 	const struct diff_row *x = a, *y = b;
 	const struct prof *diff = ctx;
-	int x_rank, y_rank;
+	int x_rank, y_rank, order;
 	double i, j;
 
 	growth(diff, x, &i, &x_rank);
@@ -170,44 +228,95 @@ static int by_growth(const void *a, const void *b, void *ctx)
 		return i > j ? -1 : 1;
 	if (x->total[1] != y->total[1])
 		return x->total[1] > y->total[1] ? -1 : 1;
-	return strcmp(diff->frames[x->frame].pub.label, diff->frames[y->frame].pub.label);
+	order = strcmp(diff->frames[x->frame].pub.label, diff->frames[y->frame].pub.label);
+	if (!order)
+		order = (x->frame > y->frame) - (x->frame < y->frame);
+	return order ? order : (x->group > y->group) - (x->group < y->group);
+}
+
+/* Rows while they are summed up: those of one group by frame, then all. */
+struct sums {
+	const struct prof *diff;
+	struct diff_row *by_frame; /* its group is that which it was last used for */
+	uint32_t *open;		   /* by frame: how often it is on the current path */
+	uint32_t *used, nused;	   /* frames of this group */
+	struct diff_row *out;
+	uint32_t nout, cap;
+};
+
+static void add_node(struct sums *s, const struct prof_node *node, uint32_t group)
+{
+	struct diff_row *row = &s->by_frame[node->frame];
+
+	if (row->group != group) {
+		*row = (struct diff_row){.frame = node->frame, .group = group};
+		s->used[s->nused++] = node->frame;
+	}
+	row->self[0] += node->before_self;
+	row->self[1] += node->self;
+	if (!s->open[node->frame]++) {
+		row->total[0] += node->before;
+		row->total[1] += node->total;
+	}
+}
+
+/* All below root, which is node number group. 0 or -ENOMEM. */
+static int sum_group(struct sums *s, const struct prof_node *root, uint32_t group)
+{
+	struct walk w = {.root = root};
+	const struct walk_step *step;
+	int err;
+
+	while ((step = walk_next(&w)))
+		if (w.leaving)
+			s->open[step->node->frame]--;
+		else
+			add_node(s, step->node, group);
+	err = w.err;
+	walk_release(&w);
+	for (; s->nused && !err; s->nused--) {
+		const struct diff_row *row = &s->by_frame[s->used[s->nused - 1]];
+		enum prof_kind kind = s->diff->frames[row->frame].pub.kind;
+		struct diff_row *out;
+
+		if (kind == PROF_ROOT || kind == PROF_PROCESS || (!row->total[0] && !row->total[1]))
+			continue;
+		out = table_room(s->out, &s->cap, (size_t)s->nout + 1, sizeof(*out));
+		if (!out)
+			return -ENOMEM;
+		s->out = out;
+		out[s->nout++] = *row;
+	}
+	return err;
 }
 
 struct diff_row *diff_rows(const struct prof *diff, size_t *n)
 {
-	struct walk w = {.root = prof_root(diff)};
-	struct diff_row *rows = calloc(diff->nframes, sizeof(*rows));
-	uint32_t *open = calloc(diff->nframes, sizeof(*open));
-	const struct walk_step *step;
+	struct sums s = {.diff = diff,
+			 .by_frame = calloc(diff->nframes, sizeof(*s.by_frame)),
+			 .open = calloc(diff->nframes, sizeof(*s.open)),
+			 .used = calloc(diff->nframes, sizeof(*s.used)),
+			 .out = calloc(1, sizeof(*s.out)),
+			 .cap = 1};
+	int err = s.by_frame && s.open && s.used && s.out ? 0 : -ENOMEM;
 
-	while (rows && open && (step = walk_next(&w))) {
-		const struct prof_node *node = step->node;
-		struct diff_row *row = &rows[node->frame];
-
-		if (w.leaving) {
-			open[node->frame]--;
-			continue;
-		}
-		row->self[0] += node->before_self;
-		row->self[1] += node->self;
-		if (!open[node->frame]++) {
-			row->total[0] += node->before;
-			row->total[1] += node->total;
-		}
+	for (uint32_t i = 0; !err && i < diff->nframes; i++)
+		s.by_frame[i].group = UINT32_MAX;
+	if (!err && !diff->opts.split)
+		err = sum_group(&s, prof_root(diff), 0);
+	for (uint32_t i = 1; !err && diff->opts.split && i < diff->nnodes; i++)
+		if (rows_is_group(diff, i))
+			err = sum_group(&s, &node_at(diff, i)->pub, i);
+	if (!err)
+		qsort_r(s.out, s.nout, sizeof(*s.out), by_growth, (void *)(uintptr_t)diff);
+	free(s.by_frame);
+	free(s.open);
+	free(s.used);
+	if (err) {
+		free(s.out);
+		s.out = NULL;
+		s.nout = 0;
 	}
-	walk_release(&w);
-	if (!rows || !open || w.err) {
-		free(rows);
-		rows = NULL;
-	}
-	free(open);
-	*n = 0;
-	for (uint32_t i = 0; rows && i < diff->nframes; i++) {
-		rows[i].frame = i;
-		if (diff->frames[i].pub.kind != PROF_ROOT && (rows[i].total[0] || rows[i].total[1]))
-			rows[(*n)++] = rows[i];
-	}
-	if (rows)
-		qsort_r(rows, *n, sizeof(*rows), by_growth, (void *)(uintptr_t)diff);
-	return rows;
+	*n = s.nout;
+	return s.out;
 }

@@ -41,7 +41,7 @@ int write_csv(FILE *f, const struct prof *p, const struct write_info *info)
 	}
 	fputs("\r\n", f);
 	for (size_t i = 0; i < n; i++) {
-		char group[GROUP_LABEL_MAX];
+		char group[PROF_SPLIT_TEXT];
 		const struct prof_frame *frame = prof_frame(p, rows[i].frame);
 
 		if (prof_is_split(p)) {

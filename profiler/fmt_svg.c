@@ -236,6 +236,18 @@ static int is_ghost(const struct prof *p, const struct diff_row *row)
 	return !row->total[DIFF_AFTER] && prof_is_change(p, row->total[DIFF_BEFORE], 0);
 }
 
+/* "  (thread:42)": what the samples of a split profile's row have in common. */
+static void put_group(const struct picture *pic, uint32_t group)
+{
+	char label[512];
+
+	if (!prof_is_split(pic->p))
+		return;
+	fputs("  (", pic->f);
+	svg_escaped(pic->f, prof_group_label(pic->p, group, label, sizeof(label)));
+	putc(')', pic->f);
+}
+
 /* What was there before and has no width now, the most first. Counts only, unless draw. */
 static int put_ghosts(struct picture *pic, int draw)
 {
@@ -259,6 +271,7 @@ static int put_ghosts(struct picture *pic, int draw)
 				y + ROW * shown);
 			fprintf(pic->f, "vanished, was %6s  ", share);
 			svg_escaped(pic->f, prof_frame(pic->p, rows[i].frame)->label);
+			put_group(pic, rows[i].group);
 			fputs("</text>\n", pic->f);
 		}
 		shown++;

@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #define LABEL_MAX 512u /* bytes, without the NUL */
-#define GROUP_LABEL_MAX (PROF_BY_MAX * (LABEL_MAX + 1)) /* of prof_group_label(), with it */
 
 /* Flags of label_clean. */
 #define TEXT_NO_SEMICOLON 1u /* ';' separates frames in folded stacks: make it ':' */

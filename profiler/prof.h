@@ -328,16 +328,17 @@ uint32_t prof_frames(const struct prof *p);
 
 /*
  * A profile that compares two: its nodes count both. Frames are the same if their labels are. To be
- * filled from profiles or from folded stacks, then finished. NULL if out of memory.
+ * filled from profiles or from folded stacks, all of them split alike (as prof_opts), then
+ * finished. NULL if out of memory.
  */
-struct prof *diff_new(void);
+struct prof *diff_new(unsigned int split);
 
 enum diff_side { DIFF_BEFORE, DIFF_AFTER };
 
 /* Adds all samples of a finished profile. 0 or -ENOMEM. */
 int diff_add(struct prof *diff, enum diff_side side, const struct prof *p);
 
-/* Adds a line of folded stacks. 0, -ENOMEM, or -EINVAL: it is none. */
+/* Adds a line of folded stacks. 0, -ENOMEM, -EINVAL: it is none, or -EDOM: it is not split so. */
 int diff_add_line(struct prof *diff, enum diff_side side, const char *line);
 
 int prof_is_diff(const struct prof *p);
@@ -351,12 +352,13 @@ int prof_is_change(const struct prof *diff, uint64_t before, uint64_t after);
 
 struct diff_row {
 	uint32_t frame;
+	uint32_t group;		    /* as prof_row's */
 	uint64_t self[2], total[2]; /* by enum diff_side; recursion counts once */
 };
 
 /*
- * A row for each frame: by how much their own share grew, the most first, so that what vanished or
- * shrank comes last. As prof_rows.
+ * A row for each frame, of a split profile for each frame and group: by how much their own share
+ * grew, the most first, so that what vanished or shrank comes last. As prof_rows.
  */
 struct diff_row *diff_rows(const struct prof *diff, size_t *n);
 
@@ -376,12 +378,16 @@ struct prof_row {
  * stackless samples: by self, then total, then label. A sample's self goes to exactly one row other
  * than PROF_TRACE: its innermost Lua or C function, or where there is none, its last pseudo-frame;
  * a trace row repeats what ran compiled in it. A C function that only the instruction pointer shows
- * is a pseudo-frame. Of a split profile there are rows for each group of samples. Returns an array of *n, to be freed by the caller with free(); NULL if out of
- * memory.
+ * is a pseudo-frame. Of a split profile there are rows for each group of samples. Returns an array
+ * of *n, to be freed by the caller with free(); NULL if out of memory.
  */
 struct prof_row *prof_rows(const struct prof *p, size_t *n);
 
-/* What the samples of a row's group have in common, the frames that they are split by: into buf. */
+/*
+ * What the samples of a row's group have in common, the frames that they are split by: into buf, of
+ * PROF_SPLIT_TEXT bytes or fewer, then it is cut.
+ */
+#define PROF_SPLIT_TEXT (PROF_BY_MAX * 513)
 const char *prof_group_label(const struct prof *p, uint32_t group, char *buf, size_t size);
 
 /* Is the profile split, so that rows have groups? */

@@ -35,7 +35,7 @@ int rows_is_group(const struct prof *p, uint32_t i)
 	unsigned int depth = 0;
 
 	if (p->frames[node_at(p, i)->pub.frame].pub.kind != PROF_PROCESS)
-		return i == p->crowd;
+		return p->is_diff ? !node_at(p, i)->parent : i == p->crowd;
 	for (; i; i = node_at(p, i)->parent)
 		depth++;
 	return depth == (unsigned int)__builtin_popcount(p->opts.split);

@@ -47,6 +47,11 @@ static int from_folded(const char *path, enum diff_side side, struct prof *diff,
 	}
 	if (!err && ferror(f))
 		err = why_set(why, WHY_INTERNAL, -EIO, "cannot read '%s'", printable(path));
+	if (err == -EDOM) {
+		why_set(why, WHY_USAGE, err, "'%s' line %zu: not split so", printable(path),
+			number);
+		why_hint(why, "Write it with the same --split.");
+	}
 	if (err == -EINVAL)
 		why_set(why, WHY_USAGE, err, "'%s' line %zu: no folded stack", printable(path),
 			number);
@@ -96,11 +101,15 @@ static const char *verdict(const struct prof *diff, const struct diff_row *r)
 static void print_row(const struct prof *diff, const struct diff_row *r)
 {
 	const struct prof_node *root = prof_root(diff);
+	char group[PROF_SPLIT_TEXT];
 	double before = share(r->self[0], root->before), after = share(r->self[1], root->total);
 
-	printf("%11.1f %7.1f %+7.1f %12.1f %7.1f  %-8s  %s\n", before, after, after - before,
+	printf("%11.1f %7.1f %+7.1f %12.1f %7.1f  %-8s  %s", before, after, after - before,
 	       share(r->total[0], root->before), share(r->total[1], root->total), verdict(diff, r),
 	       prof_frame(diff, r->frame)->label);
+	if (prof_is_split(diff))
+		printf("  (%s)", prof_group_label(diff, r->group, group, sizeof(group)));
+	putchar('\n');
 }
 
 static void print_table(const struct prof *diff, const struct diff_row *row, size_t n, size_t rows)
@@ -110,7 +119,8 @@ static void print_table(const struct prof *diff, const struct diff_row *row, siz
 
 	printf("%llu samples before, %llu after; percent of them\n",
 	       (unsigned long long)root->before, (unsigned long long)root->total);
-	printf("SELF before   after  change TOTAL before  after  VERDICT   FUNCTION\n");
+	printf("SELF before   after  change TOTAL before  after  VERDICT   FUNCTION%s\n",
+	       prof_is_split(diff) ? "  (SPLIT)" : "");
 	for (i = 0; i < top; i++)
 		print_row(diff, &row[i]);
 	if (n > rows)
@@ -123,6 +133,7 @@ static void print_json_rows(const struct prof *diff, const struct diff_row *row,
 {
 	const struct prof_node *root = prof_root(diff);
 	struct jsonw w = {.f = stdout};
+	char group[PROF_SPLIT_TEXT];
 	size_t i;
 
 	jw_begin(&w, NULL, '{');
@@ -134,6 +145,9 @@ static void print_json_rows(const struct prof *diff, const struct diff_row *row,
 		jw_newline(&w);
 		jw_begin(&w, NULL, '{');
 		jw_string(&w, "label", prof_frame(diff, row[i].frame)->label);
+		if (prof_is_split(diff))
+			jw_string(&w, "split",
+				  prof_group_label(diff, row[i].group, group, sizeof(group)));
 		jw_string(&w, "verdict", verdict(diff, &row[i]));
 		jw_uint(&w, "self_before", row[i].self[0]);
 		jw_uint(&w, "self_after", row[i].self[1]);
@@ -204,7 +218,7 @@ int verb_diff(const struct options *o)
 	}
 	if (check_outputs(o, &why))
 		return complain(o, &why);
-	folds.plain = diff_new();
+	folds.plain = diff_new(o->split);
 	err = folds.plain ? load(o, folds.plain, &why) : -ENOMEM;
 	snprintf(title, sizeof(title), "%.200s against %.200s", o->arg[1], o->arg[0]);
 	if (!err)

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "profiler/label.h"
 #include "tui/ljx.h"
 
 #include <errno.h>
@@ -64,7 +63,7 @@ static uint64_t jit_time(const uint64_t *by)
 void print_rows(FILE *f, const struct prof *p, const struct prof_row *row, size_t n, size_t rows,
 		uint64_t base)
 {
-	char group[GROUP_LABEL_MAX];
+	char group[PROF_SPLIT_TEXT];
 	size_t i;
 
 	fprintf(f, " SELF%%  TOTAL%%    N    I    C    G    J  FUNCTION%s\n",
@@ -170,7 +169,7 @@ static json_t *counts(const uint64_t *by, const char *const *name, size_t n)
 /* NULL: out of memory. */
 static json_t *functions(const struct prof *p)
 {
-	char group[GROUP_LABEL_MAX];
+	char group[PROF_SPLIT_TEXT];
 	size_t n, i;
 	struct prof_row *row = prof_rows(p, &n);
 	json_t *list = row ? json_array() : NULL;

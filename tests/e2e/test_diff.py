@@ -95,6 +95,52 @@ def test_of_recordings(tmp_path):
     assert sum(n for n, _ in two_counts(out).values()) == 4
 
 
+@pytest.mark.parametrize("split", ["process", "thread", "vm", "coroutine", "state", "trace", "vm,state"])
+def test_split(tmp_path, split):
+    """A row for each function and group, in tables, stacks and what vanished, of recordings as of what
+    they were folded to; the same picture of both."""
+    path, depth = tmp_path / "x.ljx", split.count(",") + 1
+    path.write_bytes(recording.example())
+    stacks = {";".join(s): n for s, n in folded(str(path), "--split", split)}
+    other = write(tmp_path / "b.folded", {s: 2 * n + (50 if i % 2 else 0)
+                                          for i, (s, n) in enumerate(stacks.items())})
+    same = write(tmp_path / "a.folded", stacks)
+    got = rows(path, other, "--split", split)
+    assert got == rows(same, other, "--split", split)
+    want = {}
+    for side, text in enumerate((same, other)):
+        groups = {}
+        for line in text.read_text().splitlines():
+            stack, n = line.rsplit(" ", 1)
+            frames = stack.split(";")
+            own = groups.setdefault(";".join(frames[:depth]), {})
+            own[tuple(frames[depth:])] = own.get(tuple(frames[depth:]), 0) + int(n)
+        for group, own in groups.items():
+            for label, (self, total) in formats.by_function(own).items():
+                want.setdefault((group, label), [0, 0, 0, 0])[side::2] = [self, total]
+    keys = ("self_before", "self_after", "total_before", "total_after")
+    assert {(r["split"], r["label"]): [r[k] for k in keys] for r in got["functions"]} == want
+    out = ljx("diff", path, other, "--split", split, "--rows", "1000").out
+    assert all(f"{r['label']}  ({r['split']})\n" in out for r in got["functions"])
+    ljx("diff", path, other, "--split", split, "-o", tmp_path / "d.folded")
+    assert {s: n for s, (n, _) in two_counts(tmp_path / "d.folded").items()} == stacks
+    ljx("diff", path, other, "--split", split, "-o", tmp_path / "d.svg")
+    text = (tmp_path / "d.svg").read_text()
+    assert all(f">{group.split(';')[0]}\n" in text for group, _ in want)
+    plain = write(tmp_path / "plain.folded", BEFORE)
+    p = ljx("diff", path, plain, "--split", split, status=USAGE)
+    assert "line 1" in p.err and "--split" in p.err
+
+
+def test_split_that_vanished(tmp_path):
+    a = write(tmp_path / "a.folded", {"[GC];main;f": 900, "[C];main;f": 900})
+    b = write(tmp_path / "b.folded", {"[C];main;f": 900})
+    assert {(r["split"], r["label"]) for r in rows(a, b, "--split", "state")["functions"]
+            if r["verdict"] == "vanished"} == {("[GC]", "main"), ("[GC]", "f")}
+    ljx("diff", a, b, "--split", "state", "-o", tmp_path / "d.svg")
+    assert re.search(r">vanished, was +50.0%  f  \(\[GC\]\)<", (tmp_path / "d.svg").read_text())
+
+
 def test_picture(files, tmp_path):
     svg, page = tmp_path / "d.svg", tmp_path / "d.html"
     ljx("diff", *files, "-o", svg, "-o", page)

@@ -131,7 +131,8 @@ static struct ev_hdr *code(struct input *in)
 /* Those of a window are some of all. */
 static void check_window(struct lines *l, uint64_t all)
 {
-	const struct lines_query recent = {.recent = 1, .now = UINT64_MAX >> 1}, since = {.recent = 0};
+	const struct lines_query recent = {.recent = 1, .now = UINT64_MAX >> 1},
+				 since = {.recent = 0};
 	const struct lines_func *f;
 	uint64_t sum = 0, self;
 	size_t n, i, k;
@@ -186,7 +187,8 @@ static struct ev_hdr *snaps(struct input *in)
 	return &e->h;
 }
 
-/* The C stack of the next sample: places of few Lua frames, gaps and addresses near the symbols'. */
+/* The C stack of the next sample: places of few Lua frames, gaps and addresses near the symbols'.
+ */
 static struct ev_hdr *native(struct input *in)
 {
 	unsigned int n = take(in) & 31, i;
@@ -290,10 +292,11 @@ static void output(struct prof *p, FILE *null, uint8_t how)
 }
 
 /* The profile against lines of anything, 40 bytes each. */
-static void compare(struct prof *p, FILE *null, uint8_t how, const uint8_t *data, size_t size)
+static void compare(struct prof *p, FILE *null, uint8_t how, unsigned int split,
+		    const uint8_t *data, size_t size)
 {
 	struct write_info info = {.title = "fuzz", .reverse = how & 1};
-	struct prof *d = diff_new();
+	struct prof *d = diff_new(split);
 	struct diff_row *rows;
 	char line[41];
 	size_t n;
@@ -385,8 +388,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!h)
 			continue;
 		h->pid = take(&in) & 3;
-		if (rec_check(h, h->size) && (prof_add(p, h) || lines_add(l, h) || ips_add(ips, h) ||
-					      (h->kind == EV_TRACE && event(p, &in, h))))
+		if (rec_check(h, h->size) &&
+		    (prof_add(p, h) || lines_add(l, h) || ips_add(ips, h) ||
+		     (h->kind == EV_TRACE && event(p, &in, h))))
 			abort();
 		free(h);
 		if (how & 8 && !(take(&in) & 31)) {
@@ -406,7 +410,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		output(p, null, how);
 	}
 	if (how & 128)
-		compare(p, null, how, data, size);
+		compare(p, null, how, opts.split, data, size);
 	fclose(null);
 	lines_free(l);
 	ips_free(ips);

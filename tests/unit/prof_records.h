@@ -100,6 +100,8 @@ struct sample {
 	uint32_t flags, trace;
 	uint64_t ip, time;
 	unsigned int times; /* 0: once */
+	uint32_t tid;
+	uint64_t L, g; /* g 0: VM_G */
 };
 
 static inline void add_sample(struct prof *p, const struct sample *s, const struct ev_frame *f,
@@ -113,7 +115,9 @@ static inline void add_sample(struct prof *p, const struct sample *s, const stru
 	ev->h.size = (ev_u32)size;
 	ev->h.pid = s->pid ? s->pid : PID;
 	ev->h.time = s->time;
-	ev->g = VM_G;
+	ev->h.tid = s->tid;
+	ev->L = s->L;
+	ev->g = s->g ? s->g : VM_G;
 	ev->ip = s->ip;
 	ev->state = (ev_u8)s->state;
 	ev->why = (ev_u8)s->why;
