@@ -17,8 +17,8 @@
 #define WIDTH 1200u
 #define PAD 10u
 #define ROW 18u
-#define TOP 118u	 /* of the first frame, below the head */
-#define FONT_CELL 725u	 /* 1/100 px: width of a character, a little more than any fixed font has */
+#define TOP 118u /* of the first frame, below the head; with a line for colours more */
+#define COLOURS 18u
 #define MIN_SHARE 1000u	 /* what is narrower than 1/1000 of all is not drawn */
 #define MAX_LEVELS 1024u /* nor is what is deeper */
 
@@ -62,6 +62,12 @@ void svg_percent(char out[32], uint64_t n, uint64_t total)
 	snprintf(out, 32, "%" PRIu64 ".%u%%", tenths / 10, (unsigned int)(tenths % 10));
 }
 
+/* Where the frames begin: a comparison can be coloured by nothing else. */
+static uint32_t top_of(const struct picture *pic)
+{
+	return prof_is_diff(pic->p) ? TOP : TOP + COLOURS;
+}
+
 /* Pixels from the left of what is n samples from the left, in 1/100. */
 static uint64_t to_x(const struct picture *pic, uint64_t n)
 {
@@ -85,8 +91,17 @@ static unsigned int cells(uint32_t cp)
 		   : 1;
 }
 
-/* As much of s (valid UTF-8, at most size - 3 bytes) as fits room cells, ".." at the cut. */
-static void clip(char *out, size_t size, const char *s, uint64_t room)
+uint32_t svg_width(const char *s)
+{
+	uint32_t width = 0, cp = 0;
+	size_t len;
+
+	for (; *s && (len = label_utf8(s, &cp)); s += len)
+		width += cells(cp);
+	return width;
+}
+
+void svg_clip(char *out, size_t size, const char *s, uint64_t room)
 {
 	size_t cut = 0, at = 0, len;
 	uint64_t used = 0;
@@ -161,11 +176,11 @@ static void put_frame(const struct picture *pic, const struct walk_step *step, u
 	const struct prof_node *n = step->node;
 	uint64_t x = to_x(pic, step->aux[START]);
 	uint64_t width = to_x(pic, step->aux[START] + n->total) - x;
-	uint32_t y = TOP + ROW * (pic->info->icicle ? level : pic->levels - 1 - level);
+	uint32_t y = top_of(pic) + ROW * (pic->info->icicle ? level : pic->levels - 1 - level);
 	char text[LABEL_MAX + 3], class[8];
 
-	clip(text, sizeof(text), prof_frame(pic->p, n->frame)->label,
-	     width > 600 ? (width - 600) / FONT_CELL : 0);
+	svg_clip(text, sizeof(text), prof_frame(pic->p, n->frame)->label,
+		 width > 600 ? (width - 600) / SVG_FONT_CELL : 0);
 	svg_class(pic, n, class);
 	fprintf(pic->f,
 		"<g class=\"f %s\" data-x=\"%" PRIu64 "\" data-n=\"%" PRIu64 "\" data-d=\"%" PRIu32
@@ -251,7 +266,7 @@ static void put_group(const struct picture *pic, uint32_t group)
 /* What was there before and has no width now, the most first. Counts only, unless draw. */
 static int put_ghosts(struct picture *pic, int draw)
 {
-	uint32_t y = TOP + ROW * (pic->levels + 1), shown = 0;
+	uint32_t y = top_of(pic) + ROW * (pic->levels + 1), shown = 0;
 	struct diff_row *rows;
 	size_t n;
 
@@ -288,7 +303,7 @@ static void put_line(const struct picture *pic, const char *class, uint32_t y, u
 	char clean[4096], shown[4096];
 
 	label_clean(clean, sizeof(clean) - 4, text, 0);
-	clip(shown, sizeof(shown), clean, (WIDTH - 2 * PAD) * 100 / cell);
+	svg_clip(shown, sizeof(shown), clean, (WIDTH - 2 * PAD) * 100 / cell);
 	fprintf(pic->f, "<text class=\"%s\" x=\"%u\" y=\"%" PRIu32 "\" data-full=\"", class, PAD,
 		y);
 	svg_escaped(pic->f, clean);
@@ -310,7 +325,7 @@ static void put_facts(const struct picture *pic, uint32_t y)
 			 "%" PRIu64 " samples before, %" PRIu64
 			 " after; widths are after, colours compare the shares",
 			 prof_root(pic->p)->before, st->samples);
-		put_line(pic, "weak", y, FONT_CELL, text);
+		put_line(pic, "weak", y, SVG_FONT_CELL, text);
 		return;
 	}
 	if (st->unit != PROF_SAMPLES) {
@@ -318,7 +333,7 @@ static void put_facts(const struct picture *pic, uint32_t y)
 			 "%" PRIu64 " %s%s, by the stacks where recordings failed", st->samples,
 			 prof_unit_name(pic->p, 1),
 			 st->unit == PROF_ABORTS ? "" : " of CPU that aborts cost");
-		put_line(pic, "weak", y, FONT_CELL, text);
+		put_line(pic, "weak", y, SVG_FONT_CELL, text);
 		return;
 	}
 	svg_percent(part, st->samples - st->with_lua, st->samples);
@@ -342,18 +357,20 @@ static void put_facts(const struct picture *pic, uint32_t y)
 	if (pic->left_out)
 		snprintf(text + n, sizeof(text) - n, ", %" PRIu64 " frames too small to draw",
 			 pic->left_out);
-	put_line(pic, "weak", y, FONT_CELL, text);
+	put_line(pic, "weak", y, SVG_FONT_CELL, text);
 }
 
-static void put_head(const struct picture *pic)
+static int put_head(const struct picture *pic)
 {
 	const struct write_info *info = pic->info;
 	const char *builds = prof_builds(pic->p);
+	uint32_t top = top_of(pic);
 	char text[4096];
+	int err;
 
 	fputs("<g class=\"head\">\n", pic->f);
-	fprintf(pic->f, "<rect class=\"paper\" width=\"%u\" height=\"%u\"/>\n", WIDTH, TOP - 4);
-	put_line(pic, "title", 26, FONT_CELL * 16 / 12, info->title ? info->title : "ljx");
+	fprintf(pic->f, "<rect class=\"paper\" width=\"%u\" height=\"%u\"/>\n", WIDTH, top - 4);
+	put_line(pic, "title", 26, SVG_FONT_CELL * 16 / 12, info->title ? info->title : "ljx");
 	put_facts(pic, 46);
 	snprintf(text, sizeof(text), "%s%s%s%s%s",
 		 *builds		? builds
@@ -361,9 +378,10 @@ static void put_head(const struct picture *pic)
 					: "no LuaJIT seen",
 		 info->command ? " \u00b7 " : "", info->command ? info->command : "",
 		 info->version ? " \u00b7 ljx " : "", info->version ? info->version : "");
-	put_line(pic, "weak", 62, FONT_CELL, text);
-	svg_legend(pic, PAD, 82);
-	fprintf(pic->f, "<text class=\"status\" x=\"%u\" y=\"%u\"></text>\n</g>\n", PAD, TOP - 14);
+	put_line(pic, "weak", 62, SVG_FONT_CELL, text);
+	err = svg_legend(pic, PAD, 82, (WIDTH - 2 * PAD) * 100);
+	fprintf(pic->f, "<text class=\"status\" x=\"%u\" y=\"%u\"></text>\n</g>\n", PAD, top - 14);
+	return err;
 }
 
 /* What the frames' aborts cost; NULL: nothing is known, or no memory. */
@@ -389,7 +407,7 @@ static int put_body(struct picture *pic)
 	if (!err)
 		err = put_ghosts(pic, 1);
 	if (!pic->total)
-		fprintf(pic->f, "<text x=\"%u\" y=\"%u\">no %s</text>\n", PAD, TOP + 13,
+		fprintf(pic->f, "<text x=\"%u\" y=\"%u\">no %s</text>\n", PAD, top_of(pic) + 13,
 			prof_stats(pic->p)->unit == PROF_SAMPLES ? "samples" : "aborts");
 	return err;
 }
@@ -399,13 +417,13 @@ static void put_open(const struct picture *pic)
 	static const char *const colours[] = {"state", "file", "cost"};
 	uint32_t levels = pic->levels ? pic->levels : 1, height;
 
-	height = TOP + ROW * (levels + pic->ghosts) + PAD;
+	height = top_of(pic) + ROW * (levels + pic->ghosts) + PAD;
 	fprintf(
 	    pic->f,
 	    "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"ljx\" width=\"%u\" height=\"%" PRIu32
 	    "\" viewBox=\"0 0 %u %" PRIu32 "\"\n data-pad=\"%u\" data-row=\"%u\" data-top=\"%u\""
 	    " data-levels=\"%" PRIu32 "\" data-total=\"%" PRIu64 "\"",
-	    WIDTH, height, WIDTH, height, PAD, ROW, TOP, levels, pic->total);
+	    WIDTH, height, WIDTH, height, PAD, ROW, top_of(pic), levels, pic->total);
 	fprintf(pic->f, " data-one=\"%s\" data-many=\"%s\"", prof_unit_name(pic->p, 0),
 		prof_unit_name(pic->p, 1));
 	fprintf(pic->f, " data-ghosts=\"%" PRIu32 "\" data-colour=\"%s\"%s%s>\n", pic->ghosts,
@@ -416,7 +434,7 @@ static void put_open(const struct picture *pic)
 int svg_element(FILE *f, const struct prof *p, const struct write_info *info)
 {
 	struct prof *reversed = info->reverse ? prof_reversed(p) : NULL;
-	struct picture pic = {.f = f, .p = reversed ? reversed : p, .info = info};
+	struct picture pic = {.f = f, .p = reversed ? reversed : p, .whole = p, .info = info};
 	int err = info->reverse && !reversed ? -ENOMEM : measure(&pic);
 
 	if (!err)
@@ -427,7 +445,8 @@ int svg_element(FILE *f, const struct prof *p, const struct write_info *info)
 		svg_style(f);
 		fputs("<rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n", f);
 		err = put_body(&pic);
-		put_head(&pic);
+		if (!err)
+			err = put_head(&pic);
 		if (svg_has_data(p))
 			svg_data(&pic, p);
 		fprintf(f, "<script><![CDATA[\n%s]]></script>\n</svg>\n", script);

@@ -446,6 +446,9 @@ function recolour(to) {
   if (colour === 'cost' && !to && !data.frames.some(function (f) { return f[3]; }))
     colour = 'state'; /* there is nothing that cost */
   svg.dataset.colour = colour;
+  legend.querySelectorAll('.by').forEach(function (g) {
+    g.setAttribute('display', g.dataset.by === colour ? 'inline' : 'none');
+  });
   rebuild();
 }
 

@@ -4,8 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define FONT_CELL 725u /* 1/100 px */
-
 struct group {
 	const char *class;
 	char letter;
@@ -33,28 +31,40 @@ static const struct group groups[G_MAX] = {
     [G_ROOT] = {"r", ' ', "#e4e4e4", "#3a3a3a", NULL, NULL},
 };
 
+const char *svg_file(const struct prof_frame *f)
+{
+	const char *slash = strrchr(f->file, '/');
+
+	/* A trace's start has no folders. */
+	return slash ? slash + 1 : f->file;
+}
+
 /* FNV-1a: any hash will do that is always the same. */
 int svg_hue(const struct prof_frame *f)
 {
-	const char *slash = strrchr(f->file, '/');
 	uint32_t h = 2166136261u;
 
 	if (!*f->file)
 		return -1;
-	/* Without the folders, which a trace's start has not got. */
-	for (const char *s = slash ? slash + 1 : f->file; *s; s++)
+	for (const char *s = svg_file(f); *s; s++)
 		h = (h ^ (unsigned char)*s) * 16777619u;
 	return (int)((h ^ h >> 15) % SVG_HUES);
 }
 
+static const double heats[SVG_HEATS] = {0, 0.5, 1, 2, 5, 10, 20, 40};
+
 unsigned int svg_heat(double percent)
 {
-	static const double from[SVG_HEATS] = {0, 0.5, 1, 2, 5, 10, 20, 40};
 	unsigned int level = 0;
 
-	while (percent > 0 && level < SVG_HEATS && percent >= from[level])
+	while (percent > 0 && level < SVG_HEATS && percent >= heats[level])
 		level++;
 	return level;
+}
+
+double svg_heat_from(unsigned int heat)
+{
+	return heats[heat - 1];
 }
 
 char svg_kind(const struct prof_frame *f)
@@ -146,7 +156,7 @@ void svg_style(FILE *f)
 	    "text.title{font-size:16px;font-weight:bold}\n"
 	    ".f text{pointer-events:none}\n"
 	    ".live .f,.button,.live .switch{cursor:pointer}\n"
-	    "[data-colour=file] .legend rect,[data-colour=cost] .legend rect{opacity:.25}\n"
+	    "[data-colour=file] .states rect,[data-colour=cost] .states rect{opacity:.25}\n"
 	    ".switch.off{opacity:.35;text-decoration:line-through}\n"
 	    ".f:hover rect{stroke-width:1}\n"
 	    ".dim{opacity:.55}\n"
@@ -181,15 +191,18 @@ void svg_style(FILE *f)
 	fputs("]]></style>\n", f);
 }
 
-/* One entry at x; returns the x of the next, in 1/100 px. */
-static uint32_t put_entry(FILE *f, uint32_t x, const char *class, const char *tip, const char *text)
+uint32_t svg_entry(FILE *f, uint32_t x, const char *class, const char *tip, const char *text)
 {
-	fprintf(f, "<g class=\"%s\"><title>%s</title><rect", class, tip);
-	fprintf(f, " x=\"%u.%02u\"", x / 100, x % 100);
-	fputs(" y=\"-10\" width=\"12\" height=\"12\" rx=\"2\"/><text", f);
-	x += 1700;
-	fprintf(f, " x=\"%u.%02u\">%s</text></g>\n", x / 100, x % 100, text);
-	return x + (uint32_t)strlen(text) * FONT_CELL + 1800;
+	fprintf(f, "<g class=\"%s\"><title>%s</title>", class ? class : "", tip);
+	if (class) {
+		fprintf(f, "<rect x=\"%u.%02u\"", x / 100, x % 100);
+		fputs(" y=\"-10\" width=\"12\" height=\"12\" rx=\"2\"/>", f);
+		x += 1700;
+	}
+	fprintf(f, "<text x=\"%u.%02u\">", x / 100, x % 100);
+	svg_escaped(f, text);
+	fputs("</text></g>\n", f);
+	return x + svg_width(text) * SVG_FONT_CELL + 1800;
 }
 
 static void states_legend(const struct picture *pic)
@@ -198,6 +211,7 @@ static void states_legend(const struct picture *pic)
 	uint64_t by[PROF_GROUP_MAX];
 	uint32_t x = 0;
 
+	fputs("<g class=\"states\">\n", pic->f);
 	prof_groups(st->by_state, by);
 	for (int i = 0; i <= G_KERNEL; i++) {
 		const struct group *g = &groups[i];
@@ -206,24 +220,28 @@ static void states_legend(const struct picture *pic)
 		svg_percent(share, i == G_KERNEL ? st->kernel : by[i], st->samples);
 		snprintf(text, sizeof(text), "%c %s %s", g->letter, g->text, share);
 		snprintf(class, sizeof(class), "%s%s", g->class, i == G_KERNEL ? "" : " switch");
-		x = put_entry(pic->f, x, class, g->tip, text);
+		x = svg_entry(pic->f, x, class, g->tip, text);
 	}
+	fputs("</g>\n", pic->f);
 }
 
-void svg_legend(const struct picture *pic, unsigned int x, unsigned int y)
+int svg_legend(const struct picture *pic, unsigned int x, unsigned int y, uint32_t room)
 {
 	uint32_t at;
+	int err = 0;
 
 	fprintf(pic->f, "<g class=\"legend\" data-y=\"%u\" transform=\"translate(%u,%u)\">\n", y, x,
 		y);
 	if (!prof_is_diff(pic->p)) {
 		states_legend(pic);
+		err = svg_colours(pic, 18, room);
 	} else {
-		at = put_entry(pic->f, 0, "u4", "a larger share of the samples than before",
+		at = svg_entry(pic->f, 0, "u4", "a larger share of the samples than before",
 			       "more than before");
-		at = put_entry(pic->f, at, "d4", "a smaller share of the samples than before",
+		at = svg_entry(pic->f, at, "d4", "a smaller share of the samples than before",
 			       "less than before");
-		put_entry(pic->f, at, "e", "as before, or too few samples to tell", "no change");
+		svg_entry(pic->f, at, "e", "as before, or too few samples to tell", "no change");
 	}
 	fputs("</g>\n", pic->f);
+	return err;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The flame graph as a reader of it meets it: an XML file, a picture without scripts, a page."""
+import colorsys
 import re
 import subprocess
 import xml.etree.ElementTree as ElementTree
@@ -192,6 +193,36 @@ def test_views_are_those_of_ljx(two, ext):
     turned = picture_of(two, f"turned.{ext}", "--reverse", "--color-by", "file")
     assert sorted(after(turned, ["key('r');"])[0]) == \
         sorted(drawn(picture_of(two, f"want.{ext}", "--color-by", "file")))
+
+
+LEGEND = """(function () { var svg = document.querySelector('svg'), width = svg.getBoundingClientRect().width;
+return Array.from(svg.querySelectorAll('.legend .by')).filter(function (g) {
+    return getComputedStyle(g).display !== 'none'; }).map(function (g) {
+    var b = g.getBoundingClientRect(), f = svg.querySelector('.find').getBoundingClientRect();
+    return [g.dataset.by, g.textContent, b.width > 0 && b.right <= width && b.bottom <= f.top]; }); })()"""
+
+
+@pytest.mark.parametrize("ext", ["svg", "html"])
+def test_legend_of_colours(two, ext):
+    """What the colours mean is one line, that of what they are by; and it is in sight."""
+    by_state, by_file, again = after(picture_of(two, f"base.{ext}"), ["", "key('c');", "key('c');"], LEGEND)
+    assert [len(x) for x in (by_state, by_file, again)] == [1, 1, 1] and again == by_state
+    assert by_state[0][0] == "state" and "mostly interpreted" in by_state[0][1]
+    assert by_file[0][0] == "file" and re.search(r"f0.lua \d+\.\d%", by_file[0][1])
+    turned, = after(picture_of(two, f"file.{ext}", "--color-by", "file", "--reverse"), [""], LEGEND)
+    assert turned == by_file
+    assert by_state[0][2] and by_file[0][2]
+
+
+def test_legend_without_scripts(tmp_path):
+    """The whole scale of costs, low to high, in a viewer that runs no script."""
+    svg, png = tmp_path / "x.svg", tmp_path / "x.png"
+    ljx("report", "tests/golden/mixed.ljx", "--color-by", "cost", "-o", svg)
+    subprocess.run(["rsvg-convert", svg, "-o", png], check=True)
+    seen = browser.pixels(png)[2]
+    for i in range(1, 9):
+        want = [255 * c for c in colorsys.hls_to_rgb((56 - 7 * i) / 360, (88 - 4 * i) / 100, 0.9)]
+        assert any(all(abs(x - y) <= 2 for x, y in zip(c, want)) for c in seen), (i, want)
 
 
 def test_copy_as_folded(two):

@@ -136,6 +136,144 @@ static void test_hostile(void **state)
 	free(text);
 }
 
+/* The entry of a legend with that text is of the class that the frame with that label has. */
+static void same_class(const char *svg, const char *entry, const char *label)
+{
+	const char *in = strstr(svg, entry), *frame = strstr(svg, label);
+
+	assert_true(in && frame);
+	while (strncmp(in, "<g class=\"", 10))
+		in--;
+	while (strncmp(frame, "<g class=\"f ", 12))
+		frame--;
+	in += 10;
+	frame += 12;
+	assert_int_equal(strcspn(in, "\""), strcspn(frame, "\""));
+	assert_memory_equal(in, frame, strcspn(frame, "\""));
+}
+
+/* Three quarters in one file, by way of a C function that has none: so is the turned picture. */
+static void test_legend_of_files(void **state)
+{
+	struct write_info info = {.colour = WRITE_BY_FILE};
+
+	(void)state;
+	for (info.reverse = 0; info.reverse < 2; info.reverse++) {
+		struct prof *p = start();
+		char *text;
+
+		def_func(p, 1, "@/srv/a<b.lua", 1, 5, 0, 1);
+		def_func(p, 2, "@/srv/lib/other.lua", 1, 5, 0, 2);
+		def_func(p, 3, "@/srv/lib/caller.lua", 1, 5, 0, 3);
+		SAMPLE(p, ({.state = EV_STATE_GC, .times = 60}), LUA(1, 1, 0), LUA(3, 1, 0));
+		SAMPLE(p, ({.state = EV_STATE_INTERP, .times = 20}), LUA(2, 1, 0), LUA(3, 1, 0));
+		text = picture(p, &info);
+		check_xml(text);
+		assert_non_null(strstr(text, ">a&lt;b.lua 75.0%</text>"));
+		assert_non_null(strstr(text, ">other.lua 25.0%</text>"));
+		assert_null(strstr(text, ">caller.lua "));
+		assert_null(strstr(text, ">1 other "));
+		assert_non_null(strstr(text, ">no file</text>"));
+		same_class(text, ">other.lua 25.0%", "<title>/srv/lib/other.lua:1\n");
+		same_class(text, ">a&lt;b.lua 75.0%", "<title>/srv/a&lt;b.lua:1\n");
+		same_class(text, ">no file", "<title>[GC]\n");
+		/* Nothing that could show another one: no data. */
+		assert_int_equal(count(text, "class=\"by\""), 1);
+		assert_int_equal(count(text, "display=\"inline\""), 1);
+		free(text);
+	}
+}
+
+/* Bounded, whatever there is: the largest, and how much the others are. */
+static void test_legend_of_many_files(void **state)
+{
+	struct write_info info = {.colour = WRITE_BY_FILE};
+	struct prof *p = start();
+	char name[128], *text;
+	const char *more;
+	unsigned int others;
+
+	(void)state;
+	for (uint32_t i = 1; i <= 100; i++) {
+		snprintf(name, sizeof(name), "@/srv/%s%u.lua", i & 1 ? "a_very_long_name_of_" : "",
+			 i);
+		def_func(p, i, name, 1, 5, 0, i);
+		SAMPLE(p, ({.state = EV_STATE_INTERP, .times = i}), LUA(i, 1, 0));
+	}
+	text = picture(p, &info);
+	check_xml(text);
+	assert_non_null(strstr(text, ">100.lua 2.0%<"));
+	assert_non_null(strstr(text, ">a_very_long_name_of_99.. 2.0%<"));
+	assert_null(strstr(text, ">1.lua"));
+	more = strstr(text, " others ");
+	assert_non_null(more);
+	while (more[-1] != '>')
+		more--;
+	others = (unsigned int)strtoul(more, NULL, 10);
+	assert_int_equal(count(text, "innermost frame that has a file"), 100 - others);
+	assert_true(others >= 90 && others < 97);
+	free(text);
+}
+
+/* From nothing to most, with what the number is; and without anything known it says so. */
+static void test_legend_of_costs(void **state)
+{
+	static const struct write_cost costs[] = {{"/srv/a.lua", 1, 12.5}};
+	struct write_info info = {.colour = WRITE_BY_COST, .costs = costs, .ncosts = 1};
+	static const char *const scale[] = {">failed traces cost: nothing<",
+					    ">under 0.5%<",
+					    ">0.5%<",
+					    ">1%<",
+					    ">2%<",
+					    ">5%<",
+					    ">10%<",
+					    ">20%<",
+					    ">40% of CPU and more<"};
+
+	(void)state;
+	for (; info.ncosts + 1; info.ncosts--) {
+		struct prof *p = start();
+		const char *at;
+		char *text;
+
+		def_func(p, 1, "@/srv/a.lua", 1, 5, 0, 1);
+		SAMPLE(p, ({.state = EV_STATE_INTERP, .times = 60}), LUA(1, 1, 0));
+		at = text = picture(p, &info);
+		check_xml(text);
+		assert_non_null(strstr(text, "COST% of ljx nyi"));
+		for (size_t i = 0; info.ncosts && i < sizeof(scale) / sizeof(scale[0]); i++) {
+			at = strstr(at, scale[i]);
+			assert_non_null(at);
+		}
+		if (info.ncosts)
+			same_class(text, ">10%<", "<title>/srv/a.lua:1\n");
+		else
+			assert_non_null(strstr(text, ">nothing is known of what"));
+		free(text);
+	}
+}
+
+/* By state: what is pale; all three where a script can change between them. */
+static void test_legends(void **state)
+{
+	struct write_info info = {.colour = WRITE_BY_STATE};
+	struct prof *p = prof_new(&(struct prof_opts){.keep = PROF_KEEP_PILES});
+	char *text;
+
+	(void)state;
+	def_proc(p, PID, "luajit");
+	def_vm(p, PID, 1);
+	def_func(p, 1, "@/srv/a.lua", 1, 5, 0, 1);
+	SAMPLE(p, ({.state = EV_STATE_INTERP, .times = 60}), LUA(1, 1, 0));
+	text = picture(p, &info);
+	check_xml(text);
+	same_class(text, ">Lua function, mostly interpreted<", "<title>/srv/a.lua:1\n");
+	assert_non_null(strstr(text, "data-by=\"state\" display=\"inline\""));
+	assert_non_null(strstr(text, "data-by=\"file\" display=\"none\""));
+	assert_non_null(strstr(text, "data-by=\"cost\" display=\"none\""));
+	free(text);
+}
+
 static void test_geometry(void **state)
 {
 	struct prof *p = start();
@@ -285,6 +423,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_hostile),
+	    cmocka_unit_test(test_legend_of_files),
+	    cmocka_unit_test(test_legend_of_many_files),
+	    cmocka_unit_test(test_legend_of_costs),
+	    cmocka_unit_test(test_legends),
 	    cmocka_unit_test(test_geometry),
 	    cmocka_unit_test(test_small_frames_are_counted),
 	    cmocka_unit_test(test_clipping),
