@@ -104,7 +104,7 @@ static int is_split_by(enum prof_split by, const char *label)
 		label = strrchr(label, ':');
 		return label && label[1] && !label[1 + strspn(label + 1, "0123456789")];
 	case PROF_BY_THREAD:
-		return begins(label, "thread:");
+		return begins(label, "thread:") || !strcmp(label, "[no thread]");
 	case PROF_BY_VM:
 		return begins(label, "VM:") || !strcmp(label, "[no VM]");
 	case PROF_BY_COROUTINE:

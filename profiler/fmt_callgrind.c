@@ -15,31 +15,58 @@
 
 #define NO_CALLEE UINT32_MAX
 
+/* A function; of a split profile that of one group, as others are not to be taken for it. */
+struct func {
+	uint32_t frame, group;
+	uint32_t seen; /* stack of which it was last on */
+	int told;      /* its name was written */
+};
+
 /* What a line costs itself, or what a call from it does. */
 struct cost {
-	uint32_t frame, line;
-	uint32_t callee; /* its frame, or NO_CALLEE */
+	uint32_t func, line; /* index of funcs */
+	uint32_t callee;     /* the same, or NO_CALLEE */
 	uint64_t samples;
 };
 
 struct callgrind {
 	FILE *f;
 	const struct prof *p;
-	struct map calls; /* (frame, line) number, callee -> index of costs + 1 */
-	struct map lines; /* frame, line -> number */
+	struct map funcs_at; /* group, frame -> index of funcs + 1 */
+	struct func *funcs;
+	uint32_t nfuncs, funcs_cap;
+	struct map calls; /* (function, line) number, callee -> index of costs + 1 */
+	struct map lines; /* function, line -> number */
 	uint32_t nlines;
 	struct cost *costs;
 	uint32_t n, cap;
-	uint32_t *seen;	     /* by frame: stack of which it was last on */
-	struct map files;    /* number in names -> 1: it was written */
-	struct pool names;   /* of files */
-	unsigned char *told; /* by frame: its name was written */
+	struct map files;  /* number in names -> 1: it was written */
+	struct pool names; /* of files */
 };
 
-static int add_cost(struct callgrind *cg, uint32_t frame, uint32_t line, uint32_t callee,
+/* The function's index, NO_CALLEE if out of memory. */
+static uint32_t func_of(struct callgrind *cg, uint32_t frame, uint32_t group)
+{
+	uint64_t key = (uint64_t)group << 32 | frame;
+	uint32_t at = map_get(&cg->funcs_at, key);
+	struct func *funcs;
+
+	if (at)
+		return at - 1;
+	funcs = table_room(cg->funcs, &cg->funcs_cap, (size_t)cg->nfuncs + 1, sizeof(*funcs));
+	if (!funcs)
+		return NO_CALLEE;
+	cg->funcs = funcs;
+	if (map_set(&cg->funcs_at, key, cg->nfuncs + 1))
+		return NO_CALLEE;
+	funcs[cg->nfuncs] = (struct func){.frame = frame, .group = group};
+	return cg->nfuncs++;
+}
+
+static int add_cost(struct callgrind *cg, uint32_t func, uint32_t line, uint32_t callee,
 		    uint64_t samples)
 {
-	uint64_t key = (uint64_t)frame << 32 | line;
+	uint64_t key = (uint64_t)func << 32 | line;
 	uint32_t number = map_get(&cg->lines, key), at;
 	struct cost *costs;
 
@@ -55,7 +82,7 @@ static int add_cost(struct callgrind *cg, uint32_t frame, uint32_t line, uint32_
 	if (!costs)
 		return -ENOMEM;
 	cg->costs = costs;
-	costs[cg->n++] = (struct cost){frame, line, callee, samples};
+	costs[cg->n++] = (struct cost){func, line, callee, samples};
 	return map_set(&cg->calls, key, cg->n);
 }
 
@@ -63,7 +90,7 @@ static int add_cost(struct callgrind *cg, uint32_t frame, uint32_t line, uint32_
 static int add_stack(struct callgrind *cg, uint32_t stack)
 {
 	uint64_t samples = prof_stack(cg->p, stack)->self;
-	uint32_t callee = NO_CALLEE, line = 0;
+	uint32_t callee = NO_CALLEE, line = 0, group = prof_group(cg->p, stack), func;
 	int err = 0;
 
 	for (uint32_t i = stack; i && !err; i = prof_parent(cg->p, i)) {
@@ -76,10 +103,13 @@ static int add_stack(struct callgrind *cg, uint32_t stack)
 		}
 		if (f->kind == PROF_TRACE)
 			line = (uint32_t)f->line;
-		if (cg->seen[frame] != stack)
-			err = add_cost(cg, frame, line, callee, samples);
-		cg->seen[frame] = stack;
-		callee = frame;
+		func = func_of(cg, frame, f->kind == PROF_PROCESS ? 0 : group);
+		if (func == NO_CALLEE)
+			return -ENOMEM;
+		if (cg->funcs[func].seen != stack)
+			err = add_cost(cg, func, line, callee, samples);
+		cg->funcs[func].seen = stack;
+		callee = func;
 		line = 0;
 	}
 	return err;
@@ -91,8 +121,8 @@ static int by_place(const void *a, const void *b)
 	const struct cost *x = a, *y = b;
 	uint32_t i = x->callee + 1, j = y->callee + 1; /* NO_CALLEE: 0 */
 
-	if (x->frame != y->frame)
-		return x->frame < y->frame ? -1 : 1;
+	if (x->func != y->func)
+		return x->func < y->func ? -1 : 1;
 	if (i != j)
 		return i < j ? -1 : 1;
 	return (x->line > y->line) - (x->line < y->line);
@@ -113,16 +143,20 @@ static int put_file(struct callgrind *cg, const char *what, const char *file)
 	return 0;
 }
 
-static int put_function(struct callgrind *cg, const char *file, const char *func, uint32_t frame)
+static int put_function(struct callgrind *cg, const char *file, const char *what, uint32_t number)
 {
-	const struct prof_frame *f = prof_frame(cg->p, frame);
+	struct func *func = &cg->funcs[number];
+	const struct prof_frame *f = prof_frame(cg->p, func->frame);
 	int err = put_file(cg, file, f->file);
+	char group[PROF_SPLIT_TEXT];
 
-	if (cg->told[frame])
-		fprintf(cg->f, "%s=(%" PRIu32 ")\n", func, frame + 1);
-	else
-		fprintf(cg->f, "%s=(%" PRIu32 ") %s\n", func, frame + 1, f->label);
-	cg->told[frame] = 1;
+	fprintf(cg->f, "%s=(%" PRIu32 ")", what, number + 1);
+	if (!func->told)
+		fprintf(cg->f, " %s", f->label);
+	if (!func->told && func->group)
+		fprintf(cg->f, " (%s)", prof_group_label(cg->p, func->group, group, sizeof(group)));
+	putc('\n', cg->f);
+	func->told = 1;
 	return err;
 }
 
@@ -135,15 +169,15 @@ static int put_costs(struct callgrind *cg)
 	for (uint32_t i = 0; i < cg->n && !err; i++) {
 		const struct cost *c = &cg->costs[i];
 
-		if (!i || c[-1].frame != c->frame) {
+		if (!i || c[-1].func != c->func) {
 			putc('\n', cg->f);
-			err = put_function(cg, "fl", "fn", c->frame);
+			err = put_function(cg, "fl", "fn", c->func);
 		}
 		if (c->callee != NO_CALLEE && !err) {
 			err = put_function(cg, "cfi", "cfn", c->callee);
 			/* How often is not known: as often as it was seen. */
 			fprintf(cg->f, "calls=%" PRIu64 " %" PRId32 "\n", c->samples,
-				prof_frame(cg->p, c->callee)->line);
+				prof_frame(cg->p, cg->funcs[c->callee].frame)->line);
 		}
 		fprintf(cg->f, "%" PRIu32 " %" PRIu64 "\n", c->line, c->samples);
 	}
@@ -164,10 +198,6 @@ int write_callgrind(FILE *f, const struct prof *p, const struct write_info *info
 	uint64_t samples = prof_stats(p)->samples;
 	int err = 0;
 
-	cg.seen = calloc(prof_frames(p), sizeof(*cg.seen));
-	cg.told = calloc(prof_frames(p), 1);
-	if (!cg.seen || !cg.told)
-		err = -ENOMEM;
 	for (uint32_t i = 1; i < prof_stacks(p) && !err; i++)
 		if (prof_stack(p, i)->self)
 			err = add_stack(&cg, i);
@@ -178,12 +208,12 @@ int write_callgrind(FILE *f, const struct prof *p, const struct write_info *info
 	if (!err)
 		err = put_costs(&cg);
 	fprintf(f, "\ntotals: %" PRIu64 "\n", samples);
+	map_release(&cg.funcs_at);
 	map_release(&cg.calls);
 	map_release(&cg.lines);
 	map_release(&cg.files);
 	pool_release(&cg.names);
 	free(cg.costs);
-	free(cg.seen);
-	free(cg.told);
+	free(cg.funcs);
 	return write_end(f, err);
 }

@@ -89,7 +89,7 @@ static int push_split(struct cursor *c, enum prof_split by)
 
 	switch (by) {
 	case PROF_BY_THREAD:
-		label_format(label, "thread:%" PRIu32, s->h.tid);
+		label_format(label, s->h.tid ? "thread:%" PRIu32 : "[no thread]", s->h.tid);
 		break;
 	case PROF_BY_VM:
 		vm = defs_vm(c->p, c->proc, s->g);

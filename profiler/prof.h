@@ -390,6 +390,9 @@ struct prof_row *prof_rows(const struct prof *p, size_t *n);
 #define PROF_SPLIT_TEXT (PROF_BY_MAX * 513)
 const char *prof_group_label(const struct prof *p, uint32_t group, char *buf, size_t size);
 
+/* The group of the samples of a stack; 0: the profile is not split, or it is above all groups. */
+uint32_t prof_group(const struct prof *p, uint32_t stack);
+
 /* Is the profile split, so that rows have groups? */
 int prof_is_split(const struct prof *p);
 

@@ -212,6 +212,14 @@ const char *prof_group_label(const struct prof *p, uint32_t group, char *buf, si
 	return buf;
 }
 
+uint32_t prof_group(const struct prof *p, uint32_t stack)
+{
+	for (; stack && p->opts.split; stack = node_at(p, stack)->parent)
+		if (rows_is_group(p, stack))
+			return stack;
+	return 0;
+}
+
 int prof_is_split(const struct prof *p)
 {
 	return p->opts.split != 0;

@@ -185,6 +185,18 @@ def test_what_came_before(tmp_path):
     assert unseen and all(len(f) == 3 and f[2].startswith("[abort] ") for f in unseen), stacks
 
 
+def test_split():
+    """Aborts are split as samples are; what only memory tells has no thread."""
+    path = "tests/golden/workers.ljx"
+    plain = formats.stacks(folded(path, "--aborts=cost"))
+    for by in ("process", "thread", "vm", "coroutine", "state", "trace"):
+        split = formats.stacks(folded(path, "--aborts=cost", "--split", by))
+        assert sum((formats.Counter({s[1:]: n}) for s, n in split.items()), formats.Counter()) == plain
+        if by == "thread":
+            assert {s[0] for s in split} == {"thread:31876", "thread:31877", "[no thread]"}
+            assert all((s[0] == "[no thread]") == (s[1] == "[before ljx came]") for s in split)
+
+
 @pytest.mark.privileged
 def test_colour_by_cost(tmp_path):
     """The function whose loop cannot be compiled glows."""

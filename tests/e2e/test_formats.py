@@ -200,6 +200,27 @@ def test_callgrind_as_its_own_tool_reads_it(example, tmp_path):
         re.search(r"^ *9 .*=> .*helper gen:e rated 7:17", text, re.M), text
 
 
+SPLITS = ("process", "thread", "vm", "coroutine", "state", "trace", "process,state")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_split(source, split):
+    """All formats keep apart what folded stacks keep apart; one that adds up by function has a function
+    for each group."""
+    path, plain = source
+    args, depth = ("--split", split), split.count(",") + 1
+    want = formats.stacks(folded(path, *args))
+    assert sum((formats.Counter({s[depth:]: n}) for s, n in want.items()), formats.Counter()) == plain
+    got = formats.speedscope(convert(path, ".speedscope.json", *args))
+    assert sum(got.values(), formats.Counter()) == {s: n * PERIOD for s, n in want.items()}
+    assert formats.Pprof(convert(path, ".pb.gz", *args)).stacks == want
+    assert formats.Firefox(convert(path, ".firefox.json", *args)).all_stacks() == want
+    callgrind = formats.Callgrind(convert(path, ".callgrind", *args))
+    assert {f: (callgrind.self[f], callgrind.inclusive[f]) for f in callgrind.inclusive} == \
+        formats.by_function({s[:depth] + tuple(f"{f} ({';'.join(s[:depth])})" for f in s[depth:]): n
+                             for s, n in want.items()})
+
+
 def test_recursion(tmp_path):
     """However deep: a function is on a stack once."""
     w = recording.Writer()

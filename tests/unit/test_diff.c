@@ -162,6 +162,7 @@ static void test_lines_not_split_so(void **state)
 	    {1u << PROF_BY_PROCESS, "main chunk a.lua;f 1", -EDOM},
 	    {1u << PROF_BY_PROCESS, "nginx:;f 1", -EDOM},
 	    {1u << PROF_BY_THREAD, "thread:12;f 1", 0},
+	    {1u << PROF_BY_THREAD, "[no thread];f 1", 0},
 	    {1u << PROF_BY_THREAD, "f;thread:12 1", -EDOM},
 	    {1u << PROF_BY_VM, "VM:1 1", 0},
 	    {1u << PROF_BY_VM, "[no VM];x 1", 0},

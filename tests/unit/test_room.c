@@ -131,7 +131,7 @@ static void test_new_code(void **state)
 	assert_non_null(crowd);
 	assert_in_range(crowd->total, 1, n - 1);
 	assert_int_equal(crowd->total, prof_stats(p)->crowded);
-	old = child(p, "thread:0");
+	old = child(p, "[no thread]");
 	assert_non_null(old);
 	assert_int_equal(crowd->total + old->total, 2 * n);
 	prof_free(p);
