@@ -165,12 +165,18 @@ class Ljx(Process):
         """How many its progress has told of; with a time of up to a minute that is each second."""
         return max(map(int, re.findall(r"(\d+) samples", self.err)), default=0)
 
+    def interrupt(self, number=signal.SIGINT):
+        """Ends it, and it must be this that does: not that its time is over."""
+        self.kill(number)
+        assert self.finish() == OK, self.err
+        assert all(int(t) < int(d) for t, d in re.findall(r"ljx: (\d+) of (\d+) s ", self.err)), self.err
+
     def stop_after(self, more):
         """Ends it when its progress tells of so many more samples: on a busy machine that is later."""
         wanted = self.samples() + more
-        wait_until(lambda: self.pump(0.1) and self.samples() >= wanted, f"{wanted} samples", 90)
-        self.kill(signal.SIGINT)
-        assert self.finish() == OK, self.err
+        wait_until(lambda: not self.pump(0.1) or self.samples() >= wanted, f"{wanted} samples", 90)
+        assert self.pipes, f"it ended before {wanted} samples: {self.err}"
+        self.interrupt()
 
 
 def ljx(*args, status=OK, seconds=90, **kwargs):

@@ -81,11 +81,12 @@ def test_record_without_probes(tmp_path):
     file = tmp_path / "plain.ljx"
     with luajit(SCRIPT, 2) as target:
         target.expect("^ready$")
-        with Ljx("record", "-p", target.pid, "-o", file, "--probe", "off", "-d", 30) as p:
+        with Ljx("record", "-p", target.pid, "-o", file, "--probe", "off", "-d", 60) as p:
             p.expect("samples", "err")
             target.say("go")
             target.finish(180)
             assert p.finish() == OK, p.err
+            assert "the target exited after" in p.err
             assert "uprobes" not in p.err and "watchpoints" not in p.err
     assert ljx("trace", file).out == ""
     assert json.loads(ljx("report", file, "--json").out)["samples"] > 100

@@ -85,7 +85,7 @@ def test_vms_and_threads(tmp_path, threads):
     with Process(f"{PROGRAMS}/vms", threads, 8) as target:
         for n in range(threads):
             target.expect(rf'"vm":"t{n + 1}.B"')
-        ljx("record", "-p", target.pid, "-d", 60, "-r", 999, "-o", path)
+        ljx("record", "-p", target.pid, "-d", 600, "-r", 999, "-o", path)
         target.finish()
         truth = target.event("cpu")["vms"]
         tids = {e["tid"]: e["name"] for e in target.events("thread")}

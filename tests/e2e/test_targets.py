@@ -152,12 +152,13 @@ def test_killed_while_profiled(tmp_path, number):
     out = tmp_path / "x.folded"
     with luajit(SPIN) as target:
         target.event("stack")
-        with Ljx("record", "-p", target.pid, "-d", 30, "-r", 499, "-o", out) as p:
+        with Ljx("record", "-p", target.pid, "-d", 60, "-r", 499, "-o", out) as p:
             p.wait_sampling()
             target.kill(number)
             assert target.child.wait() == -number
             # Its end is the end of the recording.
             assert p.finish() == 0, p.err
+            assert "the target exited after" in p.err
     assert spinning(read_folded(out)) > 0.99
 
 

@@ -313,7 +313,7 @@ def test_nyi_live(tmp_path):
     script.write_text(NEVER)
     with luajit(script) as target:
         target.expect("^ready$")
-        with Ljx("nyi", "-p", target.pid, "-d", "60", "--check") as p:
+        with Ljx("nyi", "-p", target.pid, "-d", 600, "--check") as p:
             p.expect(r"uprobes|watchpoints", "err")
             target.say("go")
             target.expect("^done$")
