@@ -96,10 +96,10 @@ def both_logs(mine, theirs, probe):
 def test_jv_identity(tmp_path, probe):
     """What ljx prints is what jit.v printed, byte for byte, thousands of lines."""
     mine, theirs = tmp_path / "ljx.ljx", tmp_path / "jit.v"
-    for _ in range(5):
+    got, err = both_logs(mine, theirs, probe)
+    if "the ring buffer was full" in err:  # as it may be on a busy machine, but not always
+        print(err)
         got, err = both_logs(mine, theirs, probe)
-        if "the ring buffer was full" not in err:  # as it may be on a busy machine, but not always
-            break
     assert "lost" not in err and "undefined" not in err and "missing" not in err
     want = theirs.read_bytes()
     text = want.decode("latin-1")
