@@ -7,7 +7,7 @@ import pytest
 
 import recording
 from frames import count, total
-from harness import Ljx, PROGRAMS, Process, cpu_seconds, folded, ljx, luajit, record, report
+from harness import Ljx, PROGRAMS, Process, cpu_seconds, folded, ljx, luajit, record, report, wait_until
 
 pytestmark = pytest.mark.privileged
 
@@ -65,11 +65,13 @@ def test_shares_per_cpu_and_per_thread(tmp_path):
         with Ljx("record", "-p", target.pid, "-r", 1999, "-d", 60, "-o", recorded("cpu")) as one, \
                 Ljx("record", "-p", target.pid, "-r", 1999, "-d", 60, "-o", recorded("thread"),
                     "--per-thread") as other:
-            one.stop_after(8000)
-            other.stop_after(0)
+            wait_until(lambda: all(p.pump(0.1) and p.samples() >= 8000 for p in (one, other)), "samples")
+            one.interrupt()
+            other.interrupt()
     shares = []
     for name in ("cpu", "thread"):
         stacks = folded(recorded(name))
+        assert total(stacks) >= 8000
         shares.append({name: count(stacks, f"{name} examples/demo.lua:*") / total(stacks)
                        for name in ("mandelbrot", "word_count", "price_list", "rank", "cache")})
     assert sum(shares[0].values()) > 0.9
