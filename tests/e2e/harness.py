@@ -254,9 +254,14 @@ def children(pid):
         return [int(x) for x in f.read().split()]
 
 
-def alive(pid):
+def state(pid):
+    """R, S, T, ...: as ps has it. Z as well when it is gone."""
     try:
         with open(f"/proc/{pid}/stat") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+            return f.read().rsplit(")", 1)[1].split()[0]
     except OSError:
-        return False
+        return "Z"
+
+
+def alive(pid):
+    return state(pid) != "Z"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Which processes are profiled, and what may happen to them meanwhile."""
+import ctypes
 import json
 import os
 import re
@@ -11,8 +12,8 @@ import time
 import pytest
 
 from frames import Truth, count, total
-from harness import (EMPTY, LJX, PROGRAMS, TARGET, Ljx, Process, alive, cpu_seconds, folded, host, ljx,
-                     luajit, read_folded, record, report, sampled, wait_until)
+from harness import (EMPTY, LJX, PROGRAMS, TARGET, Ljx, Process, alive, children, cpu_seconds, folded,
+                     host, ljx, luajit, read_folded, record, report, sampled, state, wait_until)
 from web import Nginx, load, requests
 
 pytestmark = pytest.mark.privileged
@@ -170,7 +171,7 @@ def test_stopped_while_profiled(tmp_path):
         with Ljx("record", "-p", target.pid, "-d", 4, "-r", 499, "-o", out) as p:
             p.wait_sampling()
             target.kill(signal.SIGSTOP)
-            wait_until(lambda: open(f"/proc/{target.pid}/stat").read().split()[2] == "T", "stop")
+            wait_until(lambda: state(target.pid) == "T", "stop")
             stopped = cpu_seconds(target.pid)
             end = time.monotonic() + 1
             wait_until(lambda: time.monotonic() > end, "a second")
@@ -187,7 +188,7 @@ def test_attached_while_stopped(tmp_path):
     with luajit(SPIN) as target:
         target.event("stack")
         target.kill(signal.SIGSTOP)
-        wait_until(lambda: open(f"/proc/{target.pid}/stat").read().split()[2] == "T", "stop")
+        wait_until(lambda: state(target.pid) == "T", "stop")
         p = ljx("record", "-p", target.pid, "-d", 1, "-o", tmp_path / "x.folded", status=EMPTY)
         assert "no samples" in p.err
         target.kill(signal.SIGCONT)
@@ -480,6 +481,44 @@ def test_command_through_forks(tmp_path):
     stacks = folded(out)
     assert count(stacks, "work tests/lua/timed.lua:*") / total(stacks) > 0.9
     assert len([q for q in report(out)["processes"] if q["samples"] > 100]) == 2
+
+
+@pytest.fixture
+def orphans():
+    """Whoever loses its parent is a child of this process."""
+    prctl, subreaper = ctypes.CDLL(None).prctl, 36
+    assert prctl(subreaper, 1, 0, 0, 0) == 0
+    yield
+    prctl(subreaper, 0, 0, 0, 0)
+
+
+def held(p):
+    """The command of a ljx that holds it, and is stopped meanwhile. None: it let it go before."""
+    child, = wait_until(lambda: children(p.pid), "the command")
+    wait_until(lambda: state(child) in ("T", "Z"), "it to be held")
+    p.kill(signal.SIGSTOP)
+    wait_until(lambda: state(p.pid) == "T", "ljx to stop")
+    return child if state(child) == "T" else None
+
+
+def test_killed_while_it_holds_the_command(tmp_path, orphans):
+    """Nobody else would let the command go on, which is to run as if there had never been a ljx."""
+    for _ in range(20):
+        with Ljx("record", "-o", tmp_path / "x.ljx", "--", "luajit", "-e", "print('on') os.exit(7)") as p:
+            child = held(p)
+            if not child:
+                continue
+            try:
+                assert p.out == ""
+                p.kill()
+                assert p.child.wait() == -signal.SIGKILL
+                p.expect("^on$")
+                wait_until(lambda: state(child) == "Z", "its end")
+            finally:
+                os.kill(child, signal.SIGKILL)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+            return
+    raise AssertionError("it never held the command when it was stopped itself")
 
 
 # --- nginx ---
