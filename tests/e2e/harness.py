@@ -189,11 +189,14 @@ def ljx(*args, status=OK, seconds=90, **kwargs):
 
 
 def record(tmp_path, *args, seconds=1, rate=999, least=0, **kwargs):
-    """Records for so long, or until it tells of so many samples; returns the path of the recording."""
+    """Records for so long, or until it tells of so many samples, a minute at most; returns the path of
+    the recording."""
     path = str(tmp_path / "record.ljx")
     if least:
         with Ljx("record", "-d", 60, "-r", rate, "-o", path, *args, **kwargs) as p:
-            p.stop_after(least)
+            wait_until(lambda: not p.pump(0.1) or p.samples() >= least, f"{least} samples", 150)
+            p.kill(signal.SIGINT)
+            assert p.finish() == OK, p.err
     else:
         ljx("record", "-d", seconds, "-r", rate, "-o", path, *args, **kwargs)
     return path

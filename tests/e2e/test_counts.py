@@ -117,7 +117,7 @@ def test_recording_is_what_the_headers_say(tmp_path):
     """Decoded by an independent reader: order, sizes, checksums, definitions before their uses."""
     with luajit("examples/demo.lua") as target:
         target.expect("ready")
-        path = record(tmp_path, "-p", target.pid, seconds=3)
+        path = record(tmp_path, "-p", target.pid, least=1500)
     recs = recording.records(path)
     got = recording.samples(recs)
     known, clock = set(), 0

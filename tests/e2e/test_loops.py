@@ -27,7 +27,7 @@ def planted():
 def test_loops(tmp_path, jit):
     with luajit(jit, SCRIPT) as target:
         target.expect("^ready$")
-        path = record(tmp_path, "-p", target.pid, seconds=1.5)
+        path = record(tmp_path, "-p", target.pid, least=900)
         lines = {int(d): [0] + [int(n) for n in rest.split(",")]
                  for d, rest in re.findall(r"^(\d+):([\d,]+)$", target.out, re.M)}
     recs = recording.records(path)

@@ -83,7 +83,7 @@ def test_no_name_of_another_function(tmp_path):
 def test_handlers_by_name(tmp_path):
     with luajit("tests/lua/storms.lua", "plain", "off") as target:
         target.event("stack")
-        stacks = folded(record(tmp_path, "-p", target.pid))
+        stacks = folded(record(tmp_path, "-p", target.pid, least=500))
     leaves = {s[-1] for s, _ in stacks}
     assert {"lj_BC_ADDVV", "lj_BC_IFORL"} <= leaves, leaves
 
@@ -92,7 +92,7 @@ def test_code_behind_the_handlers_is_no_handler(tmp_path):
     """The helper for % lies behind the last handler in memory and is not part of it."""
     with luajit("tests/lua/storms.lua", "modulo", "off") as target:
         target.event("stack")
-        stacks = folded(record(tmp_path, "-p", target.pid))
+        stacks = folded(record(tmp_path, "-p", target.pid, least=500))
     helper = sum(n for s, n in stacks if re.match("lj_vm", s[-1]))
     assert helper / total(stacks) > 0.1, {s[-1]: n for s, n in stacks}
     assert not [s for s, _ in stacks if s[-1].startswith("lj_BC_FUNC")]

@@ -180,7 +180,7 @@ def test_without_unwind_info(tmp_path):
                    check=True)
     with luajit(SCRIPT, "c", env={"NEST": str(tmp_path)}) as target:
         target.expect("^spinning$")
-        path = record(tmp_path, "-p", target.pid, "--native", seconds=1)
+        path = record(tmp_path, "-p", target.pid, "--native", least=500)
     got = report(path)
     assert got["native"]["no unwind info"] / got["samples"] >= 0.99, got["native"]
     stack = [f for f in max(folded(path), key=lambda s: s[1])[0] if not is_luajit(f)]
@@ -261,7 +261,7 @@ def test_only_when_asked(tmp_path):
 def test_jit_and_gc(tmp_path):
     """All that the VM does, in compiled code and in its own C functions: whole stacks."""
     with luajit("tests/lua/mixed.lua") as target:
-        path = record(tmp_path, "-p", target.pid, "--native", "-r", 999, seconds=4)
+        path = record(tmp_path, "-p", target.pid, "--native", least=2500)
     got = report(path)
     whole = got["native"]["down to the bottom"] / sum(got["native"].values())
     assert sum(got["native"].values()) == got["samples"] > 500

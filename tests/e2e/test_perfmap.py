@@ -32,7 +32,7 @@ def test_samples_lie_in_it(spin, tmp_path):
         wait_until(lambda: os.path.exists(path), path)
         with open(path) as f:
             found = lines(f.read())
-        made = record(tmp_path, "-p", spin.pid, seconds=1)
+        made = record(tmp_path, "-p", spin.pid, least=400)
         p.kill(2)
         assert p.finish() == 0
     assert not os.path.exists(path) and f"wrote {path}" in p.err

@@ -81,7 +81,7 @@ def test_container_seen_from_the_host(tmp_path, image, user):
     with inside(image, f"exec luajit {SPIN}", user) as target:
         target.event("stack")
         pid = member(target, "luajit")
-        got = folded(record(tmp_path, "-p", pid))
+        got = folded(record(tmp_path, "-p", pid, least=400))
         assert spins(got) > 0.97
         assert "spin tests/lua/truth.lua" in ljx("bt", "-p", pid).out
         with Ljx("trace", "-p", pid, "-d", 1) as p:
@@ -95,7 +95,7 @@ def test_shared_library_only_inside(tmp_path, image):
         target.say(f"thread in.x {SPIN}")
         target.event("stack")
         pid = member(target, "host")
-        assert spins(folded(record(tmp_path, "-p", pid)), "in.x") > 0.97
+        assert spins(folded(record(tmp_path, "-p", pid, least=400)), "in.x") > 0.97
 
 
 def test_ljx_inside_the_container(tmp_path, image):
@@ -131,7 +131,7 @@ def test_musl(tmp_path, musl):
             truth = Truth(target.event("stack"))
             pid = member(target, "luajit")
             assert "/ld-musl" in open(f"/proc/{pid}/maps").read()
-            share, n, errors = truth.share(folded(record(tmp_path, "-p", pid), "--lines"))
+            share, n, errors = truth.share(folded(record(tmp_path, "-p", pid, least=400), "--lines"))
         assert n > 30 and share >= 0.995, (name, errors)
 
 
@@ -153,7 +153,7 @@ def test_musl_trace_events(musl, probe):
 def test_chroot(tmp_path, image):
     with Process("chroot", image, "/bin/luajit", SPIN) as target:
         target.event("stack")
-        assert spins(folded(record(tmp_path, "-p", target.pid))) > 0.97
+        assert spins(folded(record(tmp_path, "-p", target.pid, least=400))) > 0.97
 
 
 @pytest.fixture

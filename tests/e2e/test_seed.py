@@ -25,9 +25,9 @@ def check_split(stacks, entry, file, leaf, loop_line=7):
         assert count(stacks, f"heavy {file}:*", loop) / everything > 0.95
 
 
-def luajit_stacks(tmp_path, *args, seconds):
+def luajit_stacks(tmp_path, *args, least):
     with luajit(*args) as target:
-        path = record(tmp_path, "-p", target.pid, seconds=seconds, rate=999)
+        path = record(tmp_path, "-p", target.pid, least=least)
     return path, folded(path)
 
 
@@ -36,7 +36,7 @@ MAIN = ["main chunk examples/heavy.lua", "main examples/heavy.lua:*"]
 
 
 def test_luajit(tmp_path):
-    path, stacks = luajit_stacks(tmp_path, FILE, seconds=7)
+    path, stacks = luajit_stacks(tmp_path, FILE, least=5000)
     assert report(path)["samples"] == total(stacks) >= 5000
     check_split(stacks, MAIN, FILE, "trace")
     # The same recording by lines: foo calls at 14 and 15 alike, bar at 20, main at 26 and 27.
@@ -54,7 +54,7 @@ def test_luajit(tmp_path):
 
 
 def test_luajit_interpreted(tmp_path):
-    _, stacks = luajit_stacks(tmp_path, FILE, "off", seconds=4)
+    _, stacks = luajit_stacks(tmp_path, FILE, "off", least=3500)
     check_split(stacks, MAIN, FILE, "lj_BC_*")
     leaves = {s[-1] for s, _ in stacks}
     assert {"lj_BC_ADDVV", "lj_BC_IFORL"} <= leaves
@@ -63,7 +63,7 @@ def test_luajit_interpreted(tmp_path):
 
 def test_luajit_ffi(tmp_path):
     file = "examples/heavy_ffi.lua"
-    _, stacks = luajit_stacks(tmp_path, file, seconds=4)
+    _, stacks = luajit_stacks(tmp_path, file, least=3500)
     everything = total(stacks)
     sqrt = {who: count(stacks, f"{who} {file}:*", f"heavy {file}:*", "trace#*", "C:sqrt")
             for who in ("foo", "bar")}
@@ -74,17 +74,17 @@ def test_luajit_ffi(tmp_path):
     assert not [s for s, _ in stacks if "sqrtf" in s[-1]], "an alias of sqrt"
 
 
-def nginx_stacks(tmp_path, path, seconds, jit=True):
-    with Nginx(tmp_path, jit=jit) as nginx, load(nginx, path, seconds + 3) as wrk:
+def nginx_stacks(tmp_path, path, least=3000, jit=True):
+    with Nginx(tmp_path, jit=jit) as nginx, load(nginx, path, 120) as wrk:
         # Recorded by the master: workers come and go.
-        out = record(tmp_path, "-g", nginx.pid, seconds=seconds, rate=999)
+        out = record(tmp_path, "-g", nginx.pid, least=least)
         handler = nginx.handler(path)
         assert wrk.child.poll() is None
     return handler, out, folded(out)
 
 
 def test_nginx(tmp_path):
-    handler, path, stacks = nginx_stacks(tmp_path, "/t", 8)
+    handler, path, stacks = nginx_stacks(tmp_path, "/t", 5000)
     assert report(path)["samples"] >= 5000
     check_split(stacks, [handler, f"main {FILE}:*"], FILE, "trace")
     # The entry point is the root of its stacks.
@@ -93,13 +93,13 @@ def test_nginx(tmp_path):
 
 
 def test_nginx_interpreted(tmp_path):
-    handler, _, stacks = nginx_stacks(tmp_path, "/t", 4, jit=False)
+    handler, _, stacks = nginx_stacks(tmp_path, "/t", jit=False)
     check_split(stacks, [handler, f"main {FILE}:*"], FILE, "lj_BC_*")
 
 
 def test_nginx_ffi(tmp_path):
     file = "examples/heavy_ffi.lua"
-    handler, _, stacks = nginx_stacks(tmp_path, "/ffi", 4)
+    handler, _, stacks = nginx_stacks(tmp_path, "/ffi")
     sqrt = {who: count(stacks, handler, f"main {file}:*", f"{who} {file}:*", f"heavy {file}:*",
                        "trace#*", "C:sqrt") for who in ("foo", "bar")}
     assert sqrt["foo"] and sqrt["bar"], sqrt
@@ -108,7 +108,7 @@ def test_nginx_ffi(tmp_path):
 
 def test_nginx_hello(tmp_path):
     """Hardly any Lua: every sample is still there, and most are honestly outside Lua."""
-    handler, path, stacks = nginx_stacks(tmp_path, "/hello", 4)
+    handler, path, stacks = nginx_stacks(tmp_path, "/hello", 2000)
     assert count(stacks, handler) > 0
     outside = count(stacks, "[no Lua stack: outside Lua]")
     assert outside / total(stacks) > 0.3

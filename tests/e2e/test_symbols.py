@@ -143,7 +143,7 @@ def cspin(tmp_path, program, env=None):
         target.expect("ok ready")
         target.say(f"main cspin.x {script}")
         target.expect("ok main")
-        stacks = folded(record(tmp_path, "-p", target.pid, seconds=3, env=env or NOBODY))
+        stacks = folded(record(tmp_path, "-p", target.pid, least=2000, env=env or NOBODY))
     assert total(stacks) > 300
     return stacks
 

@@ -35,7 +35,7 @@ def lib():
 def test_several_pids(tmp_path):
     with luajit(SPIN) as one, luajit(SPIN) as two:
         one.event("stack"), two.event("stack")
-        path = record(tmp_path, "-p", f"{one.pid},{two.pid}")
+        path = record(tmp_path, "-p", f"{one.pid},{two.pid}", least=600)
         live = tmp_path / "live.folded"
         ljx("record", "-p", f"{one.pid},{two.pid}", "--per-process", "-d", 1, "-r", 499, "-o", live)
     assert {s[0] for s, _ in read_folded(live)} == {f"luajit:{one.pid}", f"luajit:{two.pid}"}
@@ -53,7 +53,7 @@ def test_glob(tmp_path):
     with Process(program, SPIN) as target, luajit(SPIN) as other:
         target.event("stack"), other.event("stack")
         # The kernel keeps 15 bytes of a name.
-        path = record(tmp_path, "-n", "ljx-test-t*")
+        path = record(tmp_path, "-n", "ljx-test-t*", least=300)
     assert [p["pid"] for p in report(path)["processes"]] == [target.pid]
 
 
@@ -192,7 +192,7 @@ def test_attached_while_stopped(tmp_path):
         p = ljx("record", "-p", target.pid, "-d", 1, "-o", tmp_path / "x.folded", status=EMPTY)
         assert "no samples" in p.err
         target.kill(signal.SIGCONT)
-        assert spinning(folded(record(tmp_path, "-p", target.pid))) > 0.99
+        assert spinning(folded(record(tmp_path, "-p", target.pid, least=500))) > 0.99
 
 
 def test_exec_while_profiled(tmp_path):
@@ -295,7 +295,7 @@ def test_static(tmp_path):
         target.expect("ok ready")
         target.say(f"thread static.x {SPIN}")
         target.event("stack")
-        assert spinning(folded(record(tmp_path, "-p", target.pid)), "static.x") > 0.99
+        assert spinning(folded(record(tmp_path, "-p", target.pid, least=500)), "static.x") > 0.99
 
 
 def bare(_tmp_path):
@@ -375,7 +375,7 @@ def test_library_gone_from_disk(tmp_path, what):
             shutil.copy(shutil.which("true"), copy)
         target.say(f"thread gone.x {SPIN}")
         target.event("stack")
-        stacks = folded(record(tmp_path, "-p", target.pid))
+        stacks = folded(record(tmp_path, "-p", target.pid, least=500))
     assert spinning(stacks, "gone.x") > 0.99
     assert any(s[-1].startswith(("lj_", "trace#")) for s, _ in stacks)
 
@@ -386,7 +386,7 @@ def test_executable_gone_from_disk(tmp_path):
     with Process(program, SPIN) as target:
         target.event("stack")
         program.unlink()
-        assert spinning(folded(record(tmp_path, "-p", target.pid))) > 0.99
+        assert spinning(folded(record(tmp_path, "-p", target.pid, least=500))) > 0.99
 
 
 def test_other_mount_namespace(tmp_path):
@@ -400,7 +400,7 @@ def test_other_mount_namespace(tmp_path):
         target.expect("ok ready")
         target.say(f"thread inside.x {SPIN}")
         target.event("stack")
-        stacks = folded(record(tmp_path, "-p", target.pid))
+        stacks = folded(record(tmp_path, "-p", target.pid, least=500))
     assert spinning(stacks, "inside.x") > 0.99
 
 
@@ -408,7 +408,7 @@ def test_own_pid_namespace(tmp_path):
     shell = f"cd {os.getcwd()} && exec luajit {SPIN}"
     with in_pid_namespace(shell) as target:
         target.event("stack")
-        out = record(tmp_path, "-g", target.pid)
+        out = record(tmp_path, "-g", target.pid, least=500)
     assert spinning(folded(out)) > 0.99
 
 
