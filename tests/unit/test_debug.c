@@ -4,13 +4,7 @@
  * its section headers; its symbols come from a whole copy of it.
  */
 #include "bpf/elfobj.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/memfile.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -19,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,15 +25,6 @@ __asm__(".text\n"
 	"	nop; nop; nop; nop; nop; nop; nop; ret\n"
 	"	.cfi_endproc\n"
 	".size dbg_test_root, 8\n");
-
-static int memfile(const void *p, size_t len)
-{
-	int fd = memfd_create("elf", MFD_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, p, len), len);
-	return fd;
-}
 
 static unsigned char *read_self(size_t *len)
 {

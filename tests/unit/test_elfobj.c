@@ -8,21 +8,11 @@
 #include "bpf/elfobj.h"
 #include "tests/unit/memfile.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -226,35 +216,13 @@ static void test_code(void **state)
 	elfobj_free(eo);
 }
 
-/* A copy of a file with its search table forgotten; and its section headers, if asked for. */
 static struct elfobj *without_table(const char *path, int sections)
 {
-	int from = open(path, O_RDONLY | O_CLOEXEC), to = memfd_create("copy", MFD_CLOEXEC);
+	int fd = memfile_without_table(path, sections);
 	struct elfobj *eo;
-	Elf64_Ehdr eh;
-	Elf64_Phdr ph;
-	struct stat st;
-	unsigned int i;
 
-	if (from < 0)
-		skip();
-	assert_int_equal(fstat(from, &st), 0);
-	assert_int_equal(sendfile(to, from, NULL, (size_t)st.st_size), st.st_size);
-	assert_int_equal(pread(to, &eh, sizeof(eh), 0), sizeof(eh));
-	for (i = 0; i < eh.e_phnum; i++) {
-		off_t at = (off_t)(eh.e_phoff + i * sizeof(ph));
-
-		assert_int_equal(pread(to, &ph, sizeof(ph), at), sizeof(ph));
-		if (ph.p_type == PT_GNU_EH_FRAME)
-			ph.p_type = PT_NULL;
-		assert_int_equal(pwrite(to, &ph, sizeof(ph), at), sizeof(ph));
-	}
-	if (!sections)
-		eh.e_shoff = eh.e_shnum = eh.e_shstrndx = 0;
-	assert_int_equal(pwrite(to, &eh, sizeof(eh), 0), sizeof(eh));
-	assert_int_equal(elfobj_open(to, "copy", &eo, NULL), 0);
-	close(from);
-	close(to);
+	assert_int_equal(elfobj_open(fd, "copy", &eo, NULL), 0);
+	close(fd);
 	return eo;
 }
 

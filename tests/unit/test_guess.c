@@ -9,21 +9,11 @@
 
 #include "bpf/dwarf.h"
 #include "bpf/vm_check.h"
+#include "tests/unit/memfile.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <elf.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define LIBLUAJIT "/usr/lib/x86_64-linux-gnu/libluajit-5.1.so.2"
@@ -133,35 +123,16 @@ static void given(void **state)
 /* Nothing tells where the interpreter's function ends: that is the reason, not the layout. */
 static void no_frames(void **state)
 {
-	int fd = memfd_create("copy", MFD_CLOEXEC), from = open(LIBLUAJIT, O_RDONLY | O_CLOEXEC);
-	const Elf64_Ehdr cut = {.e_shoff = 0};
+	int fd = memfile_without_table(LIBLUAJIT, 0);
 	struct elfobj *eo;
-	Elf64_Ehdr eh;
-	Elf64_Phdr ph;
-	struct stat st;
-	off_t at;
 
 	(void)state;
-	if (from < 0)
-		skip();
-	assert_int_equal(fstat(from, &st), 0);
-	assert_int_equal(sendfile(fd, from, NULL, (size_t)st.st_size), st.st_size);
-	assert_int_equal(pread(fd, &eh, sizeof(eh), 0), sizeof(eh));
-	for (at = (off_t)eh.e_phoff; eh.e_phnum; eh.e_phnum--, at += (off_t)sizeof(ph)) {
-		assert_int_equal(pread(fd, &ph, sizeof(ph), at), sizeof(ph));
-		if (ph.p_type == PT_GNU_EH_FRAME)
-			ph.p_type = PT_NULL;
-		assert_int_equal(pwrite(fd, &ph, sizeof(ph), at), sizeof(ph));
-	}
-	at = offsetof(Elf64_Ehdr, e_shoff);
-	assert_int_equal(pwrite(fd, &cut.e_shoff, sizeof(cut.e_shoff), at), sizeof(cut.e_shoff));
 	assert_int_equal(elfobj_open(fd, "copy", &eo, NULL), 0);
 	assert_int_equal(guess_layouts(eo, &gs), 0);
 	assert_int_equal(gs.n, 0);
 	assert_non_null(strstr(gs.text, "no call frame information"));
 	elfobj_free(eo);
 	close(fd);
-	close(from);
 }
 
 /* A build that nobody has seen: fields were added to lua_State and global_State. */
@@ -235,12 +206,9 @@ static void refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(walkable),
-	    cmocka_unit_test(debug_information),
-	    cmocka_unit_test(stripped),
-	    cmocka_unit_test(given),
-	    cmocka_unit_test(no_frames),
-	    cmocka_unit_test(derived),
+	    cmocka_unit_test(walkable),	 cmocka_unit_test(debug_information),
+	    cmocka_unit_test(stripped),	 cmocka_unit_test(given),
+	    cmocka_unit_test(no_frames), cmocka_unit_test(derived),
 	    cmocka_unit_test(refused),
 	};
 

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* bpf/rec.c: what is written is read back; what is damaged is told apart and never believed. */
 #include "bpf/rec.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/memfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,16 +43,6 @@ static struct ev_sample *build_sample(void *buf, unsigned int nframes)
 	s->h.size = (ev_u32)(sizeof(*s) + nframes * sizeof(s->f[0]));
 	s->nframes = (ev_u16)nframes;
 	return s;
-}
-
-static int memfile(const void *p, size_t len)
-{
-	int fd = memfd_create("rec", MFD_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, p, len), len);
-	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-	return fd;
 }
 
 /* Writes a sample of each depth 0..n-1, flushing after every per_block. Returns the file's bytes.
