@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import harness
+import recording
 
 
 def pytest_addoption(parser):
@@ -67,6 +68,14 @@ def pytest_collection_modifyitems(config, items):
 def tree():
     """Paths in the tests are those of the tree's root, and so are the chunknames."""
     os.chdir(harness.ROOT)
+
+
+@pytest.fixture
+def example(tmp_path):
+    """The path of a small recording."""
+    path = tmp_path / "example.ljx"
+    path.write_bytes(recording.example())
+    return str(path)
 
 
 def pytest_terminal_summary(terminalreporter):

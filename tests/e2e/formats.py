@@ -6,6 +6,15 @@ import gzip
 import json
 from collections import Counter
 
+import jsonschema
+
+from harness import ljx
+
+
+def schema(name):
+    """A validator by ljx's own schema of that name."""
+    return jsonschema.Draft202012Validator(json.loads(ljx("--json-schema", name).out))
+
 
 def stacks(pairs):
     """Folded stacks as the others give them."""

@@ -4,12 +4,10 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 
-import jsonschema
 import pytest
 
 import browser
 import formats
-import recording
 from harness import INTERNAL, USAGE, folded, ljx
 
 BEFORE = {"main;work;sort": 300, "main;work": 100, "main;gone;deep": 200, "main;same": 400}
@@ -28,8 +26,7 @@ def files(tmp_path):
 
 def rows(a, b, *args):
     got = json.loads(ljx("diff", a, b, "--json", *args).out)
-    schema = json.loads(ljx("--json-schema", "ljx.diff/1").out)
-    jsonschema.Draft202012Validator(schema).validate(got)
+    formats.schema("ljx.diff/1").validate(got)
     return got
 
 
@@ -83,15 +80,13 @@ def test_chance_is_no_change(tmp_path):
     assert {f["verdict"] for f in rows(a, a)["functions"]} == {""}
 
 
-def test_of_recordings(tmp_path):
+def test_of_recordings(tmp_path, example):
     """A recording against its own stacks: nothing changed."""
-    path = tmp_path / "x.ljx"
-    path.write_bytes(recording.example())
-    stacks = folded(str(path))
+    stacks = folded(example)
     out = tmp_path / "d.folded"
-    ljx("diff", path, str(path) + ".folded", "-o", out)
+    ljx("diff", example, example + ".folded", "-o", out)
     assert two_counts(out) == {";".join(s): (n, n) for s, n in stacks}
-    ljx("diff", path, path, "--state", "N", "-o", out)
+    ljx("diff", example, example, "--state", "N", "-o", out)
     assert sum(n for n, _ in two_counts(out).values()) == 4
 
 

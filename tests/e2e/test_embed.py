@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
 """--embed-source: the source is in the exports that have a place for it, only when asked for, and only
 if it is what ran."""
-import json
 import os
 import re
 
-import jsonschema
 import pytest
 
 import browser
@@ -13,7 +11,6 @@ import formats
 import recording
 import viewers
 from harness import USAGE, Ljx, ljx, luajit
-from test_svg import STEPS
 
 MARK = "a line of <source> & ]]> \"quoted\"; 漢字\ttab"
 WITH = (".svg", ".html", ".firefox.json", ".ljx.json")
@@ -39,8 +36,7 @@ def profile(path, *args):
     """The JSON document, which is as its schema says."""
     report(path, "-o", "x.ljx.json", *args)
     doc = formats.read_json("x.ljx.json")
-    schema = json.loads(ljx("--json-schema", "ljx.profile/1").out)
-    jsonschema.Draft202012Validator(schema).validate(doc)
+    formats.schema("ljx.profile/1").validate(doc)
     return doc
 
 

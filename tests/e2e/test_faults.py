@@ -15,7 +15,7 @@ import pytest
 
 import left_behind
 import recording
-from frames import count, total
+from frames import total
 from harness import (EMPTY, INTERNAL, KERNEL, LJX, OK, PERMISSION, PROGRAMS, ROOT, TARGET, UNSUPPORTED,
                      Ljx, Process, alive, folded, ljx, luajit, read_folded, report, wait_until)
 from screen import Screen

@@ -3,11 +3,9 @@
 them, and what programs that nobody here wrote say about them. No privileges."""
 import csv
 import io
-import json
 import re
 import subprocess
 
-import jsonschema
 import pytest
 
 import formats
@@ -53,13 +51,6 @@ def source(request, tmp_path):
     path = tmp_path / "x.ljx"
     path.write_bytes({"example": recording.example, "nasty": nasty}[request.param]())
     return str(path), formats.stacks(folded(str(path)))
-
-
-@pytest.fixture
-def example(tmp_path):
-    path = tmp_path / "example.ljx"
-    path.write_bytes(recording.example())
-    return str(path)
 
 
 def convert(path, name, *args):
@@ -257,14 +248,10 @@ def test_csv(source):
         assert sum(int(v) for k, v in r.items() if k.startswith("self ")) == int(r["self"])
 
 
-def schema(name):
-    return json.loads(ljx("--json-schema", name).out)
-
-
 def test_json(source):
     path, want = source
     doc = formats.read_json(convert(path, ".ljx.json"))
-    jsonschema.Draft202012Validator(schema("ljx.profile/1")).validate(doc)
+    formats.schema("ljx.profile/1").validate(doc)
     got, own = formats.Counter(), formats.Counter()
     for i, s in enumerate(doc["stacks"]):
         assert s["parent"] < i or i == 0
@@ -287,9 +274,10 @@ def test_schemas(source):
     names_ = ljx("--json-schema").out.split()
     assert "ljx.report/1" in names_
     for name in names_:
-        jsonschema.Draft202012Validator.check_schema(schema(name))
-        assert schema(name)["properties"]["schema"]["const"] == name
-    validator = jsonschema.Draft202012Validator(schema("ljx.report/1"))
+        validator = formats.schema(name)
+        validator.check_schema(validator.schema)
+        assert validator.schema["properties"]["schema"]["const"] == name
+    validator = formats.schema("ljx.report/1")
     validator.validate(report(path))
     assert not validator.is_valid({**report(path), "more": 1})
     assert "ljx.report/1" in ljx("--json-schema", "nothing", status=USAGE).err

@@ -4,16 +4,15 @@ sanitizers too. Bad recordings give an error or what is good in them, never a cr
 import contextlib
 import csv
 import fcntl
-import json
 import os
 import random
 import re
 import struct
 import subprocess
 
-import jsonschema
 import pytest
 
+import formats
 import recording
 from frames import count, total
 from harness import INTERNAL, OK, USAGE, Ljx, folded, ljx, read_folded, report
@@ -21,13 +20,6 @@ from harness import INTERNAL, OK, USAGE, Ljx, folded, ljx, read_folded, report
 BASE = ["main chunk app.lua", "work app.lua:5", "helper gen:e rated:7:17"]
 # Signals, and what the sanitizers' reports end with.
 CRASH = re.compile(r"Sanitizer|runtime error|Assertion|core dumped")
-
-
-@pytest.fixture
-def example(tmp_path):
-    path = tmp_path / "example.ljx"
-    path.write_bytes(recording.example())
-    return str(path)
 
 
 def test_folded(example):
@@ -290,8 +282,7 @@ def test_rows_are_split(tmp_path, split):
     path.write_bytes(recording.example())
     want = {f["label"]: (f["self"], f["total"]) for f in report(path)["functions"]}
     rows = report(path, "--split", split)["functions"]
-    schema = json.loads(ljx("--json-schema", "ljx.report/1").out)
-    jsonschema.Draft202012Validator(schema).validate(report(path, "--split", split))
+    formats.schema("ljx.report/1").validate(report(path, "--split", split))
     got, groups = {}, {}
     for r in rows:
         self, total = got.get(r["label"], (0, 0))

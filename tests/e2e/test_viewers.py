@@ -8,20 +8,12 @@ import jsonschema
 import pytest
 
 import formats
-import recording
 import viewers
 from harness import folded, ljx, report
 from test_aborts import WANT, path as aborts  # noqa: F401: a fixture
 from test_formats import nasty
 
 pytestmark = pytest.mark.viewer
-
-
-@pytest.fixture
-def example(tmp_path):
-    path = tmp_path / "example.ljx"
-    path.write_bytes(recording.example())
-    return str(path)
 
 
 @pytest.fixture
