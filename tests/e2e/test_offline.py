@@ -2,11 +2,12 @@
 """Names for a recording whose machine had no symbols: from debug files of where it is read."""
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
 
-from harness import folded, ljx, luajit, read_folded, record
+from harness import PROGRAMS, folded, ljx, luajit, read_folded, record
 from recording import Writer, of, records
 from symbols import Server, build_id, debug_file, place_debug, stripped
 
@@ -21,21 +22,31 @@ def nest(tmp_path_factory):
     full, bare = top / "full", top / "bare"
     full.mkdir()
     bare.mkdir()
-    flags = subprocess.run(["pkg-config", "--cflags", "luajit"], stdout=subprocess.PIPE, text=True,
-                           check=True).stdout.split()
-    subprocess.run(["gcc", "-O2", "-g", "-fPIC", "-shared", "-fomit-frame-pointer", "-Wl,--build-id",
-                    *flags, "-o", full / "nest.so", "tests/c/nest.c"], check=True)
+    shutil.copy(f"{PROGRAMS}/nest.so", full)
     stripped(full / "nest.so", bare / "nest.so")
     place_debug(full / "nest.so", top)
     return full, bare, top / "debug"
 
 
-def run(tmp_path, name, module):
-    """A recording of the scenario "c" with the module in that folder."""
-    (tmp_path / name).mkdir()
-    with luajit(SCRIPT, "c", env={"NEST": str(module)}) as target:
+def run(folder, option):
+    """A recording of the scenario "c" with the module in that folder, and the target's mappings."""
+    out = folder / option
+    out.mkdir()
+    with luajit(SCRIPT, "c", env={"NEST": str(folder)}) as target:
         target.expect("^spinning$")
-        return record(tmp_path / name, "-p", target.pid, "--native", env=NOBODY)
+        path = record(out, "-p", target.pid, option, env=NOBODY)
+        with open(f"/proc/{target.pid}/maps") as f:
+            return path, [line.split() for line in f]
+
+
+@pytest.fixture(scope="module")
+def full(nest):
+    return run(nest[0], "--native")[0]
+
+
+@pytest.fixture(scope="module")
+def bare(nest):
+    return run(nest[1], "--native")
 
 
 def usual(stacks):
@@ -44,16 +55,16 @@ def usual(stacks):
 
 
 @pytest.mark.privileged
-def test_debug_file(tmp_path, nest):
-    full, bare, debug = nest
-    want = usual(folded(run(tmp_path, "full", full)))
+def test_debug_file(nest, full, bare):
+    _, folder, debug = nest
+    want = usual(folded(full))
     assert {"C:call_3", "C:l_spin"} <= set(want)
-    path = run(tmp_path, "bare", bare)
+    path, _ = bare
     before = ljx("report", path, "-o", path + ".folded", env=NOBODY)
     nameless = usual(read_folded(path + ".folded"))
     assert len(nameless) == len(want) and not {"C:call_3", "C:l_spin"} & set(nameless)
     assert sum(bool(re.fullmatch(r"C:.*@nest\.so\+0x[0-9a-f]+", f)) for f in nameless) == 5
-    count = int(re.search(rf" (\d+) in nest\.so \(no debug file of {build_id(bare / 'nest.so')}\)",
+    count = int(re.search(rf" (\d+) in nest\.so \(no debug file of {build_id(folder / 'nest.so')}\)",
                           before.err).group(1))
     after = ljx("report", path, "--debug-dir", debug, "-o", path + ".folded", env=NOBODY)
     assert usual(read_folded(path + ".folded")) == want
@@ -64,39 +75,29 @@ def test_debug_file(tmp_path, nest):
 
 
 @pytest.mark.privileged
-def test_inlined(tmp_path, nest):
+def test_inlined(nest, bare):
     """What was inlined comes from the debug file as it does live, of a file that has it itself."""
-    full, bare, debug = nest
-    with luajit(SCRIPT, "c", env={"NEST": str(full)}) as target:
-        target.expect("^spinning$")
-        want = usual(folded(record(tmp_path, "-p", target.pid, "--inline", env=NOBODY)))
+    folder, _, debug = nest
+    want = usual(folded(run(folder, "--inline")[0]))
     assert sum("(inlined at nest.c:" in f for f in want) == 2
-    path = run(tmp_path, "bare", bare)
-    assert usual(folded(path, "--inline", "--debug-dir", debug, env=NOBODY)) == want
+    assert usual(folded(bare[0], "--inline", "--debug-dir", debug, env=NOBODY)) == want
 
 
 @pytest.mark.privileged
-def test_debuginfod(tmp_path, nest):
-    full, bare, _ = nest
-    path = run(tmp_path, "bare", bare)
-    debug = debug_file(full / "nest.so", tmp_path / "nest.debug")
-    with Server({build_id(bare / "nest.so"): debug}) as server:
-        env = server.environment(tmp_path / "cache")
-        p = ljx("report", path, "-o", path + ".folded", env=env)
+def test_debuginfod(tmp_path, nest, bare):
+    ident = build_id(nest[1] / "nest.so")
+    with Server({ident: debug_file(nest[0] / "nest.so", tmp_path / "nest.debug")}) as server:
+        p = ljx("report", bare[0], "-o", tmp_path / "x.folded", env=server.environment(tmp_path / "cache"))
         assert "ljx: asking debuginfod for symbols that are missing here\n" in p.err
-        assert server.asked.count(build_id(bare / "nest.so")) == 1
-    stack = usual(read_folded(path + ".folded"))
+        assert server.asked.count(ident) == 1
+    stack = usual(read_folded(tmp_path / "x.folded"))
     assert ["C:l_call", "C:call_3", "C:call_2", "C:call_1"] == stack[stack.index("C:l_call"):][:4]
 
 
 @pytest.mark.privileged
-def test_modules_are_those_of_the_process(tmp_path, nest):
-    _, bare, _ = nest
-    with luajit(SCRIPT, "c", env={"NEST": str(bare)}) as target:
-        target.expect("^spinning$")
-        path = record(tmp_path, "-p", target.pid, "--native", env=NOBODY)
-        with open(f"/proc/{target.pid}/maps") as f:
-            maps = {int(line.split("-")[0], 16): line.split() for line in f}
+def test_modules_are_those_of_the_process(bare):
+    path, maps = bare
+    maps = {int(line[0].split("-")[0], 16): line for line in maps}
     found = of(records(path), "module")
     assert any(r.strings[1].endswith("/nest.so") for r in found)
     for r in found:
