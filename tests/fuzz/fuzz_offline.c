@@ -5,14 +5,11 @@
  */
 #include "bpf/offline.h"
 #include "bpf/rec.h"
+#include "tests/fuzz/elf_image.h"
 #include "tests/fuzz/input.h"
 
-#include <elf.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -52,17 +49,10 @@ static void make(struct image *im)
 	size_t i;
 
 	memset(im, 0, sizeof(*im));
-	memcpy(im->eh.e_ident, ELFMAG "\2\1\1", SELFMAG + 3);
-	im->eh.e_type = ET_DYN;
-	im->eh.e_machine = EM_X86_64;
-	im->eh.e_phoff = offsetof(struct image, ph);
-	im->eh.e_phentsize = sizeof(im->ph);
-	im->eh.e_phnum = 1;
+	elf_headers(&im->eh, sizeof(*im), &im->ph, 1);
 	im->eh.e_shoff = offsetof(struct image, sh);
 	im->eh.e_shentsize = sizeof(im->sh[0]);
 	im->eh.e_shnum = 4;
-	im->ph.p_type = PT_LOAD;
-	im->ph.p_flags = PF_R | PF_X;
 	im->ph.p_memsz = 0x1000;
 	im->note.head = (Elf64_Nhdr){4, 4, NT_GNU_BUILD_ID};
 	memcpy(im->note.name, "GNU", 4);
