@@ -202,6 +202,9 @@ const char *defs_string(const struct ev_hdr *h, size_t fixed, unsigned int idx);
 /* Before each record: is it full from now on? 0 or -ENOMEM. */
 int room_check(struct prof *p);
 
+/* Is all that there may be used? */
+int room_is_used(const struct prof *p);
+
 /* Why there is no new number or string: -ENOSPC or -ENOMEM. */
 int room_error(const struct prof *p);
 
@@ -221,6 +224,21 @@ int tree_finish(struct prof *p);
 
 /* Makes by_state of all nodes self's again: before more samples are counted. */
 void tree_reopen(struct prof *p);
+
+/* Takes all nodes out, to be put back or dropped; tree_root may begin anew. */
+struct tree {
+	struct node **blocks;
+	uint32_t nblocks, blocks_cap;
+	uint32_t nnodes;
+	struct map edges;
+	struct prof_node **children;
+	int finished;
+};
+struct tree tree_take(struct prof *p);
+void tree_drop(struct tree *t);
+
+/* Puts them in place of those that there are, which are freed. */
+void tree_put(struct prof *p, const struct tree *t);
 
 /* Frees all nodes; tree_root may begin anew. */
 void tree_release(struct prof *p);
@@ -303,7 +321,20 @@ int frames_vote(struct prof *p, uint32_t frame, uint32_t name, uint64_t times);
 /* Counts the votes and makes the labels that depend on them. */
 int frames_finish(struct prof *p);
 
+/*
+ * split.c: goes from *node down the frames that the sample, in that state, is split by. 0, -ENOMEM
+ * or -ENOSPC.
+ */
+int split_descend(struct prof *p, struct proc *proc, const struct ev_sample *s, unsigned int state,
+		  uint32_t *node);
+
 /* prof.c: 0 or -ENOMEM */
+
+/*
+ * The names by which the functions of known stacks were called, of all times that are not counted
+ * yet: before the memo goes.
+ */
+int prof_count_names(struct prof *p);
 
 /* Goes to the stack of an abort, given as a sample, and counts it if aborts are counted. */
 int abort_add(struct prof *p, const struct ev_sample *s, const struct prof_about *about,

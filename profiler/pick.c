@@ -8,7 +8,6 @@
 
 #define RING_MAX (1u << 20) /* samples of "the last seconds" */
 #define TREND_STEP UINT64_C(1000000000)
-#define CTX_MAX 65535u
 #define LINE_MASK 0xffffffu
 
 enum prof_group pick_group(unsigned int state)
@@ -32,6 +31,7 @@ struct pick *pick_new(struct prof *p, uint64_t window)
 	if (k) {
 		k->p = p;
 		k->window = window;
+		k->coroutines = p->opts.split >> PROF_BY_COROUTINE & 1;
 	}
 	return k;
 }
@@ -45,7 +45,10 @@ void pick_free(struct pick *k)
 	map_release(&k->keys_at);
 	free(k->of_frame);
 	map_release(&k->spots);
+	map_release(&k->places);
 	map_release(&k->marks_at);
+	pool_release(&k->who_ids);
+	free(k->whos);
 	free(k->marks);
 	pool_release(&k->ids);
 	free(k->ctx);
@@ -142,7 +145,7 @@ static int look_at(struct pick *k, uint32_t i, struct pick_node *out)
 	return 0;
 }
 
-static int look_at_new(struct pick *k)
+int pick_look(struct pick *k)
 {
 	struct pick_node *nodes = table_room(k->nodes, &k->nodes_cap, k->p->nnodes, sizeof(*nodes));
 
@@ -248,54 +251,107 @@ uint32_t pick_mark(const struct pick *k, uint32_t frame, uint32_t group, uint32_
 	return at;
 }
 
+static int who_of(struct pick *k, const struct ev_sample *s, uint32_t *out)
+{
+	struct pick_who who = {.L = k->coroutines ? s->L : 0, .tid = s->h.tid};
+	int err = context_of(k, s, &who.ctx);
+	struct pick_who *whos;
+	uint32_t id;
+
+	if (err)
+		return err;
+	id = k->nwhos < WHO_MAX ? pool_add(&k->who_ids, &who, sizeof(who))
+				: pool_find(&k->who_ids, &who, sizeof(who));
+	if (!id && k->nwhos < WHO_MAX)
+		return -ENOMEM;
+	*out = id ? id - 1 : WHO_MAX;
+	if (!id || id <= k->nwhos)
+		return 0;
+	whos = table_room(k->whos, &k->whos_cap, (size_t)id, sizeof(*whos));
+	if (!whos)
+		return -ENOMEM;
+	k->whos = whos;
+	whos[k->nwhos++] = who;
+	return 0;
+}
+
+uint32_t pick_mark_at(struct pick *k, const struct mark *m)
+{
+	uint32_t spot = number_of(&k->spots, (uint64_t)m->node << 24 | m->line, &k->nspots);
+	uint32_t place =
+	    spot ? number_of(&k->places, (uint64_t)spot << 16 | m->number, &k->nplaces) : 0;
+	uint32_t n = k->nmarks;
+
+	/* A state and whether it was in the kernel are 8 bits, who it was 24. */
+	return place ? number_of(&k->marks_at,
+				 (uint64_t)place << 32 | m->who << 8 | (uint32_t)m->state << 1 |
+				     m->kernel,
+				 &n)
+		     : 0;
+}
+
+void pick_place(struct pick *k, uint32_t mark)
+{
+	struct mark *m = &k->marks[mark];
+
+	m->row = k->nodes[m->node].row;
+	m->trace = k->nodes[m->node].trace;
+	m->stackless = is_stackless(k, m->node, m->state) & 1;
+	chain(k, mark);
+}
+
+static int mark_of(struct pick *k, const struct ev_sample *s, uint32_t *out)
+{
+	unsigned int state = s->state < EV_STATE_MAX ? s->state : EV_STATE_UNKNOWN;
+	struct mark m = {.node = k->p->ended,
+			 .line = line_of(s) & LINE_MASK,
+			 .number = (uint16_t)s->trace,
+			 .state = (uint8_t)state,
+			 .kernel = !!(s->flags & EV_SF_KERNEL),
+			 .group = pick_group(state)};
+	struct mark *marks;
+	uint32_t at;
+	int err = who_of(k, s, &m.who);
+
+	if (err)
+		return err;
+	marks = table_room(k->marks, &k->marks_cap, (size_t)k->nmarks + 1, sizeof(*marks));
+	if (!marks)
+		return -ENOMEM;
+	k->marks = marks;
+	at = pick_mark_at(k, &m);
+	if (!at)
+		return -ENOMEM;
+	*out = at - 1;
+	if (at <= k->nmarks)
+		return 0;
+	marks[k->nmarks] = m;
+	pick_place(k, k->nmarks++);
+	return 0;
+}
+
+/* The context of a mark; NULL: there are too many. */
+static struct pick_context *context_at(const struct pick *k, const struct mark *m)
+{
+	uint32_t ctx = m->who < k->nwhos ? k->whos[m->who].ctx : CTX_MAX;
+
+	return ctx < k->nctx ? &k->ctx[ctx] : NULL;
+}
+
 uint32_t pick_pid(const struct pick *k, uint32_t frame, uint32_t group)
 {
 	uint32_t i, pid = 0;
 
 	for (i = pick_mark(k, frame, group, 0); i; i = pick_mark(k, frame, group, i)) {
-		const struct mark *m = &k->marks[i - 1];
+		const struct pick_context *c = context_at(k, &k->marks[i - 1]);
 
-		if (!m->n)
+		if (!k->marks[i - 1].n)
 			continue;
-		if (m->ctx >= k->nctx || (pid && pid != k->ctx[m->ctx].pid))
+		if (!c || (pid && pid != c->pid))
 			return 0;
-		pid = k->ctx[m->ctx].pid;
+		pid = c->pid;
 	}
 	return pid;
-}
-
-static int mark_of(struct pick *k, const struct ev_sample *s, uint32_t *out)
-{
-	uint32_t line = line_of(s), ctx, spot, i, n = k->nmarks;
-	unsigned int state = s->state < EV_STATE_MAX ? s->state : EV_STATE_UNKNOWN;
-	unsigned int kernel = !!(s->flags & EV_SF_KERNEL);
-	struct mark *marks;
-	int err = context_of(k, s, &ctx);
-
-	if (err)
-		return err;
-	spot = number_of(&k->spots, (uint64_t)k->p->ended << 24 | line, &k->nspots);
-	marks = table_room(k->marks, &k->marks_cap, (size_t)k->nmarks + 1, sizeof(*marks));
-	if (!spot || !marks)
-		return -ENOMEM;
-	k->marks = marks;
-	i = number_of(&k->marks_at, (uint64_t)spot << 32 | ctx << 8 | state << 1 | kernel, &n);
-	if (!i)
-		return -ENOMEM;
-	*out = i - 1;
-	if (n == k->nmarks)
-		return 0;
-	marks[k->nmarks] = (struct mark){.node = k->p->ended,
-					 .row = k->nodes[k->p->ended].row,
-					 .trace = k->nodes[k->p->ended].trace,
-					 .line = line & LINE_MASK,
-					 .ctx = (uint16_t)ctx,
-					 .state = (uint8_t)state,
-					 .kernel = kernel & 1,
-					 .group = pick_group(state),
-					 .stackless = is_stackless(k, k->p->ended, state)};
-	chain(k, k->nmarks++);
-	return 0;
 }
 
 static struct ring_entry *ring_at(const struct pick *k, uint32_t i)
@@ -339,19 +395,21 @@ static int ring_put(struct pick *k, uint64_t time, uint32_t mark)
 int pick_add(struct pick *k, const struct ev_hdr *h)
 {
 	const struct ev_sample *s = (const void *)h;
+	struct pick_context *ctx;
 	uint32_t mark;
 	int err = prof_add(k->p, h);
 
 	if (err || k->p->ended == UINT32_MAX)
 		return err;
-	err = look_at_new(k);
+	err = pick_look(k);
 	if (!err)
 		err = mark_of(k, s, &mark);
 	if (err)
 		return err;
 	k->marks[mark].all++;
-	if (k->marks[mark].ctx < k->nctx)
-		k->ctx[k->marks[mark].ctx].samples++;
+	ctx = context_at(k, &k->marks[mark]);
+	if (ctx)
+		ctx->samples++;
 	return ring_put(k, h->time, mark);
 }
 
@@ -410,7 +468,7 @@ const struct pick_context *pick_contexts(const struct pick *k, size_t *n)
 
 static int fits(const struct pick *k, const struct mark *m, const struct pick_query *q)
 {
-	const struct pick_context *c = m->ctx < k->nctx ? &k->ctx[m->ctx] : NULL;
+	const struct pick_context *c = context_at(k, m);
 
 	return c && c->pid == q->pid && (!q->g || c->g == q->g);
 }

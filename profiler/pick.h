@@ -31,6 +31,17 @@ void pick_advance(struct pick *k, uint64_t now);
 /* Forgets all samples; what comes then is "since the start". */
 void pick_reset(struct pick *k);
 
+/*
+ * Splits all samples by something else, from now on: as prof_opts. What is told of rows, and their
+ * groups, is as of another profile then; frames stay. 0, -ENOSPC: there is no room for it, and
+ * nothing has changed; or -ENOMEM, then there may be no samples any more.
+ */
+int pick_split(struct pick *k, unsigned int split);
+
+/* Do samples tell their coroutine? Only if the profile was split by it when pick_new() was called.
+ */
+int pick_keeps_coroutines(const struct pick *k);
+
 /* A process, or one VM of a process that has several. */
 struct pick_context {
 	uint32_t pid;

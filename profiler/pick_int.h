@@ -30,7 +30,7 @@ struct pick_node {
 	uint8_t first;		/* no node above it has its frame */
 };
 
-/* Samples that are the same in all that a query or a row may ask for. */
+/* Samples that are the same in all that a query, a row or a split may ask for. */
 struct mark {
 	uint64_t all;
 	uint64_t n;	 /* what the query chose of them */
@@ -39,8 +39,16 @@ struct mark {
 	uint32_t row, trace; /* copies of the node's: there are too many to look each up */
 	uint32_t next;	     /* index + 1 of the next one of its row; 0: none */
 	uint32_t line : 24, group : 6, kernel : 1, stackless : 1;
-	uint16_t ctx;
+	uint32_t who;
+	uint16_t number; /* of the trace; 0: none */
 	uint8_t state;
+};
+
+/* Whose samples they are. */
+struct pick_who {
+	uint64_t L; /* 0: not kept apart */
+	uint32_t tid;
+	uint32_t ctx; /* index, or CTX_MAX: there are too many */
 };
 
 struct ring_entry {
@@ -60,13 +68,19 @@ struct pick {
 	uint32_t of_frame_cap;
 	struct map spots; /* node, line -> number */
 	uint32_t nspots;
-	struct map marks_at; /* spot, context, state -> index of marks + 1 */
+	struct map places; /* spot, number of a trace -> number */
+	uint32_t nplaces;
+	struct map marks_at; /* place, who, state -> index of marks + 1 */
 	struct mark *marks;
 	uint32_t nmarks, marks_cap;
 	struct map vms;	 /* number of the VM in the profile's pool, and pid -> index of ctx + 1 */
 	struct pool ids; /* (pid, g) */
 	struct pick_context *ctx;
 	uint32_t nctx, ctx_cap;
+	struct pool who_ids; /* struct pick_who; number - 1 is the index of whos */
+	struct pick_who *whos;
+	uint32_t nwhos, whos_cap;
+	int coroutines; /* are they kept apart? */
 	struct ring_entry *ring;
 	/* Entries, the oldest at head; the size is a power of two, or 0. */
 	uint32_t ring_size, head, count;
@@ -87,6 +101,19 @@ static inline int pick_is_of(const struct pick *k, uint32_t key, uint32_t frame,
 
 /* The first mark of a row of frame in group, or PICK_ALL, then those after: index + 1; 0: none. */
 uint32_t pick_mark(const struct pick *k, uint32_t frame, uint32_t group, uint32_t after);
+
+#define CTX_MAX 65535u
+#define WHO_MAX ((1u << 24) - 1) /* further ones are one */
+
+/* Looks at the nodes that are new in the profile. 0 or -ENOMEM. */
+int pick_look(struct pick *k);
+
+/* The index + 1 of the mark of that node, line and so on; k->nmarks + 1: there is none yet; 0:
+ * -ENOMEM. */
+uint32_t pick_mark_at(struct pick *k, const struct mark *m);
+
+/* Fills in what a mark has from its node, and adds it to those of its row. */
+void pick_place(struct pick *k, uint32_t mark);
 
 /* The group of an enum ev_state. */
 enum prof_group pick_group(unsigned int state);

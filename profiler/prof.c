@@ -31,7 +31,7 @@ struct cursor {
 	unsigned int why;   /* of s, in range */
 	int real;	    /* functions of s->f were pushed */
 	int undefined;	    /* one of them is [undefined] */
-	int counted;	    /* count_names() will count the names on the stack */
+	int counted;	    /* prof_count_names() will count the names on the stack */
 	enum prof_inside inside;
 	const struct ev_native *native; /* its C stack, or NULL */
 	uint32_t extra;			/* frames of s->f behind the first that it got here */
@@ -61,61 +61,6 @@ static int push_fixed(struct cursor *c, enum prof_kind kind, const char *label)
 	int err = frames_fixed(c->p, kind, label, &frame);
 
 	return err ? err : push(c, frame, 0);
-}
-
-static int push_process(struct cursor *c)
-{
-	struct proc *proc = c->proc;
-	char label[LABEL_MAX + 1];
-
-	if (proc->frame == NO_FRAME) {
-		int err;
-
-		label_format(label, "%s:%" PRIu32, *proc->pub.comm ? proc->pub.comm : "?",
-			     proc->pub.pid);
-		err = frames_fixed(c->p, PROF_PROCESS, label, &proc->frame);
-		if (err)
-			return err;
-	}
-	return push(c, proc->frame, 0);
-}
-
-/* What the sample is split by, but for the process. */
-static int push_split(struct cursor *c, enum prof_split by)
-{
-	const struct ev_sample *s = c->s;
-	char label[LABEL_MAX + 1];
-	uint32_t vm;
-
-	switch (by) {
-	case PROF_BY_THREAD:
-		label_format(label, s->h.tid ? "thread:%" PRIu32 : "[no thread]", s->h.tid);
-		break;
-	case PROF_BY_VM:
-		vm = defs_vm(c->p, c->proc, s->g);
-		label_format(label, vm ? "VM:%" PRIu32 : "[no VM]", vm);
-		break;
-	case PROF_BY_COROUTINE:
-		label_format(label, s->L ? "coroutine:0x%" PRIx64 : "[no coroutine]", s->L);
-		break;
-	case PROF_BY_STATE:
-		label_format(label, "[%s]", prof_state_name(c->state));
-		break;
-	default:
-		label_format(label, s->trace ? "trace:%" PRIu32 : "[no trace]", s->trace);
-	}
-	return push_fixed(c, PROF_PROCESS, label);
-}
-
-static int push_splits(struct cursor *c)
-{
-	unsigned int split = c->p->opts.split;
-	int err = split & 1u << PROF_BY_PROCESS ? push_process(c) : 0;
-
-	for (enum prof_split by = PROF_BY_THREAD; by < PROF_BY_MAX && !err; by++)
-		if (split & 1u << by)
-			err = push_split(c, by);
-	return err;
 }
 
 /* The function of frame f, or *out = p->undefined. */
@@ -254,7 +199,7 @@ static int has_functions(const struct cursor *c)
 /* What goes before the stack: what it is split by, and why the stack is not whole. */
 static int push_head(struct cursor *c)
 {
-	int err = push_splits(c);
+	int err = split_descend(c->p, c->proc, c->s, c->state, &c->node);
 
 	/* A whole walk found nothing: no Lua function is active. With a trace that cannot be. */
 	if (c->why == EV_WHY_NONE && !has_functions(c))
@@ -303,7 +248,7 @@ static int fold_stack(struct cursor *c)
 
 /* The names by which the functions of known stacks were called, of all times that are not counted
  * yet. */
-static int count_names(struct prof *p)
+int prof_count_names(struct prof *p)
 {
 	int err = 0;
 
@@ -533,7 +478,7 @@ int abort_again(struct prof *p, const struct ev_sample *s, const struct prof_abo
 static int push_unseen(struct cursor *c, const struct prof_about *about)
 {
 	char label[LABEL_MAX + 1];
-	int err = push_splits(c);
+	int err = split_descend(c->p, c->proc, c->s, c->state, &c->node);
 
 	label_format(label, "%s", about->start);
 	if (!err)
@@ -575,7 +520,7 @@ static int define(struct prof *p, const struct ev_hdr *h)
 	if (p->full && h->kind != EV_PROC && h->kind != EV_EXEC && h->kind != EV_EXIT)
 		return 0;
 	if (p->memo.keys.n && defs_changes(p, h)) {
-		err = count_names(p);
+		err = prof_count_names(p);
 		memo_release(p);
 	}
 	return err ? err : defs_add(p, h);
@@ -626,7 +571,7 @@ int prof_finish(struct prof *p)
 	p->processes = processes;
 	for (uint32_t i = 0; i < p->nprocs; i++)
 		processes[i] = p->procs[i].pub;
-	err = count_names(p);
+	err = prof_count_names(p);
 	if (!err)
 		err = frames_finish(p);
 	if (!err)

@@ -32,12 +32,17 @@ static uint64_t used(const struct prof *p)
 	       sm->nthreads * (uint64_t)(sizeof(struct prof_thread) + 2 * POOL_ITEM);
 }
 
+int room_is_used(const struct prof *p)
+{
+	return used(p) >= (p->opts.room ? p->opts.room : ROOM);
+}
+
 int room_check(struct prof *p)
 {
 	uint32_t frame, crowd = 0;
 	int err;
 
-	if (p->full || used(p) < (p->opts.room ? p->opts.room : ROOM))
+	if (p->full || !room_is_used(p))
 		return 0;
 	err = frames_fixed(p, PROF_OTHER, "[profile full]", &frame);
 	if (!err)

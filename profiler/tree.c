@@ -147,15 +147,48 @@ int tree_finish(struct prof *p)
 	return list_children(p);
 }
 
-void tree_release(struct prof *p)
+struct tree tree_take(struct prof *p)
 {
-	map_release(&p->edges);
-	for (uint32_t i = 0; i < p->nblocks; i++)
-		free(p->blocks[i]);
-	free(p->blocks);
-	free(p->children);
+	struct tree t = {.blocks = p->blocks,
+			 .nblocks = p->nblocks,
+			 .blocks_cap = p->blocks_cap,
+			 .nnodes = p->nnodes,
+			 .edges = p->edges,
+			 .children = p->children,
+			 .finished = p->finished};
+
+	p->edges = (struct map){.n = 0};
 	p->blocks = NULL;
 	p->children = NULL;
 	p->nblocks = p->blocks_cap = p->nnodes = 0;
 	p->finished = 0;
+	return t;
+}
+
+void tree_drop(struct tree *t)
+{
+	map_release(&t->edges);
+	for (uint32_t i = 0; i < t->nblocks; i++)
+		free(t->blocks[i]);
+	free(t->blocks);
+	free(t->children);
+}
+
+void tree_put(struct prof *p, const struct tree *t)
+{
+	tree_release(p);
+	p->blocks = t->blocks;
+	p->nblocks = t->nblocks;
+	p->blocks_cap = t->blocks_cap;
+	p->nnodes = t->nnodes;
+	p->edges = t->edges;
+	p->children = t->children;
+	p->finished = t->finished;
+}
+
+void tree_release(struct prof *p)
+{
+	struct tree t = tree_take(p);
+
+	tree_drop(&t);
 }

@@ -139,6 +139,7 @@ static int write_again(struct ui *u, struct output *out, const struct pick_query
 	int err;
 
 	own.out[0] = out->path;
+	own.split = m->opts.split;
 	own.nouts = 1;
 	own.npids = q->pid == PICK_ALL ? own.npids && u->opts.file ? 1 : 0 : 1;
 	if (q->pid != PICK_ALL)

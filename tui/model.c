@@ -322,6 +322,15 @@ int model_record(void *ctx, const struct ev_hdr *h)
 	return h->kind == EV_TALLY ? tally_record(m, (const void *)h) : process_record(m, h);
 }
 
+int model_split(struct model *m, unsigned int split)
+{
+	int err = pick_split(m->pick, split);
+
+	if (!err)
+		m->opts.split = split;
+	return err;
+}
+
 void model_reset(struct model *m)
 {
 	pick_reset(m->pick);

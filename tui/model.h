@@ -119,6 +119,12 @@ int model_refresh(struct model *m, const struct pick_query *q, uint64_t now);
  */
 int model_select(struct model *m, const struct pick_query *q);
 
+/*
+ * Splits all samples by something else, as prof_opts; then the picture is to be selected again. 0,
+ * -ENOSPC: there is no room, nothing has changed; or -ENOMEM.
+ */
+int model_split(struct model *m, unsigned int split);
+
 /* Forgets the samples so far. */
 void model_reset(struct model *m);
 

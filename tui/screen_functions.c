@@ -36,6 +36,41 @@ int functions_is_split(const struct ui *u)
 	return u->tree == TREE_FLAT && prof_is_split(u->m->prof);
 }
 
+static int is_there(const struct ui *u, const struct pick_row *p, const struct place *to)
+{
+	const struct prof_frame *f = prof_frame(u->m->prof, p->frame);
+
+	return p->frame == to->frame ||
+	       (to->frame == PICK_ALL && f->kind == PROF_LUA && *to->file &&
+		!strcmp(f->file, to->file) && f->line == to->firstline);
+}
+
+/*
+ * The cursor to the row of a function, by its file and line; of several that of the group where the
+ * user came from, or the one with most samples.
+ */
+static void to_row(struct ui *u, const struct place *to)
+{
+	struct list *l = &u->list[0];
+	const struct pick_row *best = NULL;
+	size_t i;
+
+	for (i = 0; u->flat && i < u->nflat; i++) {
+		const struct pick_row *p = &u->flat[i];
+
+		if (!is_there(u, p, to) || (best && to->group && best->group == to->group))
+			continue;
+		if (!best || p->group == to->group || p->self > best->self ||
+		    (p->self == best->self && p->total > best->total))
+			best = p;
+	}
+	if (best) {
+		l->selected = best->id;
+		l->has_selected = 1;
+		l->cursor = 0;
+	}
+}
+
 static int load(struct ui *u)
 {
 	struct function_rows *r = rows_of(u);
@@ -58,6 +93,9 @@ static int load(struct ui *u)
 		      : u->tree == TREE_CALLERS && o.frame == PICK_ALL ? UINT64_MAX
 								       : r->base / 20 + 1;
 	o.least = (uint64_t)(thresholds[u->threshold] * (double)r->base / 100);
+	if (u->to_row.frame != PICK_ALL)
+		to_row(u, &u->to_row);
+	u->to_row.frame = PICK_ALL;
 	free(r->own);
 	r->own = NULL;
 	r->all = u->flat;
@@ -311,42 +349,12 @@ static int place(struct ui *u, struct place *out)
 	return 1;
 }
 
-static int is_there(const struct ui *u, const struct pick_row *p, const struct place *to)
-{
-	const struct prof_frame *f = prof_frame(u->m->prof, p->frame);
-
-	return p->frame == to->frame ||
-	       (to->frame == PICK_ALL && f->kind == PROF_LUA && *to->file &&
-		!strcmp(f->file, to->file) && f->line == to->firstline);
-}
-
-/*
- * The row of a function, by its file and line; of several that of the group where the user came
- * from, or the one with most samples.
- */
 static void go(struct ui *u, const struct place *to)
 {
-	struct list *l = &u->list[0];
-	const struct pick_row *best = NULL;
-	size_t i;
-
 	u->tree = TREE_FLAT;
 	u->callers_of = PICK_ALL;
 	u->lines = 0;
-	for (i = 0; u->flat && i < u->nflat; i++) {
-		const struct pick_row *p = &u->flat[i];
-
-		if (!is_there(u, p, to) || (best && to->group && best->group == to->group))
-			continue;
-		if (!best || p->group == to->group || p->self > best->self ||
-		    (p->self == best->self && p->total > best->total))
-			best = p;
-	}
-	if (best) {
-		l->selected = best->id;
-		l->has_selected = 1;
-		l->cursor = 0;
-	}
+	to_row(u, to);
 }
 
 unsigned int functions_callers(struct ui *u, uint32_t frame)
@@ -392,6 +400,69 @@ static unsigned int enter(struct ui *u)
 	return ui_open(u, p.trace ? 2 : 1, &p);
 }
 
+/* The next of what rows can be split by; what the command line says is one, too. */
+static unsigned int next_split(const struct ui *u, unsigned int now)
+{
+	unsigned int list[PROF_BY_MAX + 2], n = 0, by, i;
+
+	list[n++] = 0;
+	for (by = 0; by < PROF_BY_MAX; by++)
+		if (by != PROF_BY_COROUTINE || pick_keeps_coroutines(u->m->pick))
+			list[n++] = 1u << by;
+	if (__builtin_popcount(u->opts.o->split) > 1)
+		list[n++] = u->opts.o->split;
+	for (i = 0; i < n; i++)
+		if (list[i] == now)
+			return list[(i + 1) % n];
+	return 0;
+}
+
+/* "process, state" */
+static void split_text(unsigned int split, char buf[UI_TEXT])
+{
+	static const char *const names[] = {
+#define SPLIT_NAME(name, text) text,
+	    PROF_SPLITS(SPLIT_NAME)
+#undef SPLIT_NAME
+	};
+	size_t n = 0;
+	int by;
+
+	for (by = 0; by < PROF_BY_MAX; by++)
+		if (split >> by & 1)
+			n += (size_t)snprintf(buf + n, UI_TEXT - n, "%s%s", n ? ", " : "",
+					      names[by]);
+}
+
+/* Rows and groups are others then: the cursor goes to the row's function. */
+static unsigned int split(struct ui *u)
+{
+	struct place p = {.frame = PICK_ALL};
+	int had = u->list[0].cursor >= 0 && place(u, &p), err = -ENOSPC, i;
+	unsigned int to = u->m->opts.split;
+	char text[UI_TEXT];
+
+	/* One for which there is no room must not bar the way to the others. */
+	for (i = 0; i < (int)PROF_BY_MAX && err == -ENOSPC; i++) {
+		to = next_split(u, to);
+		err = model_split(u->m, to);
+	}
+	if (err) {
+		ui_message(u, err == -ENOSPC
+				  ? "too many samples to split them now: start with --split"
+				  : "out of memory: samples forgotten");
+		return UI_LOAD;
+	}
+	u->at.group = p.group = 0;
+	for (i = 0; i < u->nback; i++)
+		u->back[i].place.group = 0;
+	u->list[0].has_selected = 0;
+	u->to_row = had ? p : (struct place){.frame = PICK_ALL};
+	split_text(u->m->opts.split, text);
+	ui_message(u, u->m->opts.split ? "split by %s" : "not split", text);
+	return UI_LOAD;
+}
+
 static unsigned int act(struct ui *u, enum action a)
 {
 	struct function_row r;
@@ -409,6 +480,8 @@ static unsigned int act(struct ui *u, enum action a)
 		u->tree = TREE_FLAT;
 		u->callers_of = PICK_ALL;
 		return UI_SCREEN;
+	case ACT_SPLIT:
+		return split(u);
 	case ACT_EXPAND:
 	case ACT_COLLAPSE:
 		return flip(u, a == ACT_EXPAND);

@@ -32,7 +32,7 @@ int ui_init(struct ui *u, struct model *m, const struct ui_opts *o)
 	u->opts = *o;
 	u->w = 80;
 	u->h = 24;
-	u->at.frame = u->callers_of = PICK_ALL;
+	u->at.frame = u->to_row.frame = u->callers_of = PICK_ALL;
 	u->query = (struct pick_query){.recent = !o->file, .pid = PICK_ALL, .only = PROF_GROUP_MAX};
 	for (i = 0; i < SCREENS; i++) {
 		u->list[i].above = screens[i]->above ? -1 : 0;

@@ -109,6 +109,7 @@ struct ui {
 	int nback;
 	struct pick_query query;
 	enum tree tree;
+	struct place to_row; /* where the cursor is to go when rows come; frame PICK_ALL: nowhere */
 	uint32_t callers_of; /* TREE_CALLERS: only of this function; PICK_ALL: of all */
 	int lines, threshold, expand_all, no_meters, tree_flat;
 	uint64_t *flipped; /* rows of the tree that were opened or closed by hand */

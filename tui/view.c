@@ -290,6 +290,9 @@ static void write_outputs(struct view *v)
 	const struct options *o = v->o;
 	size_t i;
 
+	/* Whatever S says by now. */
+	if (v->model.opts.split != o->split)
+		model_split(&v->model, o->split);
 	for (i = 0; i < o->nouts; i++)
 		if (output_format(o, o->out[i]) && export_to(&v->ui, o->out[i]))
 			snprintf(v->error, sizeof(v->error), "%s", v->ui.message);

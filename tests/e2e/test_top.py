@@ -77,6 +77,23 @@ def test_split(tmp_path):
         assert set(re.findall(row, text, re.M)) == {r for r in want if r[3] == "[GC]"}
 
 
+@pytest.mark.privileged
+def test_split_while_it_runs(tmp_path):
+    """S splits what was sampled, and what comes; a file that the command line names is as it says."""
+    out = tmp_path / "x.folded"
+    with luajit("tests/lua/mixed.lua", 60, limit=False) as target:
+        with Screen(tmp_path, "top", "-p", str(target.pid), "-r", "499", "-o", str(out)) as s:
+            s.wait(r"mandel ")
+            for shows in (rf"FUNCTION +SPLIT(?s:.*) luajit:{target.pid} ?", rf"thread:{target.pid}",
+                          "VM:1", r"\[(compiled|interpreted)\]", r"trace:\d|\[no trace\]"):
+                s.keys("S")
+                s.wait(shows)
+            s.keys("q")
+            s.wait("same modes")
+    stacks = [line.split(";")[0] for line in out.read_text().splitlines()]
+    assert stacks and not any(x.startswith(("trace:", "[no trace]")) for x in stacks)
+
+
 @pytest.mark.parametrize("env, args", [({"NO_COLOR": "1"}, ()), ({}, ("--color=never",)),
                                        ({"TERM": "vt100"}, ())])
 def test_no_colours(tmp_path, env, args):

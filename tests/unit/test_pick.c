@@ -7,10 +7,12 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "profiler/fold.h"
 #include "profiler/pick.h"
 #include "tui/ljx.h"
 
@@ -26,6 +28,7 @@ struct taken {
 	struct pick *k;
 	struct prof *p;
 	uint64_t last;
+	unsigned int samples, at, split; /* before sample at: split by that from now on */
 };
 
 static int take(void *ctx, const struct ev_hdr *h)
@@ -34,6 +37,8 @@ static int take(void *ctx, const struct ev_hdr *h)
 
 	if (h->kind == EV_SAMPLE && h->time > t->last)
 		t->last = h->time;
+	if (h->kind == EV_SAMPLE && t->at && t->samples++ == t->at)
+		assert_int_equal(pick_split(t->k, t->split), 0);
 	return pick_add(t->k, h);
 }
 
@@ -42,18 +47,26 @@ static int fold(void *ctx, const struct ev_hdr *h)
 	return prof_add(ctx, h);
 }
 
-static void open_split(struct taken *t, const char *file, unsigned int split)
+static void open_turned(struct taken *t, const char *file, unsigned int split, unsigned int at,
+			unsigned int to)
 {
 	struct prof_opts po = {.split = split};
 	struct why why = {.code = 0};
 
 	memset(t, 0, sizeof(*t));
+	t->at = at;
+	t->split = to;
 	t->p = prof_new(&po);
 	assert_non_null(t->p);
 	t->k = pick_new(t->p, 2 * SECOND);
 	assert_non_null(t->k);
 	assert_int_equal(replay(&quiet, file, take, t, &why), 0);
 	assert_int_equal(pick_labels(t->k), 0);
+}
+
+static void open_split(struct taken *t, const char *file, unsigned int split)
+{
+	open_turned(t, file, split, 0, 0);
 }
 
 static void open_file(struct taken *t, const char *file)
@@ -173,6 +186,84 @@ static void test_split_rows(void **state)
 				  &(struct pick_query){.pid = PICK_ALL, .only = PROF_GROUP_I}, &po);
 			close_file(&t);
 		}
+}
+
+/* Whatever it was split by, and whenever it is split by something else: as if it always had been.
+ */
+static void test_split_again(void **state)
+{
+	const unsigned int all = (1u << PROF_BY_MAX) - 1;
+	unsigned int from, to;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		for (from = 0; from <= PROF_BY_MAX; from++)
+			for (to = 0; to <= PROF_BY_MAX + 1; to++) {
+				struct prof_opts po = {.split = to < PROF_BY_MAX    ? 1u << to
+								: to == PROF_BY_MAX ? all
+										    : 0};
+				unsigned int was = from < PROF_BY_MAX ? 1u << from : all;
+				struct pick_query q = everything;
+				struct pick_sum sum;
+				struct taken t;
+
+				if (po.split & ~was & 1u << PROF_BY_COROUTINE)
+					continue;
+				open_turned(&t, files[i], was, 70, po.split);
+				assert_true(t.samples > 100);
+				same_rows(&t, files[i], &everything, &po);
+				/* And back, and there again. */
+				assert_int_equal(pick_split(t.k, was), 0);
+				assert_int_equal(pick_split(t.k, po.split), 0);
+				same_rows(&t, files[i], &everything, &po);
+				pick_advance(t.k, t.last);
+				q.recent = 1;
+				po.from = t.last - 2 * SECOND - prof_stats(t.p)->start_time;
+				same_rows(&t, files[i], &q, &po);
+				/* A writer gets the same samples. */
+				assert_int_equal(pick_apply(t.k, &everything), 0);
+				assert_int_equal(prof_root(t.p)->total, t.samples);
+				assert_int_equal(pick_restore(t.k), 0);
+				assert_int_equal(pick_select(t.k, &everything, &sum), 0);
+				assert_int_equal(sum.samples, t.samples);
+				close_file(&t);
+			}
+}
+
+/* Without room for another tree it stays as it is. */
+static void test_split_without_room(void **state)
+{
+	struct prof_opts po = {.split = 1u << PROF_BY_STATE};
+	struct taken t;
+
+	(void)state;
+	open_split(&t, files[0], po.split);
+	t.p->opts.room = 1;
+	assert_int_equal(pick_split(t.k, 1u << PROF_BY_THREAD), -ENOSPC);
+	same_rows(&t, files[0], &everything, &po);
+	t.p->opts.room = 0;
+	po.split = 1u << PROF_BY_THREAD;
+	assert_int_equal(pick_split(t.k, po.split), 0);
+	same_rows(&t, files[0], &everything, &po);
+	close_file(&t);
+}
+
+/* Nothing to split, before most samples and after all were forgotten. */
+static void test_split_nothing(void **state)
+{
+	struct prof_opts po = {.split = 1u << PROF_BY_STATE};
+	struct pick_sum sum;
+	struct taken t;
+
+	(void)state;
+	open_turned(&t, files[0], 0, 1, po.split);
+	same_rows(&t, files[0], &everything, &po);
+	pick_reset(t.k);
+	assert_int_equal(pick_split(t.k, 0), 0);
+	assert_int_equal(pick_select(t.k, &everything, &sum), 0);
+	assert_int_equal(sum.samples, 0);
+	close_file(&t);
 }
 
 /*
@@ -338,9 +429,15 @@ static void test_apply(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_rows),	 cmocka_unit_test(test_split_rows),
-	    cmocka_unit_test(test_split_panels), cmocka_unit_test(test_window),
-	    cmocka_unit_test(test_trees),	 cmocka_unit_test(test_apply),
+	    cmocka_unit_test(test_rows),
+	    cmocka_unit_test(test_split_rows),
+	    cmocka_unit_test(test_split_again),
+	    cmocka_unit_test(test_split_without_room),
+	    cmocka_unit_test(test_split_nothing),
+	    cmocka_unit_test(test_split_panels),
+	    cmocka_unit_test(test_window),
+	    cmocka_unit_test(test_trees),
+	    cmocka_unit_test(test_apply),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -436,6 +436,44 @@ static void test_split_row_stays(void **state)
 	scene_split = 0;
 }
 
+/* S goes through all that rows can be split by, and at its end they are what they were. */
+static void test_split_key(void **state)
+{
+	static const char *const want[] = {"  (luajit:", "  (thread:", "  (VM:1)", "  ([", "race", ""};
+	char *before, *after;
+	struct scene s;
+	size_t i;
+
+	(void)state;
+	scene_open(&s, WORKERS, 100, 30, 1);
+	scene_keys(&s, "/=decode Enter Up Down");
+	before = scene_draw(&s, 1);
+	for (i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		scene_keys(&s, "S");
+		assert_memory_equal(under_cursor(&s), "decode ", 7);
+		assert_non_null(strstr(under_cursor(&s), want[i]));
+		assert_int_equal(s.m.opts.split == 0, !*want[i]);
+		scene_keys(&s, "o o 2 1 F5 F5 F5");
+	}
+	scene_keys(&s, "Home /=decode Enter Up Down");
+	after = scene_draw(&s, 1);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	scene_close(&s);
+	/* A coroutine is known only if it was asked for; what was asked for comes round again. */
+	scene_split = 1u << PROF_BY_COROUTINE | 1u << PROF_BY_STATE;
+	scene_open(&s, MIXED, 100, 30, 1);
+	s.o.split = scene_split;
+	scene_keys(&s, "Down S S S S S");
+	assert_int_equal(s.m.opts.split, 1u << PROF_BY_COROUTINE);
+	assert_non_null(strstr(under_cursor(&s), "  (coroutine:0x7fc484de5380)"));
+	scene_keys(&s, "S S S");
+	assert_int_equal(s.m.opts.split, scene_split);
+	scene_close(&s);
+	scene_split = 0;
+}
+
 /* Rows keep their order for 3 s after the cursor moved, then are sorted again. */
 static void test_order_is_held(void **state)
 {
@@ -684,6 +722,7 @@ int main(void)
 	    cmocka_unit_test(test_keys_work),
 	    cmocka_unit_test(test_cursor_stays),
 	    cmocka_unit_test(test_split_row_stays),
+	    cmocka_unit_test(test_split_key),
 	    cmocka_unit_test(test_order_is_held),
 	    cmocka_unit_test(test_pause),
 	    cmocka_unit_test(test_reset),
