@@ -349,7 +349,7 @@ WALK_INLINE void emit_trace(const struct layout *l, struct walk *w, struct scrat
 	 * All of it in one go, where the chunkname will be. Verifiers before Linux 6.12 have
 	 * forgotten the check if the size was on the stack since: it is masked where it is used.
 	 */
-	__asm__ volatile("" : "+r"(size));
+	WALK_OPAQUE(size);
 	if (rd(sc->raw.chunk, size & (EV_CHUNK_COPY - 1), T) ||
 	    trace16(&sc->raw, l->T_traceno) != trace)
 		return;
