@@ -42,6 +42,14 @@ int native_has_user(const struct ev_native *e)
 	return e->nwords > e->nkernel;
 }
 
+int native_has_code(const struct ev_native *e)
+{
+	for (uint32_t i = e->nkernel; i < e->nwords; i++)
+		if (!EV_NATIVE_IS_LUA(e->word[i]))
+			return 1;
+	return 0;
+}
+
 uint32_t native_base(const struct ev_native *e, const ev_u64 **from)
 {
 	uint32_t i = e->nkernel;

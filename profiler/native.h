@@ -33,6 +33,9 @@ const struct ev_native *native_of(const struct prof *p, const struct ev_sample *
 /* Has it C frames of user mode? Without them only the kernel's are of use. */
 int native_has_user(const struct ev_native *e);
 
+/* Does it say anything besides where Lua frames are? */
+int native_has_code(const struct ev_native *e);
+
 /*
  * What a stack in the tree depends on: the words from the first place of Lua frames on. Returns how
  * many, *from is the first.

@@ -163,6 +163,12 @@ static int has_native(const struct cursor *c)
 	return c->native && native_has_user(c->native);
 }
 
+/* Does it say more of a sample outside Lua than that it is one? */
+static int has_code(const struct cursor *c)
+{
+	return c->native && native_has_code(c->native);
+}
+
 /* Does it say what C code the innermost Lua frame is in? */
 static int has_leaf(const struct cursor *c)
 {
@@ -205,7 +211,7 @@ static int push_head(struct cursor *c)
 	if (c->why == EV_WHY_NONE && !has_functions(c))
 		c->why =
 		    c->state == EV_STATE_TRACE || c->nframes ? EV_WHY_BAD_FRAME : EV_WHY_OUTSIDE;
-	if (!err && c->why != EV_WHY_NONE && !(c->why == EV_WHY_OUTSIDE && has_native(c))) {
+	if (!err && c->why != EV_WHY_NONE && !(c->why == EV_WHY_OUTSIDE && has_code(c))) {
 		char label[LABEL_MAX + 1];
 
 		snprintf(label, sizeof(label), "[no Lua stack: %s]", why_text[c->why]);

@@ -177,8 +177,12 @@ static void test_outside(void **state)
 	    ({.state = EV_STATE_OUTSIDE, .why = EV_WHY_OUTSIDE, .time = 6, .flags = EV_SF_KERNEL}));
 	assert_int_equal(prof_finish(p), 0);
 	assert_int_equal(prof_stats(p)->native, 1);
-	assert_int_equal(prof_stats(p)->by_why[EV_WHY_OUTSIDE], 2);
+	/* Places of Lua frames that there are not: nothing is known of it. */
+	NATIVE(p, 7, EV_NATIVE_NONE, 0, IN(0, 1), IN(3, 2));
+	SAMPLE(p, ({.state = EV_STATE_OUTSIDE, .why = EV_WHY_OUTSIDE, .time = 7}));
+	assert_int_equal(prof_stats(p)->by_why[EV_WHY_OUTSIDE], 3);
 	check(p, "C:_start;C:main;C:inner;[kernel];kernel:vfs_read 1\n"
+		 "[no Lua stack: outside Lua] 1\n"
 		 "[no Lua stack: outside Lua];[kernel];kernel:vfs_read 1\n");
 }
 
