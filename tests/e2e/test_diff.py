@@ -91,16 +91,15 @@ def test_of_recordings(tmp_path, example):
 
 
 @pytest.mark.parametrize("split", ["process", "thread", "vm", "coroutine", "state", "trace", "vm,state"])
-def test_split(tmp_path, split):
+def test_split(tmp_path, example, split):
     """A row for each function and group, in tables, stacks and what vanished, of recordings as of what
     they were folded to; the same picture of both."""
-    path, depth = tmp_path / "x.ljx", split.count(",") + 1
-    path.write_bytes(recording.example())
-    stacks = {";".join(s): n for s, n in folded(str(path), "--split", split)}
+    depth = split.count(",") + 1
+    stacks = {";".join(s): n for s, n in folded(example, "--split", split)}
     other = write(tmp_path / "b.folded", {s: 2 * n + (50 if i % 2 else 0)
                                           for i, (s, n) in enumerate(stacks.items())})
     same = write(tmp_path / "a.folded", stacks)
-    got = rows(path, other, "--split", split)
+    got = rows(example, other, "--split", split)
     assert got == rows(same, other, "--split", split)
     want = {}
     for side, text in enumerate((same, other)):
@@ -115,15 +114,15 @@ def test_split(tmp_path, split):
                 want.setdefault((group, label), [0, 0, 0, 0])[side::2] = [self, total]
     keys = ("self_before", "self_after", "total_before", "total_after")
     assert {(r["split"], r["label"]): [r[k] for k in keys] for r in got["functions"]} == want
-    out = ljx("diff", path, other, "--split", split, "--rows", "1000").out
+    out = ljx("diff", example, other, "--split", split, "--rows", "1000").out
     assert all(f"{r['label']}  ({r['split']})\n" in out for r in got["functions"])
-    ljx("diff", path, other, "--split", split, "-o", tmp_path / "d.folded")
+    ljx("diff", example, other, "--split", split, "-o", tmp_path / "d.folded")
     assert {s: n for s, (n, _) in two_counts(tmp_path / "d.folded").items()} == stacks
-    ljx("diff", path, other, "--split", split, "-o", tmp_path / "d.svg")
+    ljx("diff", example, other, "--split", split, "-o", tmp_path / "d.svg")
     text = (tmp_path / "d.svg").read_text()
     assert all(f">{group.split(';')[0]}\n" in text for group, _ in want)
     plain = write(tmp_path / "plain.folded", BEFORE)
-    p = ljx("diff", path, plain, "--split", split, status=USAGE)
+    p = ljx("diff", example, plain, "--split", split, status=USAGE)
     assert "line 1" in p.err and "--split" in p.err
 
 
