@@ -291,8 +291,9 @@ static void write_outputs(struct view *v)
 	size_t i;
 
 	/* Whatever S says by now. */
-	if (v->model.opts.split != o->split)
-		model_split(&v->model, o->split);
+	if (o->nouts && v->model.opts.split != o->split && model_split(&v->model, o->split))
+		snprintf(v->error, sizeof(v->error),
+			 "no room to split as the command line says: files are split as last seen");
 	for (i = 0; i < o->nouts; i++)
 		if (output_format(o, o->out[i]) && export_to(&v->ui, o->out[i]))
 			snprintf(v->error, sizeof(v->error), "%s", v->ui.message);
