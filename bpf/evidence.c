@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/evidence.h"
 
+#include "bpf/capture.h"
 #include "bpf/process.h"
 #include "bpf/vm.h"
 
@@ -101,8 +102,7 @@ int evidence_pid(int pid, struct tables *out, struct evidence_source *src, struc
 	int err = ms ? proc_maps_read(pid, ms, &maps) : -ENOMEM;
 
 	if (err) {
-		why_set(why, why_code_of(err), err, "cannot read process %d: %s", pid,
-			strerror(-err));
+		capture_why_attach(why, pid, err);
 	} else {
 		err = choose(pid, &maps, &vms, out, src);
 		if (err == -ENOEXEC)

@@ -204,6 +204,10 @@ static int show(const struct options *o, const struct annotate_input *in, int li
 	source_read(&src, live ? c.pid : 0, jt_realtime(in->jt, prof_stats(in->prof)->first_time),
 		    c.chunk, c.flags);
 	err = annotate_build(in, &c, &src, &a);
+	if (!err && !a.n) { /* lines that are not there */
+		err = -ENOENT;
+		none_found(o, in, why);
+	}
 	if (!err && o->json)
 		print_json_model(&a, &c, &src);
 	else if (!err)

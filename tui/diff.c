@@ -190,7 +190,7 @@ static int check_outputs(const struct options *o, struct why *why)
 		why_hint(why, "Name it .folded, .svg or .html.");
 		return -EINVAL;
 	}
-	return 0;
+	return output_check(o, why);
 }
 
 static int load(const struct options *o, struct prof *diff, struct why *why)

@@ -44,8 +44,10 @@ __attribute__((format(printf, 5, 6))) static void tell(struct doctor *d, const c
 		return;
 	}
 	printf("%-4s %-18s %s\n", ok == NOTE ? "note" : ok ? "ok" : "FAIL", what, text);
-	if (!ok && fix[0])
-		printf("     -> %s\n", fix);
+	for (; !ok && *fix; fix += *fix == '\n') {
+		printf("     -> %.*s\n", (int)strcspn(fix, "\n"), fix);
+		fix += strcspn(fix, "\n");
+	}
 }
 
 static int discard(void *ctx, const struct ev_hdr *h)

@@ -121,7 +121,8 @@ void groups_hint(const struct groups *g, const char *verb, struct why *why)
 	size_t i, j;
 
 	if (!g->n)
-		why_hint(why, "No LuaJIT process is running that ljx can read.");
+		why_hint(why, "No LuaJIT process is running that ljx can read%s.",
+			 g->hidden && geteuid() ? "; as root it can read all" : "");
 	for (i = 0; i < g->n; i = j) {
 		for (j = i; j < g->n && g->proc[j].root == g->proc[i].root; j++)
 			;

@@ -188,7 +188,7 @@ int output_open(const struct options *o, const char *path, struct output *out, s
 int output_is_format(const char *name);
 
 /* Prints the formats, one a line, for the help. */
-void output_help(FILE *f);
+void output_help(FILE *f, const char *verb);
 
 /* Writes what was folded (not for a recording). */
 int output_profile(struct output *out, const struct options *o, const struct folds *folds,

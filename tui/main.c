@@ -265,7 +265,7 @@ static int help(const struct verb *v)
 	if (v->options[0])
 		printf("\n%s", v->options);
 	if (options_accept(v->accepts, "output") && options_accept(v->accepts, "format"))
-		output_help(stdout);
+		output_help(stdout, v->name);
 	if (v->examples[0])
 		printf("\nExamples:\n%s", v->examples);
 	return 0;
@@ -286,6 +286,28 @@ static const struct verb *find_verb(const char *name, int *ambiguous)
 		}
 	}
 	return found;
+}
+
+static int bad_verb(const char *name, int ambiguous)
+{
+	size_t least = strlen(name) > 3 ? 3 : 2, n = 0, d;
+	const struct verb *v, *best = NULL;
+
+	for (v = verbs; v->name; v++) {
+		d = options_distance(name, v->name);
+		if (d < least) {
+			least = d;
+			best = v;
+		}
+	}
+	fprintf(stderr, "ljx: %s verb '%s'", ambiguous ? "ambiguous" : "unknown", printable(name));
+	for (v = verbs; v->name && ambiguous; v++)
+		if (!strncmp(v->name, name, strlen(name)))
+			fprintf(stderr, "%s %s", n++ ? "," : ":", v->name);
+	if (best && !ambiguous)
+		fprintf(stderr, " (did you mean %s?)", best->name);
+	fprintf(stderr, "\nTry: ljx --help\n");
+	return WHY_USAGE;
 }
 
 int verb_version(const struct options *o)
@@ -330,12 +352,8 @@ int main(int argc, char **argv)
 	if (!strcmp(name, "--version") || !strcmp(name, "-V"))
 		name = "version";
 	v = find_verb(name, &ambiguous);
-	if (!v || ambiguous) {
-		fprintf(stderr, "ljx: %s verb '%s'\n", v ? "ambiguous" : "unknown",
-			printable(argv[1]));
-		usage(stderr);
-		return WHY_USAGE;
-	}
+	if (!v || ambiguous)
+		return bad_verb(name, ambiguous);
 	for (i = 2; i < argc && strcmp(argv[i], "--"); i++)
 		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
 			return help(v);

@@ -119,8 +119,7 @@ __attribute__((format(printf, 2, 3))) static int wrong(const char *verb, const c
 	return WHY_USAGE;
 }
 
-/* Levenshtein distance, for "did you mean". Words are short. */
-static size_t distance(const char *a, const char *b)
+size_t options_distance(const char *a, const char *b)
 {
 	size_t la = strlen(a), lb = strlen(b), row[64], i, j;
 
@@ -154,7 +153,7 @@ static int unknown_option(const char *verb, const char *arg, const char *accepts
 	for (i = 0; i < OPT_MAX; i++) {
 		if (!options_accept(accepts, names[i]))
 			continue;
-		d = distance(arg + strspn(arg, "-"), names[i]);
+		d = options_distance(arg + strspn(arg, "-"), names[i]);
 		if (d < least) {
 			least = d;
 			best = names[i];

@@ -92,6 +92,9 @@ int options_letter(enum option_id id);
 /* Is name among those that a verb accepts, which are separated by blanks? */
 int options_accept(const char *accepts, const char *name);
 
+/* Levenshtein distance of short words, for "did you mean". */
+size_t options_distance(const char *a, const char *b);
+
 /* Does accepts name nothing but options? */
 int options_known(const char *accepts);
 

@@ -17,16 +17,17 @@ int output_is_format(const char *name)
 	return !strcmp(name, "ljx") || format_by_name(name);
 }
 
-void output_help(FILE *f)
+void output_help(FILE *f, const char *verb)
 {
+	int diff = !strcmp(verb, "diff");
 	const struct format *fmt;
 
-	fprintf(f,
-		"\nFormats, by name and by how names of files end or begin:\n"
-		"  %-11s %-30s recording, the source of all others\n",
-		"ljx", ".ljx");
+	fprintf(f, "\nFormats, by name and by how names of files end or begin:\n");
+	if (strcmp(verb, "report") && !diff)
+		fprintf(f, "  %-11s %-30s recording, the source of all others\n", "ljx", ".ljx");
 	for (fmt = formats; fmt->name; fmt++)
-		fprintf(f, "  %-11s %-30s %s\n", fmt->name, fmt->files, fmt->what);
+		if (!diff || fmt->diffs)
+			fprintf(f, "  %-11s %-30s %s\n", fmt->name, fmt->files, fmt->what);
 }
 
 static int is_named(const char *path, const char *ending)
@@ -54,15 +55,35 @@ const struct format *output_format(const struct options *o, const char *path)
 					  : format_by_file(path, &packed);
 }
 
+/* Is there a format for it? 0, or -EINVAL and why. */
+static int has_format(const struct options *o, const char *path, struct why *why)
+{
+	if (output_format(o, path) || o->format || is_named(path, ".ljx"))
+		return 0;
+	why_set(why, WHY_USAGE, -EINVAL, "cannot tell the format of '%s'", printable(path));
+	why_hint(why, "Name it .ljx, .folded or .svg, or say -f FORMAT; "
+		      "ljx report --help lists all.");
+	return -EINVAL;
+}
+
 int output_check(const struct options *o, struct why *why)
 {
+	int sources = 0;
+
+	if (o->format && !o->nouts) {
+		why_set(why, WHY_USAGE, -EINVAL, "-f %s is the format of no file",
+			printable(o->format));
+		why_hint(why, "Name one with -o, or -o - for standard output.");
+		return -EINVAL;
+	}
 	for (size_t i = 0; i < o->nouts; i++) {
 		const struct format *f = output_format(o, o->out[i]);
 
-		if (f && f->sources)
-			return 0;
+		if (has_format(o, o->out[i], why))
+			return -EINVAL;
+		sources |= f && f->sources;
 	}
-	if (!o->embed_source)
+	if (!o->embed_source || sources)
 		return 0;
 	why_set(why, WHY_USAGE, -EINVAL, "no output has a place for source");
 	why_hint(why, "Name one .html, .svg, .firefox.json or .ljx.json.");
@@ -93,12 +114,8 @@ int output_open(const struct options *o, const char *path, struct output *out, s
 	out->fd = -1;
 	out->path = path;
 	out->format = output_format(o, path);
-	if (!out->format && !o->format && !is_named(path, ".ljx")) {
-		why_set(why, WHY_USAGE, -EINVAL, "cannot tell the format of '%s'", printable(path));
-		why_hint(why, "Name it .ljx, .folded or .svg, or say -f FORMAT; "
-			      "ljx report --help lists all.");
+	if (has_format(o, path, why))
 		return -EINVAL;
-	}
 	if (!strcmp(path, "-")) {
 		out->fd = dup(STDOUT_FILENO);
 	} else if (!stat(path, &st) && !S_ISREG(st.st_mode)) {

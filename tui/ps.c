@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *role(const struct groups *g, size_t i)
 {
@@ -39,7 +40,8 @@ static void print_table(const struct groups *g)
 	if (!g->n)
 		printf("(no LuaJIT process)\n");
 	if (g->hidden)
-		fprintf(stderr, "ljx: %zu processes may not be read; as root all can\n", g->hidden);
+		fprintf(stderr, "ljx: %zu process%s may not be read%s\n", g->hidden,
+			g->hidden > 1 ? "es" : "", geteuid() ? "; as root all can" : "");
 }
 
 static void print_all_json(const struct groups *g)

@@ -239,9 +239,11 @@ int verb_record(const struct options *opts)
 			printable(o.arg[0]));
 		return complain(&o, &why);
 	}
+	if (output_check(&o, &why))
+		return complain(&o, &why);
 	if (!o.nouts)
 		default_output(&o, &os);
-	if (output_check(&o, &why) || open_all(&o, &os, &why))
+	if (open_all(&o, &os, &why))
 		return complain(&o, &why);
 	stop_on_signals();
 	/* Folded stacks, for one, have no place for trace events. */

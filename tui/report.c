@@ -24,6 +24,9 @@ static int print(const struct options *o, const struct prof *p)
 	printf("%s\n", prof_builds(p));
 	print_quality(stdout, p);
 	print_rows(stdout, p, row, n, o->rows, prof_stats(p)->samples);
+	if (!n)
+		printf("(no samples%s)\n",
+		       o->npids || o->from || o->to || o->states ? " that match" : "");
 	free(row);
 	return 0;
 }

@@ -146,6 +146,31 @@ def test_interrupted(tmp_path, number):
     assert not [f for f in os.listdir(tmp_path) if f not in {o.name for o in outs}], "left-overs"
 
 
+@pytest.mark.parametrize("args, says", [
+    (["reprot"], "unknown verb 'reprot' (did you mean report?)"),
+    (["nothing"], "unknown verb 'nothing'"),
+    (["tr"], "ambiguous verb 'tr': trace, traces"),
+    (["report", "x.ljx", "-f", "svg"], "-f svg is the format of no file"),
+    (["record", "-f", "folded"], "-f folded is the format of no file"),
+    (["diff", "x.ljx", "x.ljx", "-f", "svg"], "-f svg is the format of no file"),
+    # Before the recording is read, which takes its time.
+    (["report", "no-such-file.ljx", "-o", "x.what"], "cannot tell the format of 'x.what'"),
+])
+def test_usage(args, says):
+    """The message comes first, and nothing but the next step after it."""
+    p = ljx(*args, status=USAGE)
+    lines = p.err.splitlines()
+    assert lines[0] == f"ljx: {says}" and len(lines) == 2 and not p.out
+
+
+def test_nothing_that_matches(example):
+    assert "(no samples that match)" in ljx("report", example, "--pid", 7).out
+    p = ljx("annotate", "app.lua:9999", example, status=EMPTY)
+    assert "no function of the samples matches 'app.lua:9999'" in p.err and not p.out
+    formats = ljx("diff", "--help").out.partition("Formats")[2]
+    assert ".svg" in formats and ".pb.gz" not in formats
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_nothing_left_behind(tmp_path, number):
     """After a kill -9 no program, no event; the recording is good up to its last whole second."""
