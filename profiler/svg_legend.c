@@ -84,8 +84,6 @@ static int find_files(const struct prof *p, struct files *out)
 		out->n = names.n ? names.n - 1 : 0; /* numbers begin with 1 */
 		memmove(list, list + 1, out->n * sizeof(*list));
 		qsort(list, out->n, sizeof(*list), larger);
-		while (out->n && !list[out->n - 1].n)
-			out->n--; /* only ever called from there */
 		out->list = list;
 	}
 	pool_release(&names);
@@ -123,7 +121,7 @@ static int put_files(const struct picture *pic, uint32_t room)
 	}
 	for (hue = i; hue < files.n; hue++)
 		others += files.list[hue].n;
-	if (others) {
+	if (i < files.n) {
 		char name[64];
 
 		snprintf(name, sizeof(name), "%" PRIu32 " other%s", files.n - i,
