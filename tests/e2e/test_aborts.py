@@ -183,7 +183,7 @@ def test_what_came_before(tmp_path):
     with luajit("tests/lua/cost.lua", 100, limit=False) as target:
         target.expect("^ready$")
         target.say("go")
-        wait_until(lambda: loops <= given_up(target.pid), "its loops to be given up")
+        wait_until(lambda: loops <= given_up(target.pid), "its loops to be given up", 120)
         path = record(tmp_path, "-p", target.pid, rate=499, least=1000)
     nyi = json.loads(ljx("nyi", path, "--json").out)
     sites = [s for s in nyi["sites"] if s["kind"] == "abort"]
