@@ -21,7 +21,8 @@ static int print(const struct options *o, const struct prof *p)
 	row = prof_rows(p, &n);
 	if (!row)
 		return -ENOMEM;
-	printf("%s\n", prof_builds(p));
+	if (*prof_builds(p))
+		printf("%s\n", prof_builds(p));
 	print_quality(stdout, p);
 	print_rows(stdout, p, row, n, o->rows, prof_stats(p)->samples);
 	if (!n)

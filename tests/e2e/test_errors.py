@@ -163,6 +163,15 @@ def test_usage(args, says):
     assert lines[0] == f"ljx: {says}" and len(lines) == 2 and not p.out
 
 
+def test_nothing_in_it(example):
+    """A recording that ended before its first block: no build to name, no samples."""
+    with open(example, "r+b") as f:
+        f.truncate(40)
+    p = ljx("report", example)
+    assert p.out.startswith("0 samples") and p.out.endswith("(no samples)\n")
+    assert "was not finished by its writer" in p.err
+
+
 def test_nothing_that_matches(example):
     assert "(no samples that match)" in ljx("report", example, "--pid", 7).out
     p = ljx("annotate", "app.lua:9999", example, status=EMPTY)
