@@ -91,8 +91,9 @@ static void tell_names(const struct options *o, const struct offline *names)
 void tell_unwatched(const struct options *o, uint64_t vms)
 {
 	if (vms && !o->quiet)
-		fprintf(stderr, "ljx: %llu VMs were not watched: what they compile is not known\n",
-			(unsigned long long)vms);
+		fprintf(stderr, "ljx: %llu VM%s not watched: what %s not known\n",
+			(unsigned long long)vms, vms == 1 ? " was" : "s were",
+			vms == 1 ? "it compiles is" : "they compile is");
 }
 
 int replay(const struct options *o, const char *path, record_fn *fn, void *ctx, struct why *why)

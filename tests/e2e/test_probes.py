@@ -79,7 +79,7 @@ def test_both_refused(storm, tmp_path):
          Process(*NO_UPROBES, LJX, "record", "-p", storm.pid, "-d", 1, "-o", tmp_path / "x.ljx",
                  limit=False) as p:
         assert p.finish() == OK, p.err
-        assert TAKEN in p.err and "1 VMs were not watched" in p.err
+        assert TAKEN in p.err and "1 VM was not watched" in p.err
 
 
 def without_function(source, path, addr):
@@ -223,7 +223,7 @@ def test_vms_over_time_watchpoints(tmp_path):
             target.run("c", "run")
             target.run("b")
             assert end(target, p) == target.want
-            assert "1 VMs were not watched" in p.err
+            assert "1 VM was not watched" in p.err
 
 
 def test_four_vms(tmp_path):
