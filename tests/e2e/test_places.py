@@ -165,7 +165,7 @@ def cgroup():
             break
     else:
         pytest.skip("no control groups are mounted")
-    path = f"{top}/ljx-test/{name}"
+    path = f"{top}/ljx-test-{uuid.uuid4().hex}/{name}"
     try:
         os.makedirs(path)
     except OSError as e:
