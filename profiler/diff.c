@@ -234,89 +234,39 @@ static int by_growth(const void *a, const void *b, void *ctx)
 	return order ? order : (x->group > y->group) - (x->group < y->group);
 }
 
-/* Rows while they are summed up: those of one group by frame, then all. */
-struct sums {
-	const struct prof *diff;
-	struct diff_row *by_frame; /* its group is that which it was last used for */
-	uint32_t *open;		   /* by frame: how often it is on the current path */
-	uint32_t *used, nused;	   /* frames of this group */
-	struct diff_row *out;
-	uint32_t nout, cap;
-};
-
-static void add_node(struct sums *s, const struct prof_node *node, uint32_t group)
+static void begin_row(void *row, uint32_t frame, uint32_t group)
 {
-	struct diff_row *row = &s->by_frame[node->frame];
-
-	if (row->group != group) {
-		*row = (struct diff_row){.frame = node->frame, .group = group};
-		s->used[s->nused++] = node->frame;
-	}
-	row->self[0] += node->before_self;
-	row->self[1] += node->self;
-	if (!s->open[node->frame]++) {
-		row->total[0] += node->before;
-		row->total[1] += node->total;
-	}
+	*(struct diff_row *)row = (struct diff_row){.frame = frame, .group = group};
 }
 
-/* All below root, which is node number group. 0 or -ENOMEM. */
-static int sum_group(struct sums *s, const struct prof_node *root, uint32_t group)
+static void add_node(const struct prof *diff, void *rows, struct walk_step *step, int top,
+		     int again)
 {
-	struct walk w = {.root = root};
-	const struct walk_step *step;
-	int err;
+	const struct prof_node *node = step->node;
+	struct diff_row *row = (struct diff_row *)rows + node->frame;
 
-	while ((step = walk_next(&w)))
-		if (w.leaving)
-			s->open[step->node->frame]--;
-		else
-			add_node(s, step->node, group);
-	err = w.err;
-	walk_release(&w);
-	for (; s->nused && !err; s->nused--) {
-		const struct diff_row *row = &s->by_frame[s->used[s->nused - 1]];
-		enum prof_kind kind = s->diff->frames[row->frame].pub.kind;
-		struct diff_row *out;
+	(void)diff;
+	(void)top;
+	row->self[0] += node->before_self;
+	row->self[1] += node->self;
+	if (again)
+		return;
+	row->total[0] += node->before;
+	row->total[1] += node->total;
+}
 
-		if (kind == PROF_ROOT || kind == PROF_PROCESS || (!row->total[0] && !row->total[1]))
-			continue;
-		out = table_room(s->out, &s->cap, (size_t)s->nout + 1, sizeof(*out));
-		if (!out)
-			return -ENOMEM;
-		s->out = out;
-		out[s->nout++] = *row;
-	}
-	return err;
+static int is_shown(const struct prof *diff, const void *r)
+{
+	const struct diff_row *row = r;
+	enum prof_kind kind = diff->frames[row->frame].pub.kind;
+
+	return kind != PROF_ROOT && kind != PROF_PROCESS && (row->total[0] || row->total[1]);
 }
 
 struct diff_row *diff_rows(const struct prof *diff, size_t *n)
 {
-	struct sums s = {.diff = diff,
-			 .by_frame = calloc(diff->nframes, sizeof(*s.by_frame)),
-			 .open = calloc(diff->nframes, sizeof(*s.open)),
-			 .used = calloc(diff->nframes, sizeof(*s.used)),
-			 .out = calloc(1, sizeof(*s.out)),
-			 .cap = 1};
-	int err = s.by_frame && s.open && s.used && s.out ? 0 : -ENOMEM;
+	static const struct rows_type type = {sizeof(struct diff_row), begin_row, add_node,
+					      is_shown, by_growth};
 
-	for (uint32_t i = 0; !err && i < diff->nframes; i++)
-		s.by_frame[i].group = UINT32_MAX;
-	if (!err && !diff->opts.split)
-		err = sum_group(&s, prof_root(diff), 0);
-	for (uint32_t i = 1; !err && diff->opts.split && i < diff->nnodes; i++)
-		if (rows_is_group(diff, i))
-			err = sum_group(&s, &node_at(diff, i)->pub, i);
-	if (!err)
-		qsort_r(s.out, s.nout, sizeof(*s.out), by_growth, (void *)(uintptr_t)diff);
-	free(s.by_frame);
-	free(s.open);
-	free(s.used);
-	if (err) {
-		free(s.out);
-		s.out = NULL;
-		s.nout = 0;
-	}
-	*n = s.nout;
-	return s.out;
+	return rows_sum(diff, &type, n);
 }

@@ -257,6 +257,20 @@ int rows_is_group(const struct prof *p, uint32_t i);
 /* Can frames of this kind be rows? */
 int rows_is_row(enum prof_kind kind);
 
+/* Rows by frame and group, summed up over the tree. */
+struct walk_step;
+struct rows_type {
+	size_t size;
+	void (*begin)(void *row, uint32_t frame, uint32_t group);
+	/* A node: top: it is the group's first; again: it is below another one of its frame. */
+	void (*add)(const struct prof *p, void *rows, struct walk_step *step, int top, int again);
+	int (*is_shown)(const struct prof *p, const void *row);
+	int (*compare)(const void *a, const void *b, void *prof);
+};
+
+/* The *n rows, in order, to be freed; NULL: out of memory. */
+void *rows_sum(const struct prof *p, const struct rows_type *type, size_t *n);
+
 /* defs.c */
 
 /* Remembers a definition; other kinds are none of its business. 0 or -ENOMEM. */

@@ -105,39 +105,64 @@ static int by_weight(const void *a, const void *b, void *ctx)
 	return order ? order : (x->group > y->group) - (x->group < y->group);
 }
 
+static void begin(void *row, uint32_t frame, uint32_t group)
+{
+	*(struct prof_row *)row = (struct prof_row){.frame = frame, .group = group};
+}
+
+static void add(const struct prof *p, void *rows, struct walk_step *step, int top, int again)
+{
+	enter(p, step, top);
+	if (!again)
+		add_total(p, rows, step->node);
+	add_self(rows, step);
+}
+
+static int is_shown(const struct prof *p, const void *r)
+{
+	const struct prof_row *row = r;
+	enum prof_kind kind = p->frames[row->frame].pub.kind;
+
+	return row->total && rows_is_row(kind) && (kind != PROF_VM || row->self);
+}
+
 /* Rows while they are summed up: those of one group by frame, then all that are shown. */
 struct sums {
 	const struct prof *p;
-	struct prof_row *by_frame; /* its group is that which it was last used for */
-	uint32_t *open;		   /* by frame: how often it is on the current path */
-	uint32_t *used, nused;	   /* frames of this group */
-	struct prof_row *out;
+	const struct rows_type *type;
+	char *by_frame;
+	uint32_t *group;       /* by frame: which its row was last used for */
+	uint32_t *open;	       /* by frame: how often it is on the current path */
+	uint32_t *used, nused; /* frames of this group */
+	char *out;
 	uint32_t nout, cap;
 };
 
 static void use(struct sums *s, uint32_t frame, uint32_t group)
 {
-	if (s->by_frame[frame].group == group)
+	if (s->group[frame] == group)
 		return;
-	s->by_frame[frame] = (struct prof_row){.frame = frame, .group = group};
+	s->group[frame] = group;
+	s->type->begin(s->by_frame + frame * s->type->size, frame, group);
 	s->used[s->nused++] = frame;
 }
 
 /* Keeps the rows that are to be shown. 0 or -ENOMEM. */
 static int select_rows(struct sums *s)
 {
-	for (; s->nused; s->nused--) {
-		const struct prof_row *row = &s->by_frame[s->used[s->nused - 1]];
-		enum prof_kind kind = s->p->frames[row->frame].pub.kind;
-		struct prof_row *out;
+	size_t size = s->type->size;
 
-		if (!row->total || !rows_is_row(kind) || (kind == PROF_VM && !row->self))
+	for (; s->nused; s->nused--) {
+		const char *row = s->by_frame + s->used[s->nused - 1] * size;
+		char *out;
+
+		if (!s->type->is_shown(s->p, row))
 			continue;
-		out = table_room(s->out, &s->cap, (size_t)s->nout + 1, sizeof(*out));
+		out = table_room(s->out, &s->cap, (size_t)s->nout + 1, size);
 		if (!out)
 			return -ENOMEM;
 		s->out = out;
-		out[s->nout++] = *row;
+		memcpy(out + s->nout++ * size, row, size);
 	}
 	return 0;
 }
@@ -157,36 +182,36 @@ static int sum_group(struct sums *s, const struct prof_node *root, uint32_t grou
 			continue;
 		}
 		use(s, frame, group);
-		enter(s->p, step, w.depth == 1);
-		if (!s->open[frame]++)
-			add_total(s->p, s->by_frame, step->node);
-		add_self(s->by_frame, step);
+		s->type->add(s->p, s->by_frame, step, w.depth == 1, s->open[frame]++ > 0);
 	}
 	err = w.err;
 	walk_release(&w);
 	return err ? err : select_rows(s);
 }
 
-struct prof_row *prof_rows(const struct prof *p, size_t *n)
+void *rows_sum(const struct prof *p, const struct rows_type *type, size_t *n)
 {
 	struct sums s = {.p = p,
-			 .by_frame = calloc(p->nframes, sizeof(*s.by_frame)),
+			 .type = type,
+			 .by_frame = calloc(p->nframes, type->size),
+			 .group = calloc(p->nframes, sizeof(*s.group)),
 			 .open = calloc(p->nframes, sizeof(*s.open)),
 			 .used = calloc(p->nframes, sizeof(*s.used)),
-			 .out = calloc(1, sizeof(*s.out)),
+			 .out = calloc(1, type->size),
 			 .cap = 1};
-	int err = s.by_frame && s.open && s.used && s.out ? 0 : -ENOMEM;
+	int err = s.by_frame && s.group && s.open && s.used && s.out ? 0 : -ENOMEM;
 
 	for (uint32_t i = 0; !err && i < p->nframes; i++)
-		s.by_frame[i].group = UINT32_MAX;
+		s.group[i] = UINT32_MAX;
 	if (!err && !p->opts.split)
 		err = sum_group(&s, prof_root(p), 0);
 	for (uint32_t i = 1; !err && p->opts.split && i < p->nnodes; i++)
 		if (rows_is_group(p, i))
 			err = sum_group(&s, &node_at(p, i)->pub, i);
 	if (!err)
-		qsort_r(s.out, s.nout, sizeof(*s.out), by_weight, (void *)(uintptr_t)p);
+		qsort_r(s.out, s.nout, type->size, type->compare, (void *)(uintptr_t)p);
 	free(s.by_frame);
+	free(s.group);
 	free(s.open);
 	free(s.used);
 	if (err) {
@@ -196,6 +221,14 @@ struct prof_row *prof_rows(const struct prof *p, size_t *n)
 	}
 	*n = s.nout;
 	return s.out;
+}
+
+struct prof_row *prof_rows(const struct prof *p, size_t *n)
+{
+	static const struct rows_type type = {sizeof(struct prof_row), begin, add, is_shown,
+					      by_weight};
+
+	return rows_sum(p, &type, n);
 }
 
 const char *prof_group_label(const struct prof *p, uint32_t group, char *buf, size_t size)
