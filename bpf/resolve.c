@@ -5,6 +5,7 @@
 #include "bpf/resolve_int.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,9 @@
 
 /* What waiting for names may take of all the time: samples wait meanwhile in the ring. */
 #define ASK_ALL_MS 1000
+
+#define LOOK_MS 1000 /* resolve_look: in all */
+#define LOOK_PAUSE_MS 100
 
 /* How far this time namespace's clock is ahead of that of the BPF programs, ns. */
 static int64_t namespace_offset(void)
@@ -438,6 +442,22 @@ int resolve_attach(struct resolve *r, int pid, const struct vm_list **vms, int *
 	*has_code = p->maps.nvm > 0;
 	*vms = &p->vms;
 	return 0;
+}
+
+int resolve_look(struct resolve *r, int pid, unsigned int *waited_ms, const struct vm_list **vms,
+		 int *has_code, struct vm_evidence *ev)
+{
+	int err;
+
+	for (;;) {
+		if (ev)
+			*ev = (struct vm_evidence){0};
+		err = resolve_attach(r, pid, vms, has_code, ev);
+		if (err || !*has_code || (*vms)->n || *waited_ms >= LOOK_MS)
+			return err;
+		poll(NULL, 0, LOOK_PAUSE_MS);
+		*waited_ms += LOOK_PAUSE_MS;
+	}
 }
 
 int resolve_rescan(struct resolve *r, int pid, uint64_t ns, const struct vm_list **vms,

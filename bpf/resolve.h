@@ -62,6 +62,14 @@ int resolve_attach(struct resolve *r, int pid, const struct vm_list **vms, int *
 		   struct vm_evidence *ev);
 
 /*
+ * resolve_attach for those that do not look again later. While there is code of LuaJIT and no VM it
+ * is repeated for a second: the first look may miss both the old VM and the new one of a process
+ * that replaces it just then, as nginx's master does at a reload. *waited_ms adds up over calls.
+ */
+int resolve_look(struct resolve *r, int pid, unsigned int *waited_ms, const struct vm_list **vms,
+		 int *has_code, struct vm_evidence *ev);
+
+/*
  * Looks for VMs again, for about ns; to be called until it says that it is done. *changed: the list
  * is another one. As resolve_attach, but no new generation. 1: there is more to look at; 0: that
  * was all; or -errno.

@@ -20,6 +20,7 @@ struct bt {
 	json_t *stacks, *threads;
 	struct ev_sample *running[RUNNING_MAX]; /* the latest of each VM; owned */
 	size_t nrunning;
+	unsigned int waited_ms; /* for VMs */
 };
 
 size_t bt_path(const struct prof *p, const struct prof_frame **f, size_t max)
@@ -203,7 +204,7 @@ static int one_process(struct bt *b, int pid, struct why *why)
 	b->g = 0;
 	err = proc_info_read(pid, &info);
 	if (!err)
-		err = resolve_attach(r, pid, &vms, &has_code, NULL);
+		err = resolve_look(r, pid, &b->waited_ms, &vms, &has_code, NULL);
 	if (err) {
 		capture_why_attach(why, pid, err);
 	} else if (!vms->n) {

@@ -142,10 +142,12 @@ static int scan(struct finder *f)
 
 static int gather(struct finder *f, struct why *why)
 {
+	unsigned int waited_ms = 0;
 	int has_code = 0, err;
 
 	f->resolve = resolve_new(on_stack, f, NULL);
-	err = f->resolve ? resolve_attach(f->resolve, f->pid, &f->vms, &has_code, NULL) : -ENOMEM;
+	err = f->resolve ? resolve_look(f->resolve, f->pid, &waited_ms, &f->vms, &has_code, NULL)
+			 : -ENOMEM;
 	if (err)
 		return capture_why_attach(why, f->pid, err);
 	if (!f->vms->n)

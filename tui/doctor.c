@@ -19,7 +19,8 @@ struct doctor {
 	const struct options *o;
 	json_t *list;
 	unsigned int failed;
-	char first[512]; /* the check that failed first, and why */
+	char first[512];	/* the check that failed first, and why */
+	unsigned int waited_ms; /* for VMs */
 };
 
 /* Neither: what was found is right, but not all of it was looked at. */
@@ -196,7 +197,7 @@ static void check_target(struct doctor *d, int pid)
 	     err ? strerror(-err) : info.cmdline);
 	if (!err) {
 		resolve_fetch(r, say_unless_quiet, (void *)(uintptr_t)d->o);
-		err = resolve_attach(r, pid, &vms, &has_code, &ev);
+		err = resolve_look(r, pid, &d->waited_ms, &vms, &has_code, &ev);
 		if (!err)
 			capture_ask_symbols(r, vms);
 		if (err)

@@ -262,34 +262,40 @@ static const struct guess *guess_of(const struct vm *vm)
 	return NULL;
 }
 
+static int discard(void *ctx, const struct ev_hdr *h)
+{
+	(void)ctx;
+	(void)h;
+	return 0;
+}
+
 static int of_process(const struct options *o, struct why *why)
 {
-	struct modules *ms = modules_new(NULL);
-	struct proc_maps maps = {.n = 0};
-	struct vm_list vms = {NULL, 0, 0, 0, 0};
-	struct vm_evidence ev = {0, 0, ""};
+	struct resolve *r = resolve_new(discard, NULL, NULL);
+	const struct vm_list *vms;
+	struct vm_evidence ev;
 	struct found fd = {.live = 1};
-	int pid = o->pid[0], err = ms ? proc_maps_read(pid, ms, &maps) : -ENOMEM;
+	unsigned int waited_ms = 0;
+	int pid = o->pid[0], err = -ENOMEM, has_code;
 
-	if (!err)
-		err = vm_scan(pid, &maps, &vms, &ev);
+	if (r)
+		err = resolve_look(r, pid, &waited_ms, &vms, &has_code, &ev);
 	if (err) {
 		capture_why_attach(why, pid, err);
-	} else if (!vms.n) {
+	} else if (!vms->n) {
 		err = why_set(why, WHY_UNSUPPORTED, -ENOENT, "no VM of process %d has a layout: %s",
-			      pid, vms.refused ? "none fits" : "none found");
-		if (vms.refused)
+			      pid, vms->refused ? "none fits" : "none found");
+		if (vms->refused)
 			why_hint(why, "The last one tried failed at: %.*s",
 				 (int)strcspn(ev.text, "\n"), ev.text);
 	} else {
-		fd.g[0] = guess_of(&vms.vm[0]);
+		fd.g[0] = guess_of(&vms->vm[0]);
 		fd.n = fd.g[0] != NULL;
-		describe(&fd, vms.vm[0].module->elf, vms.vm[0].module->path, &vms.vm[0].module->vm);
+		describe(&fd, vms->vm[0].module->elf, vms->vm[0].module->path,
+			 &vms->vm[0].module->vm);
 		print_found(o, &fd);
 	}
-	vm_list_release(&vms);
-	proc_maps_release(&maps);
-	modules_free(ms);
+	resolve_free(r);
 	return err;
 }
 

@@ -12,8 +12,8 @@ import time
 import pytest
 
 from frames import Truth, count, total
-from harness import (EMPTY, LJX, PROGRAMS, TARGET, Ljx, Process, alive, children, cpu_seconds, folded,
-                     host, ljx, luajit, read_folded, record, report, sampled, state, wait_until)
+from harness import (EMPTY, LJX, OK, PROGRAMS, TARGET, Ljx, Process, alive, children, cpu_seconds,
+                     folded, host, ljx, luajit, read_folded, record, report, sampled, state, wait_until)
 from web import Nginx, load, requests
 
 pytestmark = pytest.mark.privileged
@@ -114,6 +114,20 @@ def test_doctor():
         assert ljx("doctor").out
         assert "LuaJIT" in ljx("doctor", "-p", target.pid).out
         json.loads(ljx("doctor", "-p", target.pid, "--json").out)
+
+
+@pytest.mark.parametrize("verb", ["doctor", "bt", "layout", "bc -l"])
+def test_looking_once(verb):
+    """A VM that is replaced while ljx looks may be seen by no single look. Here there is none at first,
+    and soon one."""
+    for delay in 0, 0.03, 0.06, 0.1, 0.2:
+        with host("states") as target:
+            target.expect("ok ready")
+            with Ljx(*verb.split(), "-p", target.pid) as p:
+                p.pump(delay)
+                target.say("new vm")
+                target.expect("ok new vm")
+                assert p.finish() in (OK, EMPTY), p.out + p.err  # EMPTY: no Lua runs
 
 
 def test_bt():
