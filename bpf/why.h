@@ -17,6 +17,8 @@ enum why_code {
 	WHY_UNSUPPORTED = 5,
 	WHY_KERNEL = 6,
 	WHY_EMPTY = 7,
+	WHY_CANNOT_RUN = 126, /* our command; as a shell says it */
+	WHY_NO_COMMAND = 127,
 };
 
 /* The code of an error that reading a process gave. */

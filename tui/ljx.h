@@ -116,6 +116,9 @@ struct targets {
 	char name[64];
 };
 
+/* Is there a program for the command, if there is one? 0 or an exit code, printed. */
+int command_check(const struct options *o);
+
 /* Finds the target processes that the options name. 0 or an exit code, printed. */
 int targets_find(const struct options *o, struct targets *t);
 

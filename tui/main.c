@@ -360,6 +360,8 @@ int main(int argc, char **argv)
 	json_set_alloc_funcs(json_memory, free);
 	signal(SIGXFSZ, SIG_IGN); /* a file that grew too large is an error like others */
 	code = options_parse(&o, argc, argv, v->name, v->accepts);
+	if (!code)
+		code = command_check(&o);
 	if (code)
 		return code;
 	code = v->run(&o);

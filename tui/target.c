@@ -246,6 +246,49 @@ static int the_only_one(const struct options *o, struct targets *t)
 	return 0;
 }
 
+/* What execvp would run. 0 or -errno. */
+static int find_program(const char *cmd, char *path, size_t size)
+{
+	const char *dirs = getenv("PATH"), *end;
+	int err = -ENOENT;
+
+	if (strchr(cmd, '/')) {
+		if ((size_t)snprintf(path, size, "%s", cmd) >= size)
+			return -ENAMETOOLONG;
+		return access(path, X_OK) ? -errno : 0;
+	}
+	for (dirs = dirs ? dirs : "/bin:/usr/bin"; *dirs; dirs = *end ? end + 1 : end) {
+		end = dirs + strcspn(dirs, ":");
+		if ((size_t)snprintf(path, size, "%.*s%s%s", (int)(end - dirs), dirs,
+				     end > dirs ? "/" : "", cmd) >= size)
+			continue;
+		if (!access(path, X_OK))
+			return 0;
+		if (errno == EACCES)
+			err = -EACCES;
+	}
+	return err;
+}
+
+#define CANNOT_RUN "cannot run '%s': %s"
+
+static enum why_code run_code(int err)
+{
+	return err == -ENOENT ? WHY_NO_COMMAND : WHY_CANNOT_RUN;
+}
+
+int command_check(const struct options *o)
+{
+	struct why why = {.code = 0};
+	char path[PATH_MAX];
+	int err = o->cmd ? find_program(o->cmd[0], path, sizeof(path)) : 0;
+
+	if (!err)
+		return 0;
+	why_set(&why, run_code(err), err, CANNOT_RUN, printable(o->cmd[0]), strerror(-err));
+	return complain(o, &why);
+}
+
 /* What the command prints goes nowhere, unless it was redirected, and it reads nothing. */
 static void leave_terminal(void)
 {
@@ -278,9 +321,8 @@ static int spawn(const struct options *o, struct targets *t)
 		if (o->screens)
 			leave_terminal();
 		execvp(o->cmd[0], o->cmd);
-		fprintf(stderr, "ljx: cannot run '%s': %s\n", printable(o->cmd[0]),
-			strerror(errno));
-		_exit(errno == ENOENT ? 127 : 126);
+		fprintf(stderr, "ljx: " CANNOT_RUN "\n", printable(o->cmd[0]), strerror(errno));
+		_exit(run_code(-errno));
 	}
 	close(fd[0]);
 	t->release_fd = fd[1];
@@ -341,30 +383,13 @@ int targets_find(const struct options *o, struct targets *t)
 	return code;
 }
 
-/* What execvp would run. True if there is such a file. */
-static int find_program(const char *cmd, char *path, size_t size)
-{
-	const char *dirs = getenv("PATH"), *end;
-
-	if (strchr(cmd, '/'))
-		return (size_t)snprintf(path, size, "%s", cmd) < size && !access(path, X_OK);
-	for (; dirs; dirs = *end ? end + 1 : NULL) {
-		end = dirs + strcspn(dirs, ":");
-		if ((size_t)snprintf(path, size, "%.*s%s%s", (int)(end - dirs), dirs,
-				     end > dirs ? "/" : "", cmd) < size &&
-		    !access(path, X_OK))
-			return 1;
-	}
-	return 0;
-}
-
 void targets_hold(const struct options *o, struct targets *t)
 {
 	char path[PATH_MAX];
 
 	int probes = o->probe == CAPTURE_TRACES_AUTO || o->probe == CAPTURE_TRACES_UPROBE;
 
-	if (t->child && probes && !o->nothing && find_program(o->cmd[0], path, sizeof(path)) &&
+	if (t->child && probes && !o->nothing && !find_program(o->cmd[0], path, sizeof(path)) &&
 	    hold_new(t->child, path, &t->hold))
 		t->hold = NULL;
 }

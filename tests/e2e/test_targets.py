@@ -468,13 +468,30 @@ def test_command_status(tmp_path, cmd, status):
     ljx("record", "-r", 499, "-o", tmp_path / "x.folded", "--", *cmd, status=status)
 
 
-def test_command_that_does_not_exist(tmp_path):
-    p = ljx("record", "-o", tmp_path / "x.ljx", "--", "/no/such/program", status=127)
-    assert "/no/such/program" in p.err
+@pytest.mark.parametrize("cmd,status,why", [
+    ("/no/such/program", 127, "No such file or directory"),
+    ("no-such-program", 127, "No such file or directory"),
+    ("/etc/passwd", 126, "Permission denied"),
+])
+def test_command_that_cannot_be_run(tmp_path, cmd, status, why):
+    """It is said before anything is written or attached."""
+    for verb in ["record"], ["trace"], ["top", "-b"]:
+        p = ljx(*verb, "-o", tmp_path / "x.ljx", "--", cmd, status=status)
+        assert (p.out, p.err) == ("", f"ljx: cannot run '{cmd}': {why}\n")
+    assert not list(tmp_path.iterdir())
+    said = json.loads(ljx("nyi", "--json", "--", cmd, status=status).out)
+    assert said["error"]["code"] == status and why in said["error"]["message"]
 
 
-def test_command_that_cannot_be_executed(tmp_path):
-    ljx("record", "-o", tmp_path / "x.ljx", "--", "/etc/passwd", status=126)
+def test_command_on_no_path(tmp_path):
+    """An executable elsewhere does not hide behind one that may not be run, and without PATH the
+    usual folders are searched."""
+    (tmp_path / "true").write_text("")
+    path = f"{tmp_path}:/usr/bin"
+    ljx("trace", "--", "true", env={"PATH": str(tmp_path)}, status=126)
+    for env in f"PATH={path}", "-uPATH":
+        with Process("env", env, LJX, "trace", "--", "true") as p:
+            assert p.finish() == OK and "no Lua state of the command was seen" in p.err
 
 
 def test_command_through_execs(tmp_path):
