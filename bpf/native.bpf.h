@@ -464,7 +464,7 @@ static __always_inline void native_adopt(struct native *n, struct making *m)
 	f->kind = EV_FRAME_CO;
 	f->addr = L;
 	start_saved(l, w, base);
-	if (w->frame > w->bottom && judge(w, w->frame + 8, 0) == BASE_NOT && start_in_caller())
+	if (w->frame > w->bottom && judge(w->frame + 8, 0) == BASE_NOT && start_in_caller())
 		native_cut(n, w->cf, w->n); /* no Lua frames, but a place */
 	else
 		walk_all();

@@ -30,8 +30,10 @@ typedef __s64 s64;
 #define WALK_FN_NUM __noinline
 #ifdef OLD_KERNEL /* see compat.bpf.h */
 #define WALK_FN static __noinline
+#define WALK_STEP static __noinline
 #else
 #define WALK_FN __noinline
+#define WALK_STEP static __always_inline
 #endif
 struct walk;
 static void walk_cut(const struct walk *w);
@@ -80,6 +82,24 @@ struct {
 	__type(value, struct seen_proto);
 } seen SEC(".maps");
 
+/*
+ * What the sampler found in seen last: a lookup costs as much as a read. Not for the tracer, which
+ * the sampler may interrupt at any place.
+ */
+#define RECENT 128u
+struct recent_proto {
+	struct seen_key key;
+	u64 like;
+	u64 id;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, RECENT);
+	__type(key, u32);
+	__type(value, struct recent_proto);
+} recent SEC(".maps");
+
 struct smp_counters counters;
 
 /* Filled in by the loader. */
@@ -106,12 +126,23 @@ static __always_inline const struct layout *layout_at(u32 idx)
 	return bpf_map_lookup_elem(&layouts, &idx);
 }
 
-static __always_inline u32 proto_seen(const struct seen_key *key, u64 *like)
+static __always_inline u32 proto_seen(const struct scratch *sc, const struct seen_key *key,
+				      u64 *like)
 {
-	struct seen_proto *s = bpf_map_lookup_elem(&seen, key);
+	u32 slot = (u32)key->identity & (RECENT - 1);
+	struct recent_proto *r = sc->sampler ? bpf_map_lookup_elem(&recent, &slot) : 0;
+	struct seen_proto *s;
 
+	if (r && r->key.pt == key->pt && r->key.identity == key->identity &&
+	    r->key.tgid == key->tgid) {
+		*like = r->like;
+		return r->id;
+	}
+	s = bpf_map_lookup_elem(&seen, key);
 	if (!s)
 		return EV_NO_PROTO;
+	if (r)
+		*r = (struct recent_proto){*key, s->like, s->id};
 	*like = s->like;
 	return s->id;
 }
@@ -376,9 +407,10 @@ static __always_inline void sample_vm(struct making *m, u64 g, u32 layout)
 
 /*
  * The VM by the dispatch register, valid in the interpreter, in machine code and often in C:
- * verified by the self-pointing pattern of GG_State.
+ * verified by the self-pointing pattern of GG_State. *known: it is in the list.
  */
-static __always_inline u64 vm_by_register(const struct smp_proc *p, struct making *m, u32 *layout)
+static __always_inline u64 vm_by_register(const struct smp_proc *p, struct making *m, u32 *layout,
+					  int *known)
 {
 	u64 r14 = m->r.r14;
 	u32 i;
@@ -398,8 +430,10 @@ static __always_inline u64 vm_by_register(const struct smp_proc *p, struct makin
 		if (copy_global(l, m, g))
 			continue;
 		mainth = global_ref(l, m, l->G_mainthref);
-		if (mainth != g - l->GG_g || peek(&glref, 8, mainth + l->L_glref) ||
-		    layout_ref(l, glref) != g)
+		if (mainth != g - l->GG_g)
+			continue;
+		*known = vm_known(p->vmkey, g) != 0;
+		if (!*known && (peek(&glref, 8, mainth + l->L_glref) || layout_ref(l, glref) != g))
 			continue;
 		*layout = idx;
 		return g;
@@ -467,6 +501,7 @@ static __always_inline void fill(struct making *m, const struct smp_proc *proc, 
 {
 	struct ev_sample *s = sample_of(&m->sc);
 	struct pick *p = &m->p;
+	int known = 0;
 	u32 layout = 0;
 	u64 g = 0;
 
@@ -481,12 +516,12 @@ static __always_inline void fill(struct making *m, const struct smp_proc *proc, 
 		m->r.sp = p->sp;
 	} else {
 		p->sp = m->r.sp;
-		g = vm_by_register(proc, m, &layout);
+		g = vm_by_register(proc, m, &layout, &known);
 	}
 	m->stack_end = stack_end(m->r.sp);
 	if (!blind)
 		p->dist = m->stack_end - p->sp;
-	if (g && !vm_known(proc->vmkey, g)) { /* not verified yet: ask for it, trust nothing */
+	if (g && !known) { /* not verified yet: ask for it, trust nothing */
 		hint_vm(&s->h, g);
 		s->why = EV_WHY_NO_VM;
 		return;

@@ -11,6 +11,15 @@
 
 #include "bpf/inside.bpf.h"
 
+/* judge_base for the sample's walk. */
+WALK_FN_NUM int judge(u64 base, u64 pc)
+{
+	struct making *m = making_now();
+	const struct layout *l = m ? layout_at(m->w.layout) : 0;
+
+	return l ? judge_base(l, &m->w, &m->sc, base, pc) : BASE_NOT;
+}
+
 /* The base of the caller if the frame at base was, or is about to be, called from before pc. */
 static __always_inline u64 caller_base(u64 fr2, u64 base, u64 pc)
 {
@@ -58,10 +67,10 @@ WALK_FN_NUM int start_in_asm(void)
 	if (stores_link(l, r->ip)) {
 		start_at(w, r->dx, 0);
 		*flags |= EV_SF_REPAIRED;
-		if (!follow(w, r->bx) && judge(w, w->frame + 8, w->pc) != BASE_NOT)
+		if (!follow(w, &m->sc, r->bx) && judge(w->frame + 8, w->pc) != BASE_NOT)
 			return 1;
 	}
-	is = judge(w, r->dx, r->bx);
+	is = judge(r->dx, r->bx);
 	if (is == BASE_LUA_PC)
 		return start_at(w, r->dx, r->bx);
 	if (is == BASE_FF) {
@@ -70,14 +79,14 @@ WALK_FN_NUM int start_in_asm(void)
 			return start_at(w, r->dx, 0);
 	}
 	link = caller_base(l->fr2, r->dx, r->bx);
-	if (link && judge(w, link, r->bx) == BASE_LUA_PC) {
+	if (link && judge(link, r->bx) == BASE_LUA_PC) {
 		*flags |= EV_SF_REPAIRED;
 		return start_at(w, link, r->bx);
 	}
 	/* A function that was entered or is being left: right, its position not known. */
 	if (is != BASE_NOT)
 		return start_at(w, r->dx, is == BASE_LUA ? r->bx : 0);
-	is = judge(w, r->bp, r->bx);
+	is = judge(r->bp, r->bx);
 	if (is == BASE_LUA_PC || is == BASE_FF) {
 		*flags |= EV_SF_REPAIRED;
 		return start_at(w, r->bp, is == BASE_FF ? 0 : r->bx);
@@ -90,7 +99,7 @@ WALK_FN_NUM int start_in_asm(void)
 		return 0;
 	start_at(w, r->dx, 0);
 	*flags |= EV_SF_REPAIRED;
-	return !follow(w, r->bx) && judge(w, w->frame + 8, w->pc) == BASE_LUA_PC;
+	return !follow(w, &m->sc, r->bx) && judge(w->frame + 8, w->pc) == BASE_LUA_PC;
 }
 
 /*
@@ -121,7 +130,7 @@ WALK_FN_NUM int start_in_helper(void)
 	w = &m->w;
 	r = &m->r;
 	flags = &sample_of(&m->sc)->flags;
-	is = judge(w, r->bp, r->bx);
+	is = judge(r->bp, r->bx);
 	if (is == BASE_LUA_PC || is == BASE_FF)
 		return start_at(w, r->bp, is == BASE_FF ? 0 : r->bx);
 	if (r->bp == w->L || peek(word, 8 * SAVED_WORDS, w->cf - 8 * SAVED_WORDS))
@@ -131,14 +140,14 @@ WALK_FN_NUM int start_in_helper(void)
 		if (word[i] == w->L) /* rbp of a caller that stored both */
 			return 0;
 	for (i = SAVED_WORDS; i >= 0 && is_saved(w, r, i); i--) {
-		is = judge(w, word[i], r->bx);
+		is = judge(word[i], r->bx);
 		if (is == BASE_NOT)
 			continue;
 		*flags |= EV_SF_REPAIRED;
 		if (is != BASE_LUA)
 			return start_at(w, word[i], is == BASE_FF ? 0 : r->bx);
 		for (j = SAVED_WORDS; j >= 0 && is_saved(w, r, j); j--)
-			if (judge(w, word[i], word[j]) == BASE_LUA_PC)
+			if (judge(word[i], word[j]) == BASE_LUA_PC)
 				return start_at(w, word[i], word[j]);
 	}
 	return 0;
@@ -160,9 +169,9 @@ WALK_FN_NUM int start_in_caller(void)
 	w = &m->w;
 	rd(v, sizeof(v), w->frame - 8);
 	link = l->fr2 ? slots_of(l, v).link : w->pc;
-	if (!link || (!l->fr2 && link & 3) || follow(w, link))
+	if (!link || (!l->fr2 && link & 3) || follow(w, &m->sc, link))
 		return -1;
-	return judge(w, w->frame + 8, w->pc) == BASE_NOT ? -1 : 0;
+	return judge(w->frame + 8, w->pc) == BASE_NOT ? -1 : 0;
 }
 
 /* In a trace, which is the leaf. 0 or EV_WHY_*. A function of its own for want of stack. */
@@ -183,7 +192,7 @@ WALK_FN_NUM int start_in_trace(u64 base)
 	place(w, s, &m->r, &t);
 	jit_base = global_ref(l, m, l->G_jit_base);
 	start_at(w, jit_base ? jit_base : base, 0);
-	return judge(w, w->frame + 8, 0) == BASE_NOT ? EV_WHY_BAD_BASE : 0;
+	return judge(w->frame + 8, 0) == BASE_NOT ? EV_WHY_BAD_BASE : 0;
 }
 
 /* Chooses where the walk starts. 0 or EV_WHY_*. */
@@ -200,7 +209,7 @@ static __always_inline int start(const struct layout *l, struct making *m, u64 b
 	jit_base = global_ref(l, m, l->G_jit_base);
 	if (s->flags & EV_SF_VMCODE)
 		ok = start_in_asm();
-	else if (jit_base && judge(w, jit_base, r->bx) == BASE_LUA_PC)
+	else if (jit_base && judge(jit_base, r->bx) == BASE_LUA_PC)
 		ok = start_at(w, jit_base, r->bx);
 	else if (s->state == EV_STATE_INTERP)
 		ok = start_in_helper();
@@ -210,7 +219,7 @@ static __always_inline int start(const struct layout *l, struct making *m, u64 b
 		start_at(w, jit_base, 0);
 	else
 		start_saved(l, w, base);
-	if (w->frame <= w->bottom || judge(w, w->frame + 8, 0) != BASE_NOT)
+	if (w->frame <= w->bottom || judge(w->frame + 8, 0) != BASE_NOT)
 		return 0;
 	s->flags |= EV_SF_REPAIRED;
 	return start_in_caller() ? EV_WHY_BAD_BASE : 0;

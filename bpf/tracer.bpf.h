@@ -305,6 +305,12 @@ WALK_FN int on_abort(const struct trace_ctx *c, struct recorder *r, u64 error)
 	return base != 0;
 }
 
+/* Verified once, not for each turn of the loop: it is in all programs of the tracer. */
+WALK_FN int step_of_abort(struct walk *w, struct scratch *sc)
+{
+	return !w || !sc || walk_step(w, sc);
+}
+
 static __always_inline int abort_step(struct recorder *r)
 {
 	u32 n;
@@ -313,7 +319,7 @@ static __always_inline int abort_step(struct recorder *r)
 	if (!r || r->w.n >= ABORT_FRAMES)
 		return 1;
 	n = r->w.n;
-	end = walk_step(&r->w, &r->sc);
+	end = step_of_abort(&r->w, &r->sc);
 	if (!r->near && r->w.n > n &&
 	    (r->sc.f[n].kind == EV_FRAME_LUA || r->sc.f[n].kind == EV_FRAME_CO))
 		r->near = r->sc.f[n].kind == EV_FRAME_CO ? 1 : place_of(&r->w, &r->sc.f[n]);

@@ -16,7 +16,7 @@ typedef uint64_t u64;
 
 #define WALK_INLINE static inline
 #define WALK_FN static
-#define WALK_FN_NUM static
+#define WALK_STEP static
 #define walk_cut(w) ((void)(w)) /* of interest to C stacks only */
 #include "bpf/walk.h"
 
@@ -56,10 +56,11 @@ static const struct layout *layout_at(u32 idx)
 	return &now->vm->row->l;
 }
 
-static u32 proto_seen(const struct seen_key *key, u64 *like)
+static u32 proto_seen(const struct scratch *sc, const struct seen_key *key, u64 *like)
 {
 	struct seen *s;
 
+	(void)sc;
 	*like = 0;
 	HASH_FIND(hh, now->seen, key, sizeof(*key), s);
 	return s ? s->id : EV_NO_PROTO;
@@ -187,7 +188,7 @@ const struct ev_sample *userwalk_stack(struct userwalk *u, uint64_t L, int curre
 		jit_base = rdref(l, s->g + l->G_jit_base);
 		start_at(&w, jit_base ? jit_base : base, 0);
 	}
-	if (w.frame > w.bottom && judge(&w, w.frame + 8, 0) == BASE_NOT)
+	if (w.frame > w.bottom && judge_base(l, &w, &u->sc, w.frame + 8, 0) == BASE_NOT)
 		w.why = EV_WHY_BAD_BASE;
 	for (i = 0; !w.why && i < 2 * EV_MAX_FRAMES && !walk_step(&w, &u->sc); i++)
 		;

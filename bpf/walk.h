@@ -7,12 +7,13 @@
  * a frame counts if its slot holds a function, and every link must lead downwards within the stack.
  * No loop is unbounded, no address is followed but by rd().
  *
- * Before including it define u8 to u64, s32, WALK_INLINE, WALK_FN, WALK_FN_NUM (for a function that
- * takes numbers only), and
+ * Before including it define u8 to u64, s32, WALK_INLINE, WALK_FN, WALK_STEP (for the two functions
+ * that each step calls), and
  *   int rd(void *dst, u32 size, u64 addr)      reads the target; non-zero: failed, counted
  *   int peek(void *dst, u32 size, u64 addr)    the same where failing is an answer
  *   const struct layout *layout_at(u32 idx)
- *   u32 proto_seen(const struct seen_key *, u64 *like)   id, likeness of a known one; EV_NO_PROTO
+ *   u32 proto_seen(const struct scratch *, const struct seen_key *, u64 *like)
+ *                                              id, likeness of a known one; EV_NO_PROTO
  *   u64 proto_like(struct scratch *, u64 code, u32 sizebc, u64 shape)
  *   u32 define_proto(struct scratch *, const struct seen_key *, u64 chunkname)
  *   void remember_proto(const struct seen_key *, u32 id, u64 like)   proto_seen knows it then
@@ -41,17 +42,17 @@ WALK_INLINE struct ev_frame *next_frame(struct walk *w, struct scratch *sc)
 }
 
 /* Appends the frame of function fn. 0, or why the walk must end. */
-WALK_FN int emit(struct walk *w, struct scratch *sc, u64 fn)
+WALK_STEP int emit(struct walk *w, struct scratch *sc, u64 fn)
 {
 	const struct layout *l = w ? layout_at(w->layout) : 0;
 	struct ev_frame *f;
-	u64 head[WALK_FUNC_WORDS] = {}, bc;
 	u32 pos, type;
 	u8 ffid;
+	u64 bc;
 
-	if (!l || !sc || read_func(head, fn))
+	if (!l || !sc || read_func(w, sc, fn))
 		return EV_WHY_READ;
-	type = walk_func_type(l, head);
+	type = walk_func_type(l, sc->fn);
 	if ((type & 0xff) != GCT_FUNC)
 		return EV_WHY_BAD_FRAME;
 	ffid = type >> 8;
@@ -61,10 +62,10 @@ WALK_FN int emit(struct walk *w, struct scratch *sc, u64 fn)
 			return EV_WHY_NONE;
 		f->kind = ffid == 1 ? EV_FRAME_C : EV_FRAME_FF;
 		f->ffid = ffid;
-		f->addr = walk_func_f(l, head);
+		f->addr = walk_func_f(l, sc->fn);
 		return 0;
 	}
-	bc = walk_func_pc(l, head);
+	bc = walk_func_pc(l, sc->fn);
 	if (load_proto(l, w, sc, bc - l->PT_size))
 		return EV_WHY_READ;
 	f = next_frame(w, sc);
@@ -169,19 +170,22 @@ WALK_FN int resumer(struct walk *w, struct scratch *sc)
 }
 
 /* Sets frame and pc to those of the caller of the frame with link ft. 0, or why it cannot. */
-WALK_FN int follow(struct walk *w, u64 ft)
+WALK_STEP int follow(struct walk *w, struct scratch *sc, u64 ft)
 {
 	const struct layout *l = w ? layout_at(w->layout) : 0;
 	u32 type = ft & FRAME_TYPEP;
-	u64 frame, prev;
+	u64 frame, prev, word = 0;
 
-	if (!l)
+	if (!l || !sc)
 		return EV_WHY_READ;
 	frame = w->frame;
 	if ((ft & 3) == FRAME_LUA) {
 		u32 ins = 0;
 
-		if (rd(&ins, 4, ft - 4))
+		/* A function that calls itself has the call where it has all else. */
+		if (w->pt && !proto_word(w, sc, w->pt, ft - 4, &word))
+			ins = (u32)(word >> 8 * ((ft - 4 - w->pt) & 4));
+		else if (rd(&ins, 4, ft - 4))
 			return EV_WHY_READ;
 		prev = frame - 8 * (1 + l->fr2 + (u64)(ins >> 8 & 0xff));
 		w->pc = ft;
@@ -257,7 +261,7 @@ WALK_INLINE int walk_step(struct walk *w, struct scratch *sc)
 			return 1;
 		}
 	}
-	err = follow(w, s.link);
+	err = follow(w, sc, s.link);
 	if (err) {
 		w->why = err;
 		return 1;
@@ -279,37 +283,31 @@ WALK_INLINE int pc_in(const struct layout *l, u64 bc, u64 pc)
 
 enum base_is { BASE_NOT, BASE_FF, BASE_LUA, BASE_LUA_PC };
 
-/* judge for a stack from stack to maxstack. */
-WALK_FN_NUM int judge_in(u32 layout, u64 stack, u64 maxstack, u64 base, u64 pc)
-{
-	const struct layout *l = layout_at(layout);
-	u64 v[2] = {}, head[WALK_FUNC_WORDS] = {};
-	struct slots s;
-	u32 type;
-
-	if (!l || base & 7 || base < stack + 8 * (1 + (u64)l->fr2) || base > maxstack + 512)
-		return BASE_NOT;
-	if (peek(v, sizeof(v), base - 16))
-		return BASE_NOT;
-	s = slots_of(l, v);
-	/* Without LJ_FR2 a slot with a tag for a link holds a function, but is no frame's. */
-	if (s.type != GCT_FUNC || (!l->fr2 && s.link >= TISNUM32) || read_func(head, s.fn))
-		return BASE_NOT;
-	type = walk_func_type(l, head);
-	if ((type & 0xff) != GCT_FUNC)
-		return BASE_NOT;
-	if (type >> 8)
-		return BASE_FF;
-	return pc_in(l, walk_func_pc(l, head), pc) ? BASE_LUA_PC : BASE_LUA;
-}
-
 /*
  * What base would be: no frame of this stack; that of a C or fast function; of a Lua function that
  * pc does not, or does, belong to.
  */
-WALK_INLINE int judge(const struct walk *w, u64 base, u64 pc)
+WALK_INLINE int judge_base(const struct layout *l, struct walk *w, struct scratch *sc, u64 base,
+			   u64 pc)
 {
-	return judge_in(w->layout, w->stack, w->maxstack, base, pc);
+	struct slots s;
+	u64 v[2] = {};
+	u32 type;
+
+	if (base & 7 || base < w->stack + 8 * (1 + (u64)l->fr2) || base > w->maxstack + 512)
+		return BASE_NOT;
+	if (read_slots(w, sc, base - 16, v))
+		return BASE_NOT;
+	s = slots_of(l, v);
+	/* Without LJ_FR2 a slot with a tag for a link holds a function, but is no frame's. */
+	if (s.type != GCT_FUNC || (!l->fr2 && s.link >= TISNUM32) || read_func(w, sc, s.fn))
+		return BASE_NOT;
+	type = walk_func_type(l, sc->fn);
+	if ((type & 0xff) != GCT_FUNC)
+		return BASE_NOT;
+	if (type >> 8)
+		return BASE_FF;
+	return pc_in(l, walk_func_pc(l, sc->fn), pc) ? BASE_LUA_PC : BASE_LUA;
 }
 
 WALK_INLINE int start_at(struct walk *w, u64 base, u64 pc)
@@ -390,20 +388,20 @@ WALK_INLINE void emit_position(const struct layout *l, struct walk *w, struct sc
 WALK_INLINE void emit_function(const struct layout *l, struct walk *w, struct scratch *sc, u64 fn,
 			       u64 pc, struct ev_frame *f)
 {
-	u64 head[WALK_FUNC_WORDS] = {}, bc;
 	u8 ffid;
+	u64 bc;
 
-	if (read_func(head, fn) || (walk_func_type(l, head) & 0xff) != GCT_FUNC)
+	if (read_func(w, sc, fn) || (walk_func_type(l, sc->fn) & 0xff) != GCT_FUNC)
 		return;
-	ffid = walk_func_type(l, head) >> 8;
+	ffid = walk_func_type(l, sc->fn) >> 8;
 	if (!ffid) {
-		bc = walk_func_pc(l, head);
+		bc = walk_func_pc(l, sc->fn);
 		emit_position(l, w, sc, bc - l->PT_size, pc ? pc : bc, f);
 		return;
 	}
 	f->kind = ffid == 1 ? EV_FRAME_C : EV_FRAME_FF;
 	f->ffid = ffid;
-	f->addr = walk_func_f(l, head);
+	f->addr = walk_func_f(l, sc->fn);
 }
 
 /*

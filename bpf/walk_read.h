@@ -38,11 +38,19 @@ struct seen_key {
 #define SLOTS_COPY 64u /* words */
 #define PROTO_COPY 64u
 
+/*
+ * What is used of a lua_State and of a GCfunc. Both are read in one go, as so many words, at places
+ * that never moved: bpf/vm_check.c checks that. With 32-bit references some lie in half a word.
+ */
+#define WALK_L_WORDS 11
+#define WALK_FUNC_WORDS 6 /* of a C function; a Lua function may have one less */
+
 /* Where a sample is put together. */
 struct scratch {
 	struct ev_proto_raw raw;
 	u64 slots[SLOTS_COPY];
-	u64 proto[PROTO_COPY];		       /* the prototype of the frame */
+	u64 fn[WALK_FUNC_WORDS];	       /* the function of the frame */
+	u64 proto[PROTO_COPY];		       /* and its prototype */
 	u64 sampler;			       /* 1: of the sampler, 0: of the tracer */
 	u64 head[sizeof(struct ev_trace) / 8]; /* at its end the record that f belongs to */
 	struct ev_frame f[EV_MAX_FRAMES];
@@ -56,13 +64,6 @@ WALK_INLINE struct ev_trace *trace_of(struct scratch *sc)
 {
 	return (struct ev_trace *)sc->head;
 }
-
-/*
- * What is used of a lua_State and of a GCfunc. Both are read in one go, as so many words, at places
- * that never moved: bpf/vm_check.c checks that. With 32-bit references some lie in half a word.
- */
-#define WALK_L_WORDS 11
-#define WALK_FUNC_WORDS 6 /* of a C function; a Lua function may have one less */
 
 struct walk_L {
 	u64 g, base, stack, maxstack, cframe;
@@ -152,7 +153,8 @@ struct walk {
 	u64 cf;	       /* C frame that belongs to the Lua frames being walked */
 	u64 cf_last;   /* the last one that was not 0 */
 	u64 slots_at;  /* address of what the scratch buffer has of the stack; 0: nothing */
-	u64 pt;	       /* the prototype that is in the scratch buffer; 0: none */
+	u64 fn;	       /* the function that is in the scratch buffer; 0: none */
+	u64 pt;	       /* the prototype that is there; 0: none */
 	u64 chunkname; /* of that, and of str; 0: none */
 	u32 str[4];    /* ..., string id if it has one, hash, length */
 	u32 nproto;    /* words of the prototype in the buffer */
@@ -170,15 +172,21 @@ struct walk {
 static int rd(void *dst, u32 size, u64 addr);
 static int peek(void *dst, u32 size, u64 addr);
 static const struct layout *layout_at(u32 idx);
-static u32 proto_seen(const struct seen_key *key, u64 *like);
+static u32 proto_seen(const struct scratch *sc, const struct seen_key *key, u64 *like);
 WALK_FN u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape);
 WALK_FN u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname);
 static void remember_proto(const struct seen_key *key, u32 id, u64 like);
 
 /* What is used of the GCfunc at fn. Behind a Lua function without upvalues memory may end. */
-WALK_INLINE int read_func(u64 *head, u64 fn)
+WALK_INLINE int read_func(struct walk *w, struct scratch *sc, u64 fn)
 {
-	return peek(head, 8 * WALK_FUNC_WORDS, fn) && rd(head, 8 * (WALK_FUNC_WORDS - 1), fn);
+	if (fn && fn == w->fn)
+		return 0;
+	w->fn = 0;
+	if (peek(sc->fn, sizeof(sc->fn), fn) && rd(sc->fn, sizeof(sc->fn) - 8, fn))
+		return -1;
+	w->fn = fn;
+	return 0;
 }
 
 WALK_INLINE u64 rd64(u64 addr)
@@ -326,7 +334,7 @@ WALK_INLINE int load_proto(const struct layout *l, struct walk *w, struct scratc
 			return EV_WHY_READ;
 	}
 	key.identity = identity(l, w, sc, pt, &shape);
-	w->id = proto_seen(&key, &w->like);
+	w->id = proto_seen(sc, &key, &w->like);
 	if (!w->id)
 		w->like = proto_like(sc, pt + l->PT_size, head32(sc, l->PT_sizebc), shape);
 	if (!w->id && !w->quiet) {
