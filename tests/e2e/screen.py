@@ -61,11 +61,12 @@ class Screen:
         return self.tmux("capture-pane", "-p", *(["-e"] if colours else []))
 
     def wait(self, pattern, seconds=60, colours=False):
-        """Until the screen matches; returns its text."""
-        end = time.monotonic() + seconds
+        """Until the screen matches, and is not in the middle of being drawn; returns its text."""
+        end, text = time.monotonic() + seconds, None
         while True:
-            text = self.text(colours)
-            if re.search(pattern, text, re.M):
+            last, text = text, self.text(colours)
+            matches = re.search(pattern, text, re.M)
+            if matches and (text == last or time.monotonic() > end):
                 return text
             assert time.monotonic() < end, \
                 f"no {pattern!r} on the screen:\n{text}\n{self.err.read_text()}"
