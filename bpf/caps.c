@@ -133,7 +133,8 @@ void caps_hint(struct why *why, uint64_t need)
 		why_hint(why, "ljx runs as root, but without %s: a container? Start it with",
 			 names);
 		why_hint(why, "--cap-add BPF --cap-add PERFMON --cap-add SYS_PTRACE and the pid "
-			      "namespace of the target, or run ljx on the host.");
+			      "namespace of the target (SYS_ADMIN for a runtime that does not know "
+			      "BPF), or run ljx on the host.");
 	} else if (missing) {
 		why_hint(why, "ljx runs as uid %u without %s. Run it with sudo, or once:",
 			 (unsigned int)geteuid(), names);

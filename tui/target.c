@@ -184,6 +184,10 @@ static int by_container(const struct options *o, struct targets *t)
 	else
 		why_set(&why, WHY_TARGET, -ESRCH, "no process in %s '%s'",
 			o->cgroup ? "control group" : "container", printable(name));
+	if (!inside && o->container)
+		why_hint(&why,
+			 "Docker and Kubernetes call it by its id, which docker ps or crictl ps "
+			 "shows, not by its name.");
 	why_hint(&why, "cat /proc/PID/cgroup tells where a process belongs; ljx ps lists them.");
 	return complain(o, &why);
 }

@@ -196,7 +196,8 @@ def test_control_group(tmp_path, cgroup):
             path = record(tmp_path, *args, seconds=0.5)
             got = folded(path, "--per-process")
             assert {s[0] for s, _ in got} == {f"luajit:{target.pid}"}, args
-    for args, text in ((["--container", "feedfeedfeed"], "no process in container"),
+    for args, text in ((["--container", "feedfeedfeed"], "no process in container 'feedfeedfeed'"),
+                       (["--container", "web"], "by its id, which docker ps"),
                        (["--cgroup", "/ljx/no/such"], "no process in control group")):
         assert text in ljx("record", *args, "-d", 1, status=TARGET).err
 
