@@ -40,6 +40,13 @@ uint64_t resolve_now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec - (uint64_t)offset;
 }
 
+int resolve_discard(void *ctx, const struct ev_hdr *h)
+{
+	(void)ctx;
+	(void)h;
+	return 0;
+}
+
 struct resolve *resolve_new(resolve_sink_fn *sink, void *ctx, const struct layout_row *given)
 {
 	struct resolve *r = calloc(1, sizeof(*r));

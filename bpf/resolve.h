@@ -34,6 +34,9 @@ struct resolve_stats {
 
 struct resolve;
 
+/* A sink for those who want no records. */
+int resolve_discard(void *ctx, const struct ev_hdr *h);
+
 /* given: the layout of all targets, or NULL; see modules_new. */
 struct resolve *resolve_new(resolve_sink_fn *sink, void *ctx, const struct layout_row *given);
 

@@ -51,13 +51,6 @@ __attribute__((format(printf, 5, 6))) static void tell(struct doctor *d, const c
 	}
 }
 
-static int discard(void *ctx, const struct ev_hdr *h)
-{
-	(void)ctx;
-	(void)h;
-	return 0;
-}
-
 /* Told, not judged: what is lacking may not be needed, and what is needed fails below. */
 static void tell_caps(struct doctor *d)
 {
@@ -98,7 +91,7 @@ static void check_sampler(struct doctor *d)
 	struct why why = {.code = 0};
 	struct capture *c = NULL;
 	uint64_t t = resolve_now();
-	int err = capture_new(&co, discard, NULL, &c, &why), multi;
+	int err = capture_new(&co, resolve_discard, NULL, &c, &why), multi;
 
 	tell(d, "BPF sampler", !err, why.hint, "%s", err ? why.text : "loads");
 	if (err)
@@ -184,7 +177,7 @@ static void check_vms(struct doctor *d, int pid, const struct vm_list *vms)
 
 static void check_target(struct doctor *d, int pid)
 {
-	struct resolve *r = resolve_new(discard, NULL, d->o->layout);
+	struct resolve *r = resolve_new(resolve_discard, NULL, d->o->layout);
 	struct vm_evidence ev = {0, 0, ""};
 	const struct vm_list *vms = NULL;
 	const struct proc_maps *maps;

@@ -262,16 +262,9 @@ static const struct guess *guess_of(const struct vm *vm)
 	return NULL;
 }
 
-static int discard(void *ctx, const struct ev_hdr *h)
-{
-	(void)ctx;
-	(void)h;
-	return 0;
-}
-
 static int of_process(const struct options *o, struct why *why)
 {
-	struct resolve *r = resolve_new(discard, NULL, NULL);
+	struct resolve *r = resolve_new(resolve_discard, NULL, NULL);
 	const struct vm_list *vms;
 	struct vm_evidence ev;
 	struct found fd = {.live = 1};

@@ -81,7 +81,7 @@ ALTERNATIVES = [n for n in MODES if n.startswith(("perf", "bpftrace", "jit.p"))]
 # It asks for a signal by CPU time, which many kernels send at ticks only.
 JIT_P_RATE = """
 local profile, n = require("jit.profile"), 0
-profile.start("i" .. math.floor(1000 / arg[1]), function(_, samples) n = n + samples end)
+profile.start("i%d", function(_, samples) n = n + samples end)
 local start = os.clock()
 while os.clock() - start < 1 do end
 profile.stop()
@@ -91,7 +91,7 @@ print(n)
 
 def jit_p_rate(rate):
     """Samples a second that jit.p takes at this rate."""
-    with luajit("-e", JIT_P_RATE.replace("arg[1]", str(rate))) as target:
+    with luajit("-e", JIT_P_RATE % (1000 // rate)) as target:
         return int(target.expect(r"^\d+$").group())
 
 

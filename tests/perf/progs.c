@@ -18,13 +18,6 @@
 
 #include <bpf/bpf.h>
 
-static int ignore(void *ctx, const struct ev_hdr *h)
-{
-	(void)ctx;
-	(void)h;
-	return 0;
-}
-
 static double now_ms(void)
 {
 	struct timespec t;
@@ -110,7 +103,7 @@ int main(int argc, char **argv)
 		opts.traces = strcmp(how, "off") ? CAPTURE_TRACES_AUTO : CAPTURE_TRACES_OFF;
 		opts.old_bpf = !strcmp(how, "old");
 		opts.need_traces = opts.traces != CAPTURE_TRACES_OFF; /* all at once */
-		err = capture_new(&opts, ignore, NULL, &c, &why);
+		err = capture_new(&opts, resolve_discard, NULL, &c, &why);
 	}
 	if (err) {
 		fprintf(stderr, "progs: %s\n", why.text);
