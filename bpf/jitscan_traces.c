@@ -17,6 +17,7 @@
 #define ALL_BYTES (64u << 20)  /* of all; what is beyond keeps to itself which exits it has */
 #define REF_BASE 0x8000u       /* constants are below */
 #define CONSTS_MAX 1024u
+#define TRACE_HEAD_MAX 256u
 #define SNAP_FRAME 0x010000u
 #define SNAP_CONT 0x020000u
 
@@ -197,7 +198,7 @@ static void read_body(struct traces *x, struct jtrace *t)
 static int read_trace(struct traces *x, uint32_t no, uint64_t T, struct jtrace *out)
 {
 	const struct layout *l = x->s->l;
-	unsigned char t[256];
+	unsigned char t[TRACE_HEAD_MAX];
 
 	if (l->T_size > sizeof(t) || mem_read(x->s->pid, T, t, l->T_size) ||
 	    jscan_get16(t, l->T_traceno) != no)
@@ -219,6 +220,27 @@ static int read_trace(struct traces *x, uint32_t no, uint64_t T, struct jtrace *
 	out->ir = mem_get64(t, l->T_ir) + 8ull * out->nk;
 	read_body(x, out);
 	return 1;
+}
+
+struct emitting {
+	struct jscan *s;
+	const struct jtrace *t;
+};
+
+/* Is the trace what it was when it was read? If not, what it refers to may be anything by now. */
+static int is_still(void *emitting)
+{
+	const struct emitting *e = emitting;
+	const struct jtrace *t = e->t;
+	const struct layout *l = e->s->l;
+	unsigned char head[TRACE_HEAD_MAX], white;
+
+	return !mem_read(e->s->pid, vm_white(l, e->s->vm.g), &white, 1) &&
+	       vm_trace(e->s->pid, &e->s->vm, t->no) == t->T &&
+	       !mem_read(e->s->pid, t->T, head, l->T_size) && !vm_is_dead(l, head, white) &&
+	       vm_get_ref(l, head, l->T_startpt) == t->pt &&
+	       vm_get_ref(l, head, l->T_startpc) == t->pc &&
+	       mem_get64(head, l->T_mcode) == t->mcode;
 }
 
 /* ---- snapshots ---- */
@@ -482,8 +504,10 @@ static int find_parents(struct traces *x)
 
 /* ---- sending ---- */
 
-static int emit_exits(struct jscan *s, const struct jtrace *t)
+static int emit_exits(struct emitting *now)
 {
+	const struct jtrace *t = now->t;
+	struct jscan *s = now->s;
 	union {
 		struct ev_scan e;
 		char size[sizeof(struct ev_scan) + EV_SCAN_MAX * sizeof(struct ev_scan_entry)];
@@ -506,14 +530,16 @@ static int emit_exits(struct jscan *s, const struct jtrace *t)
 	u->e.g = s->vm.g;
 	u->e.type = EV_SCAN_EXITS;
 	u->e.trace = t->no;
-	if (u->e.n)
+	if (u->e.n && is_still(now))
 		err = resolve_record(s->r, &u->e.h);
 	free(u);
 	return err;
 }
 
-static int emit_trace(struct jscan *s, const struct jtrace *t)
+static int emit_trace(struct emitting *now)
 {
+	const struct jtrace *t = now->t;
+	struct jscan *s = now->s;
 	union {
 		struct ev_trace e;
 		char size[sizeof(struct ev_trace) + 2 * sizeof(struct ev_frame)];
@@ -540,12 +566,14 @@ static int emit_trace(struct jscan *s, const struct jtrace *t)
 	u.e.kind = t->root ? EV_TRACE_SIDE : EV_TRACE_ROOT;
 	userwalk_position(s->u, t->pt, t->pc, &u.e.start);
 	err = userwalk_error(s->u);
+	if (!err && !is_still(now))
+		return 0;
 	if (!err && u.e.nframes && u.e.f[u.e.nframes - 1].kind == EV_FRAME_LUA)
 		err = resolve_call(s->r, &u.e.h, u.e.f[u.e.nframes - 1].addr);
 	if (!err)
 		err = resolve_record(s->r, &u.e.h);
 	if (!err)
-		err = emit_exits(s, t);
+		err = emit_exits(now);
 	if (!err && t->linktype == LINK_STITCH && t->link == t->no)
 		err = jscan_spot(s, EV_SPOT_STITCH, t->pt, t->pc, NULL, t->no);
 	if (!err && t->linktype == LINK_INTERP && t->root)
@@ -596,13 +624,18 @@ static int read_all(struct traces *x)
 int jscan_traces(struct jscan *s)
 {
 	struct traces x = {.s = s};
+	struct emitting now = {.s = s};
 	uint32_t i;
 	int err = read_all(&x);
 
 	if (!err)
 		err = find_parents(&x);
-	for (i = 0; i < x.n && !err && !jscan_over(s); i++)
-		err = emit_trace(s, &x.t[i]);
+	userwalk_while(s->u, is_still, &now);
+	for (i = 0; i < x.n && !err && !jscan_over(s); i++) {
+		now.t = &x.t[i];
+		err = emit_trace(&now);
+	}
+	userwalk_while(s->u, NULL, NULL);
 	for (i = 0; i < x.n; i++)
 		body_drop(&x.t[i]);
 	free(x.t);

@@ -45,7 +45,7 @@ struct rproc {
 struct rproto {
 	uint32_t id;
 	int pid;
-	uint64_t pt;
+	uint64_t g, pt;
 	const struct layout *l;
 	struct proto_head h;
 	unsigned char head[EV_PROTO_HEAD];
@@ -140,6 +140,13 @@ void resolve_protos_drop(struct resolve *r, int pid); /* pid 0: all */
 
 /* May a body of so many bytes be read now? There is a limit for each second. */
 int resolve_body_allowed(struct resolve *r, uint32_t size);
+
+/*
+ * Is the prototype at pt, of the VM at g, still the one whose header was copied? To be asked after
+ * what belongs to it was read: that counts if it is.
+ */
+int resolve_lives(int pid, const struct layout *l, uint64_t g, uint64_t pt,
+		  const unsigned char *head);
 
 /* Reads header and chunkname again: 1 if it is still what BPF saw. */
 int resolve_still_there(const struct rproto *p);

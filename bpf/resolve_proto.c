@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bpf/mem.h"
 #include "bpf/resolve_int.h"
+#include "bpf/vm_check.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -118,16 +119,24 @@ static int same_proto(const struct layout *l, const unsigned char *a, const unsi
 	       a[l->PT_framesize] == b[l->PT_framesize] && a[l->PT_sizeuv] == b[l->PT_sizeuv];
 }
 
+int resolve_lives(int pid, const struct layout *l, uint64_t g, uint64_t pt,
+		  const unsigned char *head)
+{
+	unsigned char now[EV_PROTO_HEAD], white;
+
+	return !mem_read(pid, vm_white(l, g), &white, 1) && !mem_read(pid, pt, now, l->PT_size) &&
+	       same_proto(l, now, head) && !vm_is_dead(l, now, white);
+}
+
 int resolve_still_there(const struct rproto *p)
 {
-	unsigned char head[EV_PROTO_HEAD], chunk[EV_CHUNK_COPY];
+	unsigned char chunk[EV_CHUNK_COPY];
 	size_t len = strnlen((const char *)p->chunk, sizeof(p->chunk));
 
 	if (len < sizeof(p->chunk))
 		len++;
-	return !mem_read(p->pid, p->pt, head, p->l->PT_size) && same_proto(p->l, head, p->head) &&
-	       !mem_read(p->pid, p->h.chunkname + p->l->STR_size, chunk, len) &&
-	       !memcmp(chunk, p->chunk, len);
+	return !mem_read(p->pid, p->h.chunkname + p->l->STR_size, chunk, len) &&
+	       !memcmp(chunk, p->chunk, len) && resolve_lives(p->pid, p->l, p->g, p->pt, p->head);
 }
 
 int resolve_body_allowed(struct resolve *r, uint32_t size)
@@ -325,6 +334,7 @@ int resolve_proto_raw(struct resolve *r, const struct ev_proto_raw *raw)
 		free_proto(r, r->protos);
 	p->id = raw->id;
 	p->pid = (int)raw->h.pid;
+	p->g = raw->g;
 	p->pt = raw->pt;
 	p->l = &vm->row->l;
 	p->h = h;

@@ -42,7 +42,20 @@ static int read_head(const struct reading *x, unsigned char *head)
 	       mem_read(x->in->pid, x->T, head, x->l->T_size);
 }
 
-/* Is it the one that the sample is in? */
+/* Does it start in the prototype that the sample's did, and is that still there? */
+static int starts_alike(const struct reading *x, const unsigned char *head)
+{
+	uint32_t id = EV_FRAME_PROTO(x->s->f[0].addr);
+	const struct rproto *p;
+
+	HASH_FIND(hh, x->r->protos, &id, sizeof(id), p);
+	return p && p->pt == vm_get_ref(x->l, head, x->l->T_startpt) && resolve_still_there(p);
+}
+
+/*
+ * Is it the one that the sample is in? After a flush others are at the same places, with as much
+ * code, so that the mark alone does not tell.
+ */
 static int is_same(const struct reading *x, const unsigned char *head)
 {
 	uint64_t mcode = mem_get64(head, x->l->T_mcode);
@@ -50,12 +63,14 @@ static int is_same(const struct reading *x, const unsigned char *head)
 
 	return (mem_get32(head, x->l->T_traceno) & 0xffff) == x->s->trace &&
 	       inside_mark(x->T, mcode, szmcode) == x->s->f[0].mark &&
-	       (!(x->s->flags & EV_SF_MCODE) || x->s->ip - x->s->mcofs == mcode);
+	       (!(x->s->flags & EV_SF_MCODE) || x->s->ip - x->s->mcofs == mcode) &&
+	       starts_alike(x, head);
 }
 
 /* Nothing of what tells where its parts are may have changed. */
-static int is_still(const struct reading *x)
+static int is_still(void *reading)
 {
+	const struct reading *x = reading;
 	const struct layout *l = x->l;
 	const unsigned int at[] = {l->T_ir, l->T_snap, l->T_snap + 8u, l->T_mcode};
 	unsigned char head[sizeof(x->head)];
@@ -181,7 +196,9 @@ static int read_trace(struct reading *x)
 	}
 	if (x->in->form != SNAP_MCOFS)
 		return emit(x, EV_SNAPS_NO_MCOFS);
+	userwalk_while(x->in->u, is_still, x);
 	frames_find(x);
+	userwalk_while(x->in->u, NULL, NULL);
 	err = userwalk_error(x->in->u);
 	if (err)
 		return err;

@@ -2,6 +2,7 @@
 #include "bpf/userwalk.h"
 
 #include "bpf/mem.h"
+#include "bpf/resolve_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ typedef uint64_t u64;
 
 /* A VM may have any number of prototypes, or claim so. */
 #define SEEN_MAX 65536u
+#define STR_HEAD_MAX 32u
 
 struct seen {
 	struct seen_key key;
@@ -34,6 +36,8 @@ struct userwalk {
 	int pid, err;
 	const struct vm *vm;
 	struct seen *seen;
+	userwalk_alive_fn *alive;
+	void *alive_ctx;
 	struct scratch sc;
 };
 
@@ -75,25 +79,43 @@ static u64 proto_like(struct scratch *sc, u64 code, u32 sizebc, u64 shape)
 	return shape;
 }
 
+/*
+ * Copies the name that the prototype's chunk has. 0 if there is a whole string, and the prototype
+ * outlasted the copying, as far as can be told.
+ */
+static int copy_chunk(struct ev_proto_raw *raw, u64 chunkname)
+{
+	const struct layout *l = &now->vm->row->l;
+	unsigned char str[STR_HEAD_MAX + EV_CHUNK_COPY];
+	u32 len = raw->chunklen, n = len < EV_CHUNK_COPY ? len : EV_CHUNK_COPY - 1;
+	struct proto_head h;
+
+	if (l->STR_size > STR_HEAD_MAX || proto_decode_head(l, raw->head, sizeof(raw->head), &h) ||
+	    mem_read(now->pid, chunkname - l->STR_size, str, l->STR_size + n + 1) ||
+	    str[layout_gct(l)] != GCT_STR || mem_get32(str, l->STR_len) != len ||
+	    (n == len && str[l->STR_size + n]))
+		return -1;
+	memset(raw->chunk, 0, sizeof(raw->chunk));
+	memcpy(raw->chunk, str + l->STR_size, n);
+	return !resolve_lives(now->pid, l, raw->g, raw->pt, raw->head) ||
+	       (now->alive && !now->alive(now->alive_ctx));
+}
+
 static u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chunkname)
 {
 	struct ev_proto_raw *raw = &sc->raw;
-	size_t len = sizeof(raw->chunk) - 1;
-	long n;
 
 	memcpy(raw->head, sc->proto, sizeof(raw->head));
-	memset(raw->chunk, 0, sizeof(raw->chunk));
-	n = mem_read_some(now->pid, chunkname, raw->chunk,
-			  raw->chunklen < len ? raw->chunklen : len);
-	if (n < 0)
-		n = 0;
-	memset(raw->chunk + n, 0, sizeof(raw->chunk) - (size_t)n);
+	raw->pt = key->pt;
+	if (copy_chunk(raw, chunkname)) {
+		now->r->stats.protos_gone++;
+		return EV_NO_PROTO;
+	}
 	raw->h.kind = EV_PROTO_RAW;
 	raw->h.size = sizeof(*raw);
 	raw->h.time = resolve_now();
 	raw->h.pid = raw->h.tid = (u32)now->pid;
 	raw->id = resolve_new_id(now->r);
-	raw->pt = key->pt;
 	raw->identity = key->identity;
 	now->err = resolve_record(now->r, &raw->h);
 	return raw->id;
@@ -146,6 +168,12 @@ void userwalk_free(struct userwalk *u)
 		return;
 	forget(u);
 	free(u);
+}
+
+void userwalk_while(struct userwalk *u, userwalk_alive_fn *alive, void *ctx)
+{
+	u->alive = alive;
+	u->alive_ctx = ctx;
 }
 
 int userwalk_error(const struct userwalk *u)
@@ -201,12 +229,20 @@ const struct ev_sample *userwalk_stack(struct userwalk *u, uint64_t L, int curre
 	return s;
 }
 
+/* A place in a prototype that has no id is none. */
+static void drop_unknown(struct ev_frame *f)
+{
+	if (f->kind == EV_FRAME_LUA && EV_FRAME_PROTO(f->addr) == EV_NO_PROTO)
+		memset(f, 0, sizeof(*f));
+}
+
 void userwalk_position(struct userwalk *u, uint64_t pt, uint64_t pc, struct ev_frame *out)
 {
 	struct walk w = walk_init(u);
 
 	memset(out, 0, sizeof(*out));
 	emit_position(&u->vm->row->l, &w, &u->sc, pt, pc, out);
+	drop_unknown(out);
 }
 
 void userwalk_function(struct userwalk *u, uint64_t fn, uint64_t pc, struct ev_frame *out)
@@ -215,4 +251,5 @@ void userwalk_function(struct userwalk *u, uint64_t fn, uint64_t pc, struct ev_f
 
 	memset(out, 0, sizeof(*out));
 	emit_function(&u->vm->row->l, &w, &u->sc, fn, pc, out);
+	drop_unknown(out);
 }

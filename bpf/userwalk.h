@@ -16,6 +16,14 @@ struct userwalk *userwalk_new(struct resolve *r, int pid, const struct vm *vm);
 void userwalk_free(struct userwalk *u);
 
 /*
+ * The target runs on, and a prototype that was freed looks like one for long, by another's name
+ * perhaps. So it gets no id unless alive says, once it was copied, that what leads to it is as it
+ * was. NULL, as at first: nothing is known to.
+ */
+typedef int userwalk_alive_fn(void *ctx);
+void userwalk_while(struct userwalk *u, userwalk_alive_fn *alive, void *ctx);
+
+/*
  * The stack of the coroutine L, as a sample that is not emitted: borrowed until the next call.
  * current: it is the VM's current one, whose state and trace count. NULL: it is no coroutine of
  * this VM, or, unless it is current, holds no frame.

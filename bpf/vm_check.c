@@ -11,6 +11,8 @@
 /* See layout_sane. */
 #define GG_MAX 8192
 
+#define GC_FIXED 0x20u /* set in currentwhite by lua_newstate */
+
 /* What one verification works on. */
 struct check {
 	int pid;
@@ -103,6 +105,11 @@ static int in_code(const struct check *c, uint64_t addr)
 	return addr - c->code_start < c->code_len;
 }
 
+static unsigned int white_of(const struct check *c)
+{
+	return c->buf[vm_white(c->l, c->l->GG_g)] & ~GC_FIXED;
+}
+
 /* GG_State.dispatch runs exactly from its offset to that of bcff, all of it into the interpreter.
  */
 static int check_dispatch(struct check *c)
@@ -160,6 +167,8 @@ static int check_global(struct check *c)
 	       expect(c, vmstate >= -10 && vmstate <= (int32_t)sizetrace, "vmstate is %d",
 		      vmstate) &&
 	       expect(c, !jl || is_pointer(c, jl), "J.L is no pointer") &&
+	       expect(c, white_of(c) == 1 || white_of(c) == 2,
+		      "gc.state at %u is not behind a color of objects", l->G_gc_state) &&
 	       expect(c, vm_tvalue_is(l, g64(c, l->G_registrytv), GCT_TAB),
 		      "registrytv at %u is no table", l->G_registrytv);
 }
@@ -238,7 +247,8 @@ static int check_traces(struct check *c)
 	for (i = 1; i < n && i < 512 && seen < 16; i++) {
 		T = trace_at(c, vec, i);
 		if (!is_pointer(c, T) || T == c->gg + l->GG_J + l->J_cur ||
-		    mem_read(c->pid, T, t, l->T_size) || trace_at(c, vec, i) != T)
+		    mem_read(c->pid, T, t, l->T_size) || trace_at(c, vec, i) != T ||
+		    vm_is_dead(l, t, c->buf[vm_white(l, l->GG_g)]))
 			continue;
 		seen++;
 		pt = vm_get_ref(l, t, l->T_startpt);

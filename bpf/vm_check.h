@@ -25,6 +25,22 @@ static inline int vm_tvalue_is(const struct layout *l, uint64_t tv, unsigned int
 	return tv == vm_tvalue(l, gct, vm_tvalue_ptr(l, tv));
 }
 
+/*
+ * global_State.gc.currentwhite, which has always been before gc.state. Of an object with the other
+ * white the collector knows that nothing refers to it: it is about to be freed, after the strings
+ * that it refers to (lj_gc.h:isdead, lj_gc.c:gc_onestep).
+ */
+#define GC_WHITES 3u
+static inline uint64_t vm_white(const struct layout *l, uint64_t g)
+{
+	return g + l->G_gc_state - 1;
+}
+
+static inline int vm_is_dead(const struct layout *l, const unsigned char *head, unsigned char white)
+{
+	return (head[layout_gct(l) - 1] & (white ^ GC_WHITES) & GC_WHITES) != 0;
+}
+
 int vm_is_pointer(const struct layout *l, uint64_t v);
 
 /* Is all that bpf/walk.h takes for granted where it has always been? */

@@ -203,7 +203,8 @@ int layout_sane(const struct layout *l, const struct layout_field **bad)
 			*bad = &fields[i];
 		return 0;
 	}
-	if (l->GG_dispatch >= 8 && l->GG_dispatch < l->GG_bcff && l->STR_len >= 12)
+	if (l->GG_dispatch >= 8 && l->GG_dispatch < l->GG_bcff && l->STR_len >= 12 &&
+	    l->G_gc_state >= 1)
 		return 1;
 	if (bad)
 		*bad = &fields[LAYOUT_GG_dispatch];

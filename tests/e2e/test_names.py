@@ -28,7 +28,11 @@ def test_generated_functions_never_have_a_wrong_name(tmp_path):
                 if line != chunk or (name is not None and name != "f" + chunk):
                     wrong.append(f)
                 seen = True
-            elif re.search(r"\bc\d+\.x\b", f) and not re.fullmatch(r"c\d+\.x|trace#\d+:c\d+\.x:\d+", f):
+            elif f.startswith("trace#"):
+                trace = re.fullmatch(r"trace#\d+:(?:c(\d+)\.x:(\d+)|generate\.lua:\d+)", f)
+                if not trace or trace[1] != trace[2]:
+                    wrong.append(f)
+            elif re.search(r"\bc\d+\.x\b", f) and not re.fullmatch(r"c\d+\.x", f):
                 wrong.append(f)
         ids = {m for f in frames for m in re.findall(r"\bc(\d+)\.x", f)}
         if len(ids) > 1:
