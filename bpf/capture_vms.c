@@ -194,6 +194,7 @@ static int install_list(struct capture *c, struct follow *f, const struct vm_lis
 	}
 	p.vmkey = f->vmkey;
 	p.nvms = f->nvms;
+	p.first_vm = f->nvms ? vms->vm[0].g : 0;
 	if (!f->nvms)
 		p.flags |= SMP_IDLE;
 	f->sampled = f->nvms > 0;

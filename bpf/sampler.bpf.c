@@ -432,7 +432,7 @@ static __always_inline u64 vm_by_register(const struct smp_proc *p, struct makin
 		mainth = global_ref(l, m, l->G_mainthref);
 		if (mainth != g - l->GG_g)
 			continue;
-		*known = vm_known(p->vmkey, g) != 0;
+		*known = g == p->first_vm || vm_known(p->vmkey, g);
 		if (!*known && (peek(&glref, 8, mainth + l->L_glref) || layout_ref(l, glref) != g))
 			continue;
 		*layout = idx;

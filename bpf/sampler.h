@@ -27,6 +27,7 @@ struct smp_proc {
 	ev_u32 vmkey; /* the list of VMs; shared with forked children */
 	ev_u32 nvms;
 	ev_u32 nmodules;
+	ev_u64 first_vm; /* of the list: most processes have no other. 0: none */
 	struct smp_module module[SMP_MODULES];
 };
 

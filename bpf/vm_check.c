@@ -291,6 +291,8 @@ static int check_functions(struct check *c)
 
 int vm_is_walkable(const struct layout *l)
 {
+	if (l->CF_prev != 32 || l->CF_pc != (l->gc64 ? 24 : 28) || l->CF_nres != (l->gc64 ? 8 : 16))
+		return 0;
 	if (l->gc64)
 		return l->fr2 && l->F_ffid == 10 && l->F_pc == 32 && l->C_f == 40 &&
 		       l->L_glref == 16 && l->L_base == 32 && l->L_maxstack == 48 &&

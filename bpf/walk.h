@@ -78,36 +78,56 @@ WALK_STEP int emit(struct walk *w, struct scratch *sc, u64 fn)
 	return 0;
 }
 
-/* lj_frame.h: cframe_prev. */
-WALK_INLINE void cframe_pop(const struct layout *l, struct walk *w)
+/* Copies the words of C frame w->cf; zeros if they cannot be read. */
+WALK_FN int copy_cframe(struct walk *w)
+{
+	if (!w || w->cf == w->cframe_at)
+		return 0;
+	w->cframe_at = w->cf;
+	__builtin_memset(w->cframe, 0, sizeof(w->cframe));
+	rd(w->cframe, sizeof(w->cframe), w->cf);
+	return 0;
+}
+
+/* lj_frame.h: cframe_prev, of the one that was copied. */
+WALK_INLINE void cframe_leave(struct walk *w)
+{
+	walk_cut(w);
+	w->cf_last = w->cf;
+	w->cf = walk_cf_prev(w->cframe);
+}
+
+WALK_INLINE void cframe_pop(struct walk *w)
 {
 	if (!w->cf)
 		return;
-	walk_cut(w);
-	w->cf_last = w->cf;
-	w->cf = rd64(w->cf + l->CF_prev) & ~3ULL;
+	copy_cframe(w);
+	cframe_leave(w);
 }
 
 /* Skips C frames that have no Lua frame: cpcall without nres (lj_debug.c:debug_framepc). */
 WALK_INLINE void cframe_skip(const struct layout *l, struct walk *w, u64 frame)
 {
+	s32 nres;
 	int i;
 
 	for (i = 0; i < 4; i++) {
-		s32 nres = 0;
-
 		if (!w->cf)
 			return;
-		rd(&nres, 4, w->cf + l->CF_nres);
+		copy_cframe(w);
+		nres = walk_cf_nres(l, w->cframe);
 		if (nres >= 0 || frame >= w->stack + (u64) - (__INT64_TYPE__)nres)
 			return;
-		cframe_pop(l, w);
+		cframe_leave(w);
 	}
 }
 
-WALK_INLINE u64 cframe_pc(const struct layout *l, const struct walk *w)
+WALK_INLINE u64 cframe_pc(const struct layout *l, struct walk *w)
 {
-	return w->cf ? rdref(l, w->cf + l->CF_pc) : 0;
+	if (!w->cf)
+		return 0;
+	copy_cframe(w);
+	return walk_cf_pc(l, w->cframe);
 }
 
 /*
@@ -140,23 +160,24 @@ WALK_FN u64 enter(struct walk *w, u64 L)
 WALK_FN int resumer(struct walk *w, struct scratch *sc)
 {
 	const struct layout *l = w ? layout_at(w->layout) : 0;
-	u64 cf, parent, L, base;
+	u64 cf, last, parent, L, base;
 	struct ev_frame *f;
 
-	if (!l || !sc)
+	if (!l || !sc || w->L == w->g - l->GG_g) /* the main thread: nobody's coroutine */
 		return 1;
-	cf = w->cf ? w->cf : w->cf_last;
+	last = w->cf;
+	cf = last ? last : w->cf_last;
 	if (!cf)
 		return 1;
 	parent = cf + l->CF_size;
 	L = rdref(l, parent + l->CF_L);
 	if (!L || L == w->L)
 		return 1;
-	if (rdref(l, L + l->L_glref) != w->g || (rd64(L + l->L_cframe) & ~3ULL) != parent)
-		return 1;
 	base = enter(w, L);
-	if (!base)
+	if (!base || w->cf != parent) {
+		w->cf = last; /* for those who look where the walk came to its end */
 		return 1;
+	}
 	w->frame = base - 8;
 	w->cf_last = 0;
 	w->skip = 0;
@@ -201,7 +222,7 @@ WALK_STEP int follow(struct walk *w, struct scratch *sc, u64 ft)
 				c[0] = (u32)c[0];
 			}
 			if (c[0] == CONT_FFI_CALLBACK) {
-				cframe_pop(l, w);
+				cframe_pop(w);
 				cframe_skip(l, w, prev);
 				w->pc = cframe_pc(l, w);
 			} else {
@@ -210,7 +231,7 @@ WALK_STEP int follow(struct walk *w, struct scratch *sc, u64 ft)
 		} else if (type == FRAME_VARG) {
 			w->skip = 1;
 		} else if ((type & 3) == FRAME_C) {
-			cframe_pop(l, w);
+			cframe_pop(w);
 			cframe_skip(l, w, prev);
 			w->pc = cframe_pc(l, w);
 		} else {
@@ -270,15 +291,11 @@ WALK_INLINE int walk_step(struct walk *w, struct scratch *sc)
 }
 
 /* Does pc point after an instruction of the prototype whose code starts at bc? */
-WALK_INLINE int pc_in(const struct layout *l, u64 bc, u64 pc)
+WALK_INLINE int pc_in(const struct layout *l, struct walk *w, struct scratch *sc, u64 bc, u64 pc)
 {
-	u32 sizebc = 0;
-
-	if (pc < bc || pc & 3)
+	if (pc < bc || pc & 3 || copy_proto(w, sc, bc - l->PT_size))
 		return 0;
-	if (peek(&sizebc, 4, bc - l->PT_size + l->PT_sizebc))
-		return 0;
-	return pc - bc <= 4 * (u64)sizebc;
+	return pc - bc <= 4 * (u64)head32(sc, l->PT_sizebc);
 }
 
 enum base_is { BASE_NOT, BASE_FF, BASE_LUA, BASE_LUA_PC };
@@ -307,7 +324,7 @@ WALK_INLINE int judge_base(const struct layout *l, struct walk *w, struct scratc
 		return BASE_NOT;
 	if (type >> 8)
 		return BASE_FF;
-	return pc_in(l, walk_func_pc(l, sc->fn), pc) ? BASE_LUA_PC : BASE_LUA;
+	return pc_in(l, w, sc, walk_func_pc(l, sc->fn), pc) ? BASE_LUA_PC : BASE_LUA;
 }
 
 WALK_INLINE int start_at(struct walk *w, u64 base, u64 pc)
@@ -323,7 +340,7 @@ WALK_INLINE void start_saved(const struct layout *l, struct walk *w, u64 base)
 	u64 pc = cframe_pc(l, w);
 
 	if (pc == w->L) { /* cpcall around the recorder: the pc is in the frame below */
-		u64 prev = rd64(w->cf + l->CF_prev) & ~3ULL;
+		u64 prev = walk_cf_prev(w->cframe);
 
 		pc = prev ? rdref(l, prev + l->CF_pc) : 0;
 	}

@@ -80,6 +80,24 @@ WALK_INLINE struct walk_L walk_L(const struct layout *l, const u64 *s)
 	return L;
 }
 
+/* The same of a C frame, CFRAME_OFS_* of lj_frame.h. */
+#define WALK_CF_WORDS 5
+
+WALK_INLINE u64 walk_cf_prev(const u64 *cf)
+{
+	return cf[4] & ~3ULL;
+}
+
+WALK_INLINE u64 walk_cf_pc(const struct layout *l, const u64 *cf)
+{
+	return l->gc64 ? cf[3] : cf[3] >> 32;
+}
+
+WALK_INLINE s32 walk_cf_nres(const struct layout *l, const u64 *cf)
+{
+	return (s32)(l->gc64 ? cf[1] : cf[2]);
+}
+
 WALK_INLINE u64 walk_func_pc(const struct layout *l, const u64 *head)
 {
 	return l->gc64 ? head[4] : (u32)head[2];
@@ -152,9 +170,12 @@ struct walk {
 	u64 stack, maxstack;
 	u64 cf;	       /* C frame that belongs to the Lua frames being walked */
 	u64 cf_last;   /* the last one that was not 0 */
+	u64 cframe_at; /* whose words are in cframe; 0: none's */
+	u64 cframe[WALK_CF_WORDS];
 	u64 slots_at;  /* address of what the scratch buffer has of the stack; 0: nothing */
 	u64 fn;	       /* the function that is in the scratch buffer; 0: none */
-	u64 pt;	       /* the prototype that is there; 0: none */
+	u64 proto_at;  /* the prototype that is there; 0: none */
+	u64 pt;	       /* the same, once id and like are its */
 	u64 chunkname; /* of that, and of str; 0: none */
 	u32 str[4];    /* ..., string id if it has one, hash, length */
 	u32 nproto;    /* words of the prototype in the buffer */
@@ -315,24 +336,35 @@ WALK_INLINE u64 identity(const struct layout *l, struct walk *w, const struct sc
 	return mix(mix(h, kgc[0]), kgc[1]);
 }
 
-/*
- * Loads a prototype into the scratch buffer and sets w->id. That of the frame before is there
- * already. 0 or EV_WHY_READ.
+/* Copies a prototype into the scratch buffer; that of the frame before is there already. 0 or -1.
  */
+WALK_FN int copy_proto(struct walk *w, struct scratch *sc, u64 pt)
+{
+	if (!w || !sc)
+		return -1;
+	if (pt && pt == w->proto_at)
+		return 0;
+	w->pt = w->proto_at = 0;
+	w->nproto = PROTO_COPY;
+	if (peek(sc->proto, sizeof(sc->proto), pt)) {
+		w->nproto = EV_PROTO_HEAD / 8;
+		if (rd(sc->proto, EV_PROTO_HEAD, pt))
+			return -1;
+	}
+	w->proto_at = pt;
+	return 0;
+}
+
+/* The same, and sets w->id. 0 or EV_WHY_READ. */
 WALK_INLINE int load_proto(const struct layout *l, struct walk *w, struct scratch *sc, u64 pt)
 {
 	struct seen_key key = {.pt = pt, .tgid = w->tgid};
 	u64 shape;
 
-	if (pt == w->pt)
+	if (pt && pt == w->pt)
 		return 0;
-	w->pt = 0;
-	w->nproto = PROTO_COPY;
-	if (peek(sc->proto, sizeof(sc->proto), pt)) {
-		w->nproto = EV_PROTO_HEAD / 8;
-		if (rd(sc->proto, EV_PROTO_HEAD, pt))
-			return EV_WHY_READ;
-	}
+	if (copy_proto(w, sc, pt))
+		return EV_WHY_READ;
 	key.identity = identity(l, w, sc, pt, &shape);
 	w->id = proto_seen(sc, &key, &w->like);
 	if (!w->id)
