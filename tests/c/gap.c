@@ -7,7 +7,7 @@
  * Calls through DEPTH Lua functions into a C function that reads the clock without pause for
  * SECONDS and adds up every step longer than a microsecond: interrupts, and whatever runs in them.
  * The time that others had the CPU does not count. Prints "ready", and at the end "LOST_NS TOTAL_NS
- * GAPS". With "-" it waits for a line before it begins.
+ * GAPS MEDIAN_NS", the last being a gap's length. With "-" it waits for a line before it begins.
  *
  * With "lua" the innermost function is one of Lua, which calls a C function for each step: so that
  * what runs inside the VM, between two instructions, is found too. p and v: the same, under its own
@@ -29,9 +29,11 @@ static uint64_t now(clockid_t clock)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* The search for gaps. */
+/* The search for gaps. The first ones are kept, which is all of them for minutes. */
+#define KEPT (1u << 20)
 static struct {
 	uint64_t start, last, want, cpu, lost, gaps;
+	uint32_t length[KEPT]; /* ns */
 } found;
 
 static void begin(double seconds)
@@ -48,10 +50,27 @@ static int step(void)
 
 	if (t - found.last > 1000) {
 		found.lost += t - found.last;
+		if (found.gaps < KEPT)
+			found.length[found.gaps] = (uint32_t)(t - found.last);
 		found.gaps++;
 	}
 	found.last = t;
 	return t - found.start < found.want;
+}
+
+static int shorter(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static uint32_t median(void)
+{
+	size_t n = found.gaps < KEPT ? found.gaps : KEPT;
+
+	qsort(found.length, n, sizeof(*found.length), shorter);
+	return found.length[n / 2];
 }
 
 static void tell(void)
@@ -59,8 +78,9 @@ static void tell(void)
 	uint64_t cpu = now(CLOCK_THREAD_CPUTIME_ID) - found.cpu, all = found.last - found.start;
 	uint64_t away = all > cpu ? all - cpu : 0;
 
-	printf("%llu %llu %llu\n", (unsigned long long)(found.lost > away ? found.lost - away : 0),
-	       (unsigned long long)(all - away), (unsigned long long)found.gaps);
+	printf("%llu %llu %llu %u\n",
+	       (unsigned long long)(found.lost > away ? found.lost - away : 0),
+	       (unsigned long long)(all - away), (unsigned long long)found.gaps, median());
 }
 
 static int spin(lua_State *L)

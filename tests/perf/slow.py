@@ -111,11 +111,12 @@ def connect_error(port):
 
 
 class Gap:
-    """A target that counts what is taken from it: percent of its time."""
+    """A target that counts what is taken from it: percent of its time. lengths: {mode: ns at a time}."""
     name, unit = "gap", "% lost"
 
     def __init__(self, seconds, depth=5):
         self.seconds, self.depth = seconds, depth
+        self.lengths = {}
 
     def run(self, mode):
         with Process(os.path.join(PROGRAMS, "gap"), self.seconds, self.depth, "-", *(mode.own or ()),
@@ -123,8 +124,9 @@ class Gap:
             target.expect("^ready$")
             with watching(mode, target.pid, library(target.pid)):
                 target.say("go")
-                target.expect(r"^\d+ \d+ \d+$", seconds=60)
-            lost, total, _gaps = map(int, target.out.split()[-3:])
+                target.expect(r"^\d+ \d+ \d+ \d+$", seconds=60)
+            lost, total, _gaps, length = map(int, target.out.split()[-4:])
+        self.lengths.setdefault(mode.name, []).append(length)
         return 100 * lost / total
 
     def close(self):
@@ -191,7 +193,7 @@ def gaps(results, target, names, count):
     print(f"\nlost by the target, % of its time, as it finds itself, median of {count}")
     modes = usable(names, results)
     values = rounds(target, modes, count)
-    print(f"  {'':20} {'lost %':>8} {'spread':>7} {'us/s':>7} {'over floor %':>13}")
+    print(f"  {'':20} {'lost %':>8} {'spread':>7} {'us/s':>7} {'over floor %':>13} {'ns at a time':>13}")
     for mode in modes:
         own = values[mode.name]
         results.add(f"lost/{mode.name}", own, "%")
@@ -201,8 +203,10 @@ def gaps(results, target, names, count):
             goal = None if mode.own else GOALS[mode.rate]
             miss = results.add(f"lost over floor/{mode.name}", over, "%", goal=goal)
             adds = f"{statistics.median(over):.3f}"
+        lengths = target.lengths[mode.name]
+        results.add(f"gap/{mode.name}", lengths, "ns")
         print(f"  {mode.name:20} {statistics.median(own):8.3f} {spread(own):7.3f} "
-              f"{1e4 * statistics.median(own):7.0f} {adds:>13}{miss}")
+              f"{1e4 * statistics.median(own):7.0f} {adds:>13} {statistics.median(lengths):13.0f}{miss}")
     for name in ALTERNATIVES:
         rate = MODES[name].rate
         if name in values and f"ljx {rate}" in values:
@@ -216,5 +220,11 @@ def gaps(results, target, names, count):
                      zip(values[f"ljx {rate}"], values["nothing"], values[name], base)]
             noise = max(spread(ahead), 0.01)
             miss = results.add(f"ljx behind/{name}", ahead, "%", goal=noise)
+            at_once = ""
+            if rate == 999 and not MODES[name].own:
+                # Most gaps are samples then, and what a machine's neighbours take is not in the median.
+                more = [a - b for a, b in zip(target.lengths[f"ljx {rate}"], target.lengths[name])]
+                results.add(f"ljx behind/gap/{name}", more, "ns")
+                at_once = f"; {statistics.median(more):+.0f} ns at a time (spread {spread(more):.0f})"
             print(f"  ljx {rate} takes {statistics.median(ahead):+.3f} % more than {name} "
-                  f"(spread {noise:.3f}){miss}")
+                  f"(spread {noise:.3f}){at_once}{miss}")
