@@ -233,11 +233,10 @@ static int is_still(void *emitting)
 	const struct emitting *e = emitting;
 	const struct jtrace *t = e->t;
 	const struct layout *l = e->s->l;
-	unsigned char head[TRACE_HEAD_MAX], white;
+	unsigned char head[TRACE_HEAD_MAX];
 
-	return !mem_read(e->s->pid, vm_white(l, e->s->vm.g), &white, 1) &&
-	       vm_trace(e->s->pid, &e->s->vm, t->no) == t->T &&
-	       !mem_read(e->s->pid, t->T, head, l->T_size) && !vm_is_dead(l, head, white) &&
+	return vm_trace(e->s->pid, &e->s->vm, t->no) == t->T &&
+	       !vm_read_living(e->s->pid, l, e->s->vm.g, t->T, head, l->T_size) &&
 	       vm_get_ref(l, head, l->T_startpt) == t->pt &&
 	       vm_get_ref(l, head, l->T_startpc) == t->pc &&
 	       mem_get64(head, l->T_mcode) == t->mcode;

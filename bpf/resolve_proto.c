@@ -122,10 +122,9 @@ static int same_proto(const struct layout *l, const unsigned char *a, const unsi
 int resolve_lives(int pid, const struct layout *l, uint64_t g, uint64_t pt,
 		  const unsigned char *head)
 {
-	unsigned char now[EV_PROTO_HEAD], white;
+	unsigned char now[EV_PROTO_HEAD];
 
-	return !mem_read(pid, vm_white(l, g), &white, 1) && !mem_read(pid, pt, now, l->PT_size) &&
-	       same_proto(l, now, head) && !vm_is_dead(l, now, white);
+	return !vm_read_living(pid, l, g, pt, now, l->PT_size) && same_proto(l, now, head);
 }
 
 int resolve_still_there(const struct rproto *p)

@@ -41,6 +41,19 @@ static inline int vm_is_dead(const struct layout *l, const unsigned char *head, 
 	return (head[layout_gct(l) - 1] & (white ^ GC_WHITES) & GC_WHITES) != 0;
 }
 
+/*
+ * Copies len bytes of the object at addr, its header first. Non-zero: it is not there, or dead. The
+ * color is read before it: who dies later still has what was read of it earlier.
+ */
+static inline int vm_read_living(int pid, const struct layout *l, uint64_t g, uint64_t addr,
+				 void *buf, size_t len)
+{
+	unsigned char white;
+
+	return mem_read(pid, vm_white(l, g), &white, 1) || mem_read(pid, addr, buf, len) ||
+	       vm_is_dead(l, buf, white);
+}
+
 int vm_is_pointer(const struct layout *l, uint64_t v);
 
 /* Is all that bpf/walk.h takes for granted where it has always been? */

@@ -336,8 +336,7 @@ WALK_INLINE u64 identity(const struct layout *l, struct walk *w, const struct sc
 	return mix(mix(h, kgc[0]), kgc[1]);
 }
 
-/* Copies a prototype into the scratch buffer; that of the frame before is there already. 0 or -1.
- */
+/* Copies a prototype into the scratch buffer; the last one is there already. 0 or -1. */
 WALK_FN int copy_proto(struct walk *w, struct scratch *sc, u64 pt)
 {
 	if (!w || !sc)

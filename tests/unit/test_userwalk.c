@@ -78,13 +78,6 @@ static void put_proto(void)
 	put_name("@a.lua");
 }
 
-static int discard(void *ctx, const struct ev_hdr *h)
-{
-	(void)ctx;
-	(void)h;
-	return 0;
-}
-
 static int is_alive;
 static int alive(void *ctx)
 {
@@ -95,7 +88,7 @@ static int alive(void *ctx)
 /* Has the prototype in memory an id, after it changed as told? */
 static int has_id(void)
 {
-	struct resolve *r = resolve_new(discard, NULL, NULL);
+	struct resolve *r = resolve_new(resolve_discard, NULL, NULL);
 	struct layout_row row = {.l = *l};
 	struct vm vm = {.g = G, .row = &row};
 	struct userwalk *u = userwalk_new(r, PID, &vm);
