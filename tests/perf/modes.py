@@ -15,13 +15,14 @@ WORK = os.path.join(ROOT, "build/bench")
 class Mode:
     """command(pid, lib): watches from outside; own: arguments for tests/perf/work.lua and
     tests/c/gap.c, own_nginx: the variable of tests/perf/nginx.conf, for what runs inside the target.
-    floor: what it is compared with. Rates are samples a second."""
+    floor: what it is compared with. Rates are samples a second. everywhere: its events are not the
+    target's own, but also meet what runs beside it, which so pays what the floor is."""
 
     def __init__(self, name, rate=0, command=None, tool=None, own=None, own_nginx=None, floor="nothing",
-                 gap_floor=None, says=None):
+                 says=None, everywhere=False):
         self.name, self.rate, self.command, self.tool = name, rate, command, tool
         self.own, self.own_nginx, self.floor, self.says = own, own_nginx, floor, says
-        self.gap_floor = gap_floor or floor
+        self.everywhere = everywhere
 
     def missing(self):
         """Why it cannot be measured here, or None."""
@@ -53,29 +54,45 @@ def p_args(rate):
 
 MODES = {m.name: m for m in (
     Mode("nothing"),
-    Mode("floor 99", 99, ljx(99, "--nothing", "--probe", "off")),
-    Mode("floor 999", 999, ljx(999, "--nothing", "--probe", "off")),
-    Mode("ljx 99", 99, ljx(99, "--probe", "off"), floor="floor 99"),
-    Mode("ljx 999", 999, ljx(999, "--probe", "off"), floor="floor 999"),
-    Mode("ljx 99 uprobes", 99, ljx(99, "--probe", "uprobe"), floor="floor 99", says="uprobes"),
-    Mode("ljx 99 watchpoints", 99, ljx(99, "--probe", "watch"), floor="floor 99", says="watchpoints"),
+    Mode("floor 99", 99, ljx(99, "--nothing", "--probe", "off"), everywhere=True),
+    Mode("floor 999", 999, ljx(999, "--nothing", "--probe", "off"), everywhere=True),
+    Mode("ljx 99", 99, ljx(99, "--probe", "off"), floor="floor 99", everywhere=True),
+    Mode("ljx 999", 999, ljx(999, "--probe", "off"), floor="floor 999", everywhere=True),
+    Mode("ljx 99 uprobes", 99, ljx(99, "--probe", "uprobe"), floor="floor 99", everywhere=True,
+         says="uprobes"),
+    Mode("ljx 99 watchpoints", 99, ljx(99, "--probe", "watch"), floor="floor 99", everywhere=True,
+         says="watchpoints"),
     Mode("floor 99 thread", 99, ljx(99, "--nothing", "--probe", "off", "--per-thread")),
     Mode("floor 999 thread", 999, ljx(999, "--nothing", "--probe", "off", "--per-thread")),
     Mode("ljx 99 thread", 99, ljx(99, "--probe", "off", "--per-thread"), floor="floor 99 thread"),
     Mode("ljx 999 thread", 999, ljx(999, "--probe", "off", "--per-thread"), floor="floor 999 thread"),
     Mode("perf -g 99", 99, perf(99), "perf"),
     Mode("perf -g 999", 999, perf(999), "perf"),
-    Mode("bpftrace 99", 99, bpftrace(99), "bpftrace"),
-    Mode("bpftrace 999", 999, bpftrace(999), "bpftrace"),
+    Mode("bpftrace 99", 99, bpftrace(99), "bpftrace", everywhere=True),
+    Mode("bpftrace 999", 999, bpftrace(999), "bpftrace", everywhere=True),
     Mode("uprobe lua_pcall", 0, uprobes, "bpftrace"),
     # The gap detector in Lua, as it is under the three that follow.
     Mode("in Lua", own=["lua"]),
-    Mode("jit.p 99", 99, own=p_args(99), own_nginx="99", gap_floor="in Lua"),
-    Mode("jit.p 999", 999, own=p_args(999), own_nginx="999", gap_floor="in Lua"),
-    Mode("jit.v", 0, own=["v", os.path.join(WORK, "own.v")], own_nginx="v", gap_floor="in Lua"),
+    Mode("jit.p 99", 99, own=p_args(99), own_nginx="99"),
+    Mode("jit.p 999", 999, own=p_args(999), own_nginx="999"),
+    Mode("jit.v", 0, own=["v", os.path.join(WORK, "own.v")], own_nginx="v"),
 )}
-OUTSIDE_GAPS = [n for n in MODES if not n.endswith(" thread") and n != "in Lua"]
-ALTERNATIVES = [n for n in MODES if n.startswith(("perf", "bpftrace", "jit.p"))]
+ALONE = [n for n in MODES if not n.endswith(" thread")]
+OUTSIDE_GAPS = [n for n in ALONE if n != "in Lua"]
+
+# What is told apart side by side. A watchpoint is not: it costs by the context switch, of which two
+# targets on one CPU have many.
+SIDE_BY_SIDE_FEW = [("ljx 99 thread", "floor 99 thread"), ("ljx 999 thread", "floor 999 thread"),
+                    ("ljx 99 thread", "perf -g 99"), ("ljx 999 thread", "perf -g 999"),
+                    ("ljx 99 thread", "nothing"), ("jit.p 99", "in Lua")]
+SIDE_BY_SIDE = [("nothing", "nothing"), *SIDE_BY_SIDE_FEW, ("ljx 99", "nothing"), ("ljx 999", "nothing"),
+                ("ljx 99 uprobes", "nothing"), ("bpftrace 99", "nothing"), ("bpftrace 999", "nothing"),
+                ("ljx 999 thread", "nothing"), ("jit.p 999", "in Lua"), ("jit.v", "in Lua")]
+# Which of these tell what ljx takes more than an alternative.
+COMPARED = [(("ljx 99", "nothing"), ("bpftrace 99", "nothing")),
+            (("ljx 999", "nothing"), ("bpftrace 999", "nothing")),
+            (("ljx 99 thread", "nothing"), ("jit.p 99", "in Lua")),
+            (("ljx 999 thread", "nothing"), ("jit.p 999", "in Lua"))]
 
 
 # It asks for a signal by CPU time, which many kernels send at ticks only.

@@ -10,7 +10,7 @@ import statistics
 import subprocess
 
 from harness import PROGRAMS, ROOT, Process, children, cpu_seconds, luajit, wait_until
-from modes import ALTERNATIVES, MODES, WORK, jit_p_rate, library, watching
+from modes import COMPARED, MODES, WORK, jit_p_rate, library, watching
 from results import spread
 
 WORK_LUA = "tests/perf/work.lua"
@@ -119,15 +119,37 @@ class Gap:
         self.lengths = {}
 
     def run(self, mode):
-        with Process(os.path.join(PROGRAMS, "gap"), self.seconds, self.depth, "-", *(mode.own or ()),
-                     limit=False) as target:
-            target.expect("^ready$")
-            with watching(mode, target.pid, library(target.pid)):
-                target.say("go")
-                target.expect(r"^\d+ \d+ \d+ \d+$", seconds=60)
-            lost, total, _gaps, length = map(int, target.out.split()[-4:])
+        (lost, length), = self.at_once([mode], os.sched_getaffinity(0))
         self.lengths.setdefault(mode.name, []).append(length)
-        return 100 * lost / total
+        return lost
+
+    def more(self, mode, base, swap):
+        """What mode takes more than base, from two targets that share a CPU at the same time: what else
+        goes on in the machine takes from both alike. swap: which one is started first."""
+        pair = [base, mode][::-1 if swap else 1]
+        (first, _), (second, _) = self.at_once(pair, [max(os.sched_getaffinity(0))])
+        return first - second if swap else second - first
+
+    def at_once(self, modes, cpus):
+        """A target of each mode on these CPUs: (percent lost, ns at a time) of each."""
+        found = []
+        with contextlib.ExitStack() as stack:
+            targets = [stack.enter_context(Process(os.path.join(PROGRAMS, "gap"), self.seconds, self.depth, "-",
+                                                   *(mode.own or ()), limit=False)) for mode in modes]
+            for target in targets:
+                os.sched_setaffinity(target.pid, cpus)
+                target.expect("^ready$")
+            with contextlib.ExitStack() as watches:
+                for mode, target in zip(modes, targets):
+                    watches.enter_context(watching(mode, target.pid, library(target.pid)))
+                for target in targets:
+                    target.say("go")
+                for target in targets:
+                    target.expect(r"^\d+ \d+ \d+ \d+$", seconds=60)
+            for target in targets:
+                lost, total, _gaps, length = map(int, target.out.split()[-4:])
+                found.append((100 * lost / total, length))
+        return found
 
     def close(self):
         pass
@@ -185,46 +207,54 @@ def percent(values, base):
     return [100 * (v / b - 1) for v, b in zip(values, base)]
 
 
-GOALS = {99: 0.1, 999: 1.0}
-
-
 def gaps(results, target, names, count):
-    """A table of what each takes from the target, and over its floor."""
+    """A table of what each takes from the target."""
     print(f"\nlost by the target, % of its time, as it finds itself, median of {count}")
     modes = usable(names, results)
     values = rounds(target, modes, count)
-    print(f"  {'':20} {'lost %':>8} {'spread':>7} {'us/s':>7} {'over floor %':>13} {'ns at a time':>13}")
+    print(f"  {'':20} {'lost %':>8} {'spread':>7} {'us/s':>7} {'ns at a time':>13}")
     for mode in modes:
-        own = values[mode.name]
+        own, lengths = values[mode.name], target.lengths[mode.name]
         results.add(f"lost/{mode.name}", own, "%")
-        adds = miss = ""
-        if mode.gap_floor in values and mode.gap_floor != "nothing":
-            over = [a - b for a, b in zip(own, values[mode.gap_floor])]
-            goal = None if mode.own else GOALS[mode.rate]
-            miss = results.add(f"lost over floor/{mode.name}", over, "%", goal=goal)
-            adds = f"{statistics.median(over):.3f}"
-        lengths = target.lengths[mode.name]
         results.add(f"gap/{mode.name}", lengths, "ns")
         print(f"  {mode.name:20} {statistics.median(own):8.3f} {spread(own):7.3f} "
-              f"{1e4 * statistics.median(own):7.0f} {adds:>13} {statistics.median(lengths):13.0f}{miss}")
-    for name in ALTERNATIVES:
-        rate = MODES[name].rate
-        if name in values and f"ljx {rate}" in values:
-            real = jit_p_rate(rate) if MODES[name].own else rate
-            if real < 0.9 * rate:
-                results.note(f"{name} takes {real} samples a second: not compared with ljx {rate}")
-                continue
-            # What each takes: jit.p does from a target that is in Lua.
-            base = values["in Lua" if MODES[name].own else "nothing"]
-            ahead = [(mine - nothing) - (theirs - zero) for mine, nothing, theirs, zero in
-                     zip(values[f"ljx {rate}"], values["nothing"], values[name], base)]
-            noise = max(spread(ahead), 0.01)
-            miss = results.add(f"ljx behind/{name}", ahead, "%", goal=noise)
-            at_once = ""
-            if rate == 999 and not MODES[name].own:
-                # Most gaps are samples then, and what a machine's neighbours take is not in the median.
-                more = [a - b for a, b in zip(target.lengths[f"ljx {rate}"], target.lengths[name])]
-                results.add(f"ljx behind/gap/{name}", more, "ns")
-                at_once = f"; {statistics.median(more):+.0f} ns at a time (spread {spread(more):.0f})"
-            print(f"  ljx {rate} takes {statistics.median(ahead):+.3f} % more than {name} "
-                  f"(spread {noise:.3f}){at_once}{miss}")
+              f"{1e4 * statistics.median(own):7.0f} {statistics.median(lengths):13.0f}")
+
+
+GOALS = {99: 0.1, 999: 1.0}
+
+
+def side_by_side(results, target, pairs, count):
+    """A table of what one takes more than another one, both at once. It tells differences that are far
+    below what a machine with neighbours takes now and then."""
+    print(f"\ntwo targets share a CPU: what the first loses more, % of its time, median of {count}")
+    found = {m.name for m in usable(sorted({name for pair in pairs for name in pair}), results)}
+    pairs = [p for p in pairs if found >= set(p)]
+    values = {p: [] for p in pairs}
+    for i in range(count):
+        for mode, base in pairs:
+            values[mode, base].append(target.more(MODES[mode], MODES[base], i % 2))
+    print(f"  {'':42} {'more %':>8} {'spread':>7} {'us a sample':>12}")
+    for mode, base in pairs:
+        rate, more = MODES[mode].rate, values[mode, base]
+        goal = None
+        if mode.startswith("ljx") and MODES[base].tool:
+            goal = max(spread(more), 0.01)
+        elif mode.startswith("ljx") and (base.startswith("floor") or MODES[mode].everywhere):
+            goal = GOALS[rate]
+        miss = results.add(f"takes more/{mode}/{base}", more, "%", goal=goal)
+        each = f"{1e4 * statistics.median(more) / rate:.1f}" if rate else ""
+        what = "its neighbour" if MODES[mode].everywhere else base
+        print(f"  {mode + ' than ' + what:42} {statistics.median(more):8.3f} {spread(more):7.3f} {each:>12}{miss}")
+    for mine, theirs in COMPARED:
+        if mine not in values or theirs not in values:
+            continue
+        rate = MODES[theirs[0]].rate
+        real = jit_p_rate(rate) if MODES[theirs[0]].own else rate
+        if real < 0.9 * rate:
+            results.note(f"{theirs[0]} takes {real} samples a second: not compared with {mine[0]}")
+            continue
+        more = [a - b for a, b in zip(values[mine], values[theirs])]
+        miss = results.add(f"takes more/{mine[0]}/{theirs[0]}", more, "%", goal=max(spread(more), 0.01))
+        print(f"  so {mine[0]} takes {statistics.median(more):+.3f} % more than {theirs[0]} "
+              f"(spread {spread(more):.3f}){miss}")
