@@ -196,7 +196,7 @@ WALK_FN u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chu
 	raw->id = id;
 	raw->pt = key->pt;
 	raw->identity = key->identity;
-	__builtin_memcpy(raw->head, sc->proto, sizeof(raw->head));
+	__builtin_memcpy(raw->head, proto_head(sc), sizeof(raw->head));
 	__builtin_memset(raw->chunk, 0, sizeof(raw->chunk));
 	bpf_probe_read_user_str(raw->chunk, sizeof(raw->chunk), (const void *)chunkname);
 	/* Known only once its definition is in the ring: another CPU may use it at once. */
@@ -260,8 +260,12 @@ static __always_inline u64 current_id(void)
 
 #include "bpf/pick.bpf.h"
 
-/* What is copied of a global_State, from vmstate on: no build has more between what is used. */
+/*
+ * What is copied of a global_State, from vmstate on: no build has more between what is used. If the
+ * main thread is likely to run, from there on: a GG_State has it right before.
+ */
 #define GLOBAL_COPY 256u
+#define GG_COPY 512u
 
 /* A sample in the making: more than fits on the stack. */
 struct making {
@@ -271,8 +275,11 @@ struct making {
 	struct regs r;
 	u64 blind;     /* r is not known */
 	u64 stack_end; /* of the C stack that r.sp is in, at most */
-	u64 global_at; /* the VM that global is of; 0: none */
-	u32 global[GLOBAL_COPY / 4];
+	u64 global_at; /* the VM that gg is of; 0: none */
+	u64 gg_at;     /* address of what is in gg */
+	u32 gg_size;
+	u32 in_main; /* the last sample was in a main thread */
+	u64 gg[GG_COPY / 8];
 };
 
 struct {
@@ -293,26 +300,37 @@ static __always_inline struct making *making_now(void)
 
 static __always_inline int copy_global(const struct layout *l, struct making *m, u64 g)
 {
-	m->global_at = peek(m->global, GLOBAL_COPY, g + (l->G_vmstate & ~7u)) ? 0 : g;
-	return m->global_at ? 0 : -1;
+	int err;
+
+	if (m->in_main) {
+		m->gg_at = g - l->GG_g;
+		m->gg_size = GG_COPY;
+		err = peek(m->gg, GG_COPY, m->gg_at);
+	} else {
+		m->gg_at = g + (l->G_vmstate & ~7u);
+		m->gg_size = GLOBAL_COPY;
+		err = peek(m->gg, GLOBAL_COPY, m->gg_at);
+	}
+	m->global_at = err ? 0 : g;
+	return err;
 }
 
 /* The word at offset off of the global_State that was copied, or of it itself. */
-static __always_inline u64 global64(const struct layout *l, const struct making *m, u32 off)
+static __always_inline u64 global64(const struct making *m, u32 off)
 {
-	u32 i = off - (l->G_vmstate & ~7u), j = i + 4;
+	u32 i = (u32)(m->global_at + off - m->gg_at), j = i + 4;
+	const u32 *gg = (const u32 *)m->gg;
 
-	if (i & 3 || i > GLOBAL_COPY - 8)
+	if (i & 3 || i > m->gg_size - 8)
 		return rd64(m->global_at + off);
 	WALK_OPAQUE(i);
 	WALK_OPAQUE(j);
-	return (u64)m->global[(j & (GLOBAL_COPY - 4)) / 4] << 32 |
-	       m->global[(i & (GLOBAL_COPY - 4)) / 4];
+	return (u64)gg[(j & (GG_COPY - 4)) / 4] << 32 | gg[(i & (GG_COPY - 4)) / 4];
 }
 
 static __always_inline u64 global_ref(const struct layout *l, const struct making *m, u32 off)
 {
-	return layout_ref(l, global64(l, m, off));
+	return layout_ref(l, global64(m, off));
 }
 
 #include "bpf/start.bpf.h"
@@ -340,10 +358,12 @@ static __always_inline u64 stack_end(u64 sp)
 static __always_inline u64 enter_current(const struct layout *l, struct making *m,
 					 struct ev_sample *s)
 {
+	u64 L = global_ref(l, m, l->G_cur_L), sp = m->r.sp, base;
 	struct walk *w = &m->w;
-	u64 base = enter(w, global_ref(l, m, l->G_cur_L)), sp = m->r.sp;
 	u32 i;
 
+	m->in_main = L == w->g - l->GG_g;
+	base = L == m->gg_at ? enter_words(l, w, L, m->gg) : enter(w, L);
 	if (base && w->cf >= sp && w->cf < m->stack_end)
 		return base;
 	if (!(s->flags & EV_SF_VMCODE))
@@ -382,7 +402,7 @@ static __always_inline void sample_vm(struct making *m, u64 g, u32 layout)
 		s->why = EV_WHY_READ;
 		return;
 	}
-	vmstate = (s32)global64(l, m, l->G_vmstate);
+	vmstate = (s32)global64(m, l->G_vmstate);
 	base = enter_current(l, m, s);
 	if (!base) {
 		s->state = EV_STATE_OUTSIDE;

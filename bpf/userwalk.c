@@ -105,7 +105,7 @@ static u32 define_proto(struct scratch *sc, const struct seen_key *key, u64 chun
 {
 	struct ev_proto_raw *raw = &sc->raw;
 
-	memcpy(raw->head, sc->proto, sizeof(raw->head));
+	memcpy(raw->head, proto_head(sc), sizeof(raw->head));
 	raw->pt = key->pt;
 	if (copy_chunk(raw, chunkname)) {
 		now->r->stats.protos_gone++;

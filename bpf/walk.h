@@ -71,22 +71,28 @@ WALK_STEP int emit(struct walk *w, struct scratch *sc, u64 fn)
 	f = next_frame(w, sc);
 	if (!f)
 		return EV_WHY_NONE;
-	pos = position(l, bc, head32(sc, l->PT_sizebc), w->pc);
+	pos = position(l, bc, head32(proto_head(sc), l->PT_sizebc), w->pc);
 	f->kind = EV_FRAME_LUA;
 	f->addr = EV_FRAME_ADDR(w->id, pos);
 	f->line = pos == EV_NO_PC ? 0 : line_of(l, w, sc, pos);
 	return 0;
 }
 
-/* Copies the words of C frame w->cf; zeros if they cannot be read. */
-WALK_FN int copy_cframe(struct walk *w)
+WALK_FN int read_cframe(struct walk *w)
 {
-	if (!w || w->cf == w->cframe_at)
+	if (!w)
 		return 0;
 	w->cframe_at = w->cf;
 	__builtin_memset(w->cframe, 0, sizeof(w->cframe));
 	rd(w->cframe, sizeof(w->cframe), w->cf);
 	return 0;
+}
+
+/* Copies the words of C frame w->cf; zeros if they cannot be read. */
+WALK_INLINE void copy_cframe(struct walk *w)
+{
+	if (w->cf != w->cframe_at)
+		read_cframe(w);
 }
 
 /* lj_frame.h: cframe_prev, of the one that was copied. */
@@ -131,18 +137,13 @@ WALK_INLINE u64 cframe_pc(const struct layout *l, struct walk *w)
 }
 
 /*
- * Reads the coroutine at L. Sets stack bounds and C frame, returns its base, or 0 if L is no
- * lua_State of this VM.
+ * Takes the coroutine at L, whose words are s. Sets stack bounds and C frame, returns its base, or
+ * 0 if L is no lua_State of this VM.
  */
-WALK_FN u64 enter(struct walk *w, u64 L)
+WALK_INLINE u64 enter_words(const struct layout *l, struct walk *w, u64 L, const u64 *s)
 {
-	const struct layout *l = w ? layout_at(w->layout) : 0;
-	u64 s[WALK_L_WORDS] = {};
-	struct walk_L th;
+	struct walk_L th = walk_L(l, s);
 
-	if (!l || !L || rd(s, sizeof(s), L))
-		return 0;
-	th = walk_L(l, s);
 	if (th.g != w->g)
 		return 0;
 	w->L = L;
@@ -151,6 +152,17 @@ WALK_FN u64 enter(struct walk *w, u64 L)
 	w->bottom = w->stack + 8 * (u64)l->fr2;
 	w->cf = th.cframe;
 	return th.base;
+}
+
+/* The same, and reads it. */
+WALK_FN u64 enter(struct walk *w, u64 L)
+{
+	const struct layout *l = w ? layout_at(w->layout) : 0;
+	u64 s[WALK_L_WORDS] = {};
+
+	if (!l || !L || rd(s, sizeof(s), L))
+		return 0;
+	return enter_words(l, w, L, s);
 }
 
 /*
@@ -195,20 +207,17 @@ WALK_STEP int follow(struct walk *w, struct scratch *sc, u64 ft)
 {
 	const struct layout *l = w ? layout_at(w->layout) : 0;
 	u32 type = ft & FRAME_TYPEP;
-	u64 frame, prev, word = 0;
+	u64 frame, prev;
 
 	if (!l || !sc)
 		return EV_WHY_READ;
 	frame = w->frame;
 	if ((ft & 3) == FRAME_LUA) {
-		u32 ins = 0;
+		u64 ins = read_ins(w, sc, ft - 4);
 
-		/* A function that calls itself has the call where it has all else. */
-		if (w->pt && !proto_word(w, sc, w->pt, ft - 4, &word))
-			ins = (u32)(word >> 8 * ((ft - 4 - w->pt) & 4));
-		else if (rd(&ins, 4, ft - 4))
+		if (ins == NO_INS)
 			return EV_WHY_READ;
-		prev = frame - 8 * (1 + l->fr2 + (u64)(ins >> 8 & 0xff));
+		prev = frame - 8 * (1 + l->fr2 + (ins >> 8 & 0xff));
 		w->pc = ft;
 	} else {
 		prev = frame - (ft & ~(u64)FRAME_TYPEP);
@@ -295,7 +304,7 @@ WALK_INLINE int pc_in(const struct layout *l, struct walk *w, struct scratch *sc
 {
 	if (pc < bc || pc & 3 || copy_proto(w, sc, bc - l->PT_size))
 		return 0;
-	return pc - bc <= 4 * (u64)head32(sc, l->PT_sizebc);
+	return pc - bc <= 4 * (u64)head32(proto_head(sc), l->PT_sizebc);
 }
 
 enum base_is { BASE_NOT, BASE_FF, BASE_LUA, BASE_LUA_PC };
@@ -394,7 +403,7 @@ WALK_INLINE void emit_position(const struct layout *l, struct walk *w, struct sc
 
 	if (load_proto(l, w, sc, pt))
 		return;
-	if (pos > head32(sc, l->PT_sizebc))
+	if (pos > head32(proto_head(sc), l->PT_sizebc))
 		pos = EV_NO_PC;
 	f->kind = EV_FRAME_LUA;
 	f->addr = EV_FRAME_ADDR(w->id, pos);

@@ -32,11 +32,13 @@ struct seen_key {
 
 /*
  * Reading costs by the call, hardly by the byte, so what a walk will want next is read in advance:
- * what is around a frame's slots, and what follows a prototype's header: its code, constants and
- * lines, in one piece if it is small (lj_parse.c:lj_parse, fs_finish).
+ * what is around a frame's slots; and around the instruction that called a function, where all of
+ * the caller's prototype is if it is small: header, code, constants and lines are one piece
+ * (lj_parse.c:lj_parse, fs_finish).
  */
 #define SLOTS_COPY 64u /* words */
-#define PROTO_COPY 64u
+#define CODE_COPY 64u
+#define CODE_BEFORE 256u /* bytes before that instruction */
 
 /*
  * What is used of a lua_State and of a GCfunc. Both are read in one go, as so many words, at places
@@ -50,8 +52,9 @@ struct scratch {
 	struct ev_proto_raw raw;
 	u64 slots[SLOTS_COPY];
 	u64 fn[WALK_FUNC_WORDS];	       /* the function of the frame */
-	u64 proto[PROTO_COPY];		       /* and its prototype */
-	u64 sampler;			       /* 1: of the sampler, 0: of the tracer */
+	u64 code[CODE_COPY];		       /* its prototype is in there, */
+	u32 proto_at;			       /* so many bytes from the start */
+	u32 sampler;			       /* 1: of the sampler, 0: of the tracer */
 	u64 head[sizeof(struct ev_trace) / 8]; /* at its end the record that f belongs to */
 	struct ev_frame f[EV_MAX_FRAMES];
 };
@@ -64,6 +67,9 @@ WALK_INLINE struct ev_trace *trace_of(struct scratch *sc)
 {
 	return (struct ev_trace *)sc->head;
 }
+
+/* For an index in a buffer: compilers leave out a mask that an older verifier wants to see. */
+#define WALK_OPAQUE(v) __asm__ volatile("" : "+r"(v))
 
 struct walk_L {
 	u64 g, base, stack, maxstack, cframe;
@@ -174,11 +180,12 @@ struct walk {
 	u64 cframe[WALK_CF_WORDS];
 	u64 slots_at;  /* address of what the scratch buffer has of the stack; 0: nothing */
 	u64 fn;	       /* the function that is in the scratch buffer; 0: none */
-	u64 proto_at;  /* the prototype that is there; 0: none */
+	u64 code_at;   /* address of the code that is there */
+	u64 proto;     /* the prototype that is in it; 0: none */
 	u64 pt;	       /* the same, once id and like are its */
 	u64 chunkname; /* of that, and of str; 0: none */
 	u32 str[4];    /* ..., string id if it has one, hash, length */
-	u32 nproto;    /* words of the prototype in the buffer */
+	u32 ncode;     /* words of code in the buffer */
 	u64 like;      /* the same for prototypes that the same source made */
 	u32 id;	       /* its id */
 	u32 n;
@@ -238,9 +245,6 @@ WALK_INLINE u64 mix(u64 h, u64 v)
 	return h ^ h >> 29;
 }
 
-/* For an index in a buffer: compilers leave out a mask that an older verifier wants to see. */
-#define WALK_OPAQUE(v) __asm__ volatile("" : "+r"(v))
-
 /* The two words at addr, where the stack is. */
 WALK_INLINE int read_slots(struct walk *w, struct scratch *sc, u64 addr, u64 *v)
 {
@@ -267,46 +271,54 @@ WALK_INLINE int read_slots(struct walk *w, struct scratch *sc, u64 addr, u64 *v)
 	return 0;
 }
 
-/* The header of the prototype in the scratch buffer: fields at the layout's offsets. */
-WALK_INLINE u32 head32(const struct scratch *sc, u16 off)
+/* Where the header of the prototype is in the scratch buffer. */
+WALK_INLINE const u8 *proto_head(const struct scratch *sc)
 {
-	return *(const u32 *)((const u8 *)sc->proto + (off & (EV_PROTO_HEAD - 4)));
+	u64 at = sc->proto_at;
+
+	WALK_OPAQUE(at);
+	return (const u8 *)sc->code + (at & (8 * CODE_COPY - 8));
 }
 
-WALK_INLINE u64 headref(const struct layout *l, const struct scratch *sc, u16 off)
+/* Its fields, at the layout's offsets. */
+WALK_INLINE u32 head32(const u8 *head, u16 off)
 {
-	return layout_ref(l, (u64)head32(sc, off + 4) << 32 | head32(sc, off));
+	return *(const u32 *)(head + (off & (EV_PROTO_HEAD - 4)));
 }
 
-/* Of what the buffer has of prototype pt, the word with the byte at addr. 0: *out, else -1. */
-WALK_INLINE int proto_word(const struct walk *w, const struct scratch *sc, u64 pt, u64 addr,
-			   u64 *out)
+WALK_INLINE u64 headref(const struct layout *l, const u8 *head, u16 off)
 {
-	u64 i = (addr - pt) >> 3;
+	return layout_ref(l, (u64)head32(head, off + 4) << 32 | head32(head, off));
+}
 
-	if (i >= w->nproto)
+/* Of the code in the scratch buffer, the word with the byte at addr. 0: *out, else -1. */
+WALK_INLINE int code_word(const struct walk *w, const struct scratch *sc, u64 addr, u64 *out)
+{
+	u64 i = (addr - w->code_at) >> 3;
+
+	if (i >= w->ncode)
 		return -1;
 	WALK_OPAQUE(i);
-	*out = sc->proto[i & (PROTO_COPY - 1)];
+	*out = sc->code[i & (CODE_COPY - 1)];
 	return 0;
 }
 
-/* The word at addr, which is likely in prototype pt. */
-WALK_INLINE u64 proto64(const struct walk *w, const struct scratch *sc, u64 pt, u64 addr)
+/* The word at addr, which is likely in the code. */
+WALK_INLINE u64 code64(const struct walk *w, const struct scratch *sc, u64 addr)
 {
 	u64 v = 0;
 
-	return (addr - pt) & 7 || proto_word(w, sc, pt, addr, &v) ? rd64(addr) : v;
+	return (addr - w->code_at) & 7 || code_word(w, sc, addr, &v) ? rd64(addr) : v;
 }
 
 /*
  * What changes when a prototype is freed and its memory becomes another one. shape: the part of it
  * that does not if that is the same code, loaded again.
  */
-WALK_INLINE u64 identity(const struct layout *l, struct walk *w, const struct scratch *sc, u64 pt,
-			 u64 *shape)
+WALK_INLINE u64 identity(const struct layout *l, struct walk *w, const struct scratch *sc,
+			 const u8 *head, u64 *shape)
 {
-	u64 chunkname = headref(l, sc, l->PT_chunkname), k = headref(l, sc, l->PT_k);
+	u64 chunkname = headref(l, head, l->PT_chunkname), k = headref(l, head, l->PT_k);
 	u32 ref = layout_ref_size(l);
 	u64 kgc[2] = {}, h;
 
@@ -316,41 +328,56 @@ WALK_INLINE u64 identity(const struct layout *l, struct walk *w, const struct sc
 		w->chunkname =
 		    rd(w->str, sizeof(w->str), chunkname + l->STR_len - 12) ? 0 : chunkname;
 	}
-	if (head32(sc, l->PT_sizekgc) >= 2) {
-		kgc[1] = proto64(w, sc, pt, k - 8);
+	if (head32(head, l->PT_sizekgc) >= 2) {
+		kgc[1] = code64(w, sc, k - 8);
 		if (ref == 8) {
-			kgc[0] = proto64(w, sc, pt, k - 16);
+			kgc[0] = code64(w, sc, k - 16);
 		} else {
 			kgc[0] = (u32)kgc[1];
 			kgc[1] >>= 32;
 		}
-	} else if (head32(sc, l->PT_sizekgc) == 1) {
-		kgc[0] = layout_ref(l, proto64(w, sc, pt, k - ref));
+	} else if (head32(head, l->PT_sizekgc) == 1) {
+		kgc[0] = layout_ref(l, code64(w, sc, k - ref));
 	}
 	h = mix(chunkname, (u64)w->str[2] << 32 | w->str[3]);
 	if (l->STR_len == 12 + layout_ref_size(l))
 		h = mix(h, w->str[1]);
-	h = mix(h, (u64)head32(sc, l->PT_firstline) << 32 | head32(sc, l->PT_numline));
-	h = mix(h, (u64)head32(sc, l->PT_sizebc) << 32 | head32(sc, l->PT_sizept));
+	h = mix(h, (u64)head32(head, l->PT_firstline) << 32 | head32(head, l->PT_numline));
+	h = mix(h, (u64)head32(head, l->PT_sizebc) << 32 | head32(head, l->PT_sizept));
 	*shape = h;
 	return mix(mix(h, kgc[0]), kgc[1]);
 }
 
-/* Copies a prototype into the scratch buffer; the last one is there already. 0 or -1. */
+/* Copies the code at addr into the scratch buffer. 0, or -1: memory ends too soon. */
+WALK_INLINE int copy_code(struct walk *w, struct scratch *sc, u64 addr)
+{
+	w->pt = w->proto = 0;
+	w->code_at = addr;
+	w->ncode = peek(sc->code, sizeof(sc->code), addr) ? 0 : CODE_COPY;
+	return w->ncode ? 0 : -1;
+}
+
+/* Has prototype pt in the scratch buffer, where it may be already. 0 or -1. */
 WALK_FN int copy_proto(struct walk *w, struct scratch *sc, u64 pt)
 {
+	u64 at;
+
 	if (!w || !sc)
 		return -1;
-	if (pt && pt == w->proto_at)
+	if (pt && pt == w->proto)
 		return 0;
-	w->pt = w->proto_at = 0;
-	w->nproto = PROTO_COPY;
-	if (peek(sc->proto, sizeof(sc->proto), pt)) {
-		w->nproto = EV_PROTO_HEAD / 8;
-		if (rd(sc->proto, EV_PROTO_HEAD, pt))
-			return -1;
+	w->pt = w->proto = 0;
+	at = pt - w->code_at;
+	if (at & 7 || at >= 8 * CODE_COPY || at + EV_PROTO_HEAD > 8 * (u64)w->ncode) {
+		at = 0;
+		if (copy_code(w, sc, pt)) {
+			if (rd(sc->code, EV_PROTO_HEAD, pt))
+				return -1;
+			w->ncode = EV_PROTO_HEAD / 8;
+		}
 	}
-	w->proto_at = pt;
+	sc->proto_at = at;
+	w->proto = pt;
 	return 0;
 }
 
@@ -358,20 +385,22 @@ WALK_FN int copy_proto(struct walk *w, struct scratch *sc, u64 pt)
 WALK_INLINE int load_proto(const struct layout *l, struct walk *w, struct scratch *sc, u64 pt)
 {
 	struct seen_key key = {.pt = pt, .tgid = w->tgid};
+	const u8 *head;
 	u64 shape;
 
 	if (pt && pt == w->pt)
 		return 0;
 	if (copy_proto(w, sc, pt))
 		return EV_WHY_READ;
-	key.identity = identity(l, w, sc, pt, &shape);
+	head = proto_head(sc);
+	key.identity = identity(l, w, sc, head, &shape);
 	w->id = proto_seen(sc, &key, &w->like);
 	if (!w->id)
-		w->like = proto_like(sc, pt + l->PT_size, head32(sc, l->PT_sizebc), shape);
+		w->like = proto_like(sc, pt + l->PT_size, head32(head, l->PT_sizebc), shape);
 	if (!w->id && !w->quiet) {
 		sc->raw.g = w->g;
 		sc->raw.chunklen = w->str[3];
-		w->id = define_proto(sc, &key, headref(l, sc, l->PT_chunkname) + l->STR_size);
+		w->id = define_proto(sc, &key, headref(l, head, l->PT_chunkname) + l->STR_size);
 		if (w->id)
 			remember_proto(&key, w->id, w->like);
 	}
@@ -379,24 +408,49 @@ WALK_INLINE int load_proto(const struct layout *l, struct walk *w, struct scratc
 	return 0;
 }
 
+/* The instruction at addr, and copies what is around it. NO_INS: it cannot be read. */
+#define NO_INS (~0ULL)
+WALK_FN u64 copy_ins(struct walk *w, struct scratch *sc, u64 addr)
+{
+	u64 word;
+	u32 ins;
+
+	if (!w || !sc)
+		return NO_INS;
+	if (!copy_code(w, sc, (addr - CODE_BEFORE) & ~7ULL) && !code_word(w, sc, addr, &word))
+		return (u32)(word >> 8 * ((addr - w->code_at) & 4));
+	return rd(&ins, 4, addr) ? NO_INS : ins;
+}
+
+/* The same, of a caller, whose prototype will be wanted next: it is likely in the buffer. */
+WALK_INLINE u64 read_ins(struct walk *w, struct scratch *sc, u64 addr)
+{
+	u64 word;
+
+	if (code_word(w, sc, addr, &word))
+		return copy_ins(w, sc, addr);
+	return (u32)(word >> 8 * ((addr - w->code_at) & 4));
+}
+
 /* lj_debug.c:lj_debug_line, for the prototype in the scratch buffer. */
 WALK_INLINE u32 line_of(const struct layout *l, const struct walk *w, const struct scratch *sc,
 			u32 pos)
 {
-	u64 lineinfo = headref(l, sc, l->PT_lineinfo), at, word;
-	u32 first = head32(sc, l->PT_firstline), num = head32(sc, l->PT_numline), delta = 0;
+	const u8 *head = proto_head(sc);
+	u64 lineinfo = headref(l, head, l->PT_lineinfo), at, word;
+	u32 first = head32(head, l->PT_firstline), num = head32(head, l->PT_numline), delta = 0;
 
-	if (!lineinfo || pos > head32(sc, l->PT_sizebc))
+	if (!lineinfo || pos > head32(head, l->PT_sizebc))
 		return 0;
-	if (pos == head32(sc, l->PT_sizebc))
+	if (pos == head32(head, l->PT_sizebc))
 		return first + num;
 	if (pos == 0)
 		return first;
 	pos--;
 	if (num < 256) {
 		at = lineinfo + pos;
-		if (!proto_word(w, sc, w->pt, at, &word))
-			delta = word >> ((at - w->pt) & 7) * 8 & 0xff;
+		if (!code_word(w, sc, at, &word))
+			delta = word >> ((at - w->code_at) & 7) * 8 & 0xff;
 		else
 			rd(&delta, 1, at);
 	} else if (num < 65536) {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Prototypes of a process that runs on: one that does not outlast its reading has no name. */
+/*
+ * Prototypes of a process that runs on: one that does not outlast its reading has no name. The walk
+ * finds a caller's prototype wherever memory begins and ends.
+ */
 #include "bpf/userwalk.h"
 
 #include "bpf/mem.h"
@@ -14,14 +17,18 @@
 
 #define PID 1
 #define MEM 0x41000000u
-#define G (MEM + 0x100)
-#define PT (MEM + 0x800)
-#define STR (MEM + 0xc00)
+#define SIZE 0x4000u
+#define PT (MEM + 0x1000)
+#define G (MEM + 0x2100)
+#define STR (MEM + 0x2800)
+#define STACK (MEM + 0x2a00)
+#define FUNC (MEM + 0x2c00)
+#define CFUNC (MEM + 0x2d00)
 #define WHITE0 1u
 #define WHITE1 2u
 #define FIXED 0x20u
 
-static unsigned char mem[4096];
+static unsigned char mem[SIZE];
 static const struct layout *l;
 
 /* What becomes of a byte once so many reads are done; 0: nothing. */
@@ -63,19 +70,32 @@ static void put_name(const char *name)
 	strcpy((char *)mem + (STR + l->STR_size - MEM), name);
 }
 
-static void put_proto(void)
+/* Of n instructions and two constants; each instruction has a line of its own. Returns its size. */
+static uint32_t put_proto_at(uint64_t pt, uint32_t n)
 {
+	uint64_t k = pt + l->PT_size + (4ull * n + 7) / 8 * 8 + 16;
+	uint32_t i;
+
 	memset(mem, 0, sizeof(mem));
 	put(vm_white(l, G), WHITE0 | FIXED, 1);
-	put(PT + layout_gct(l) - 1, WHITE0, 1);
-	put(PT + layout_gct(l), GCT_PROTO, 1);
-	put(PT + l->PT_chunkname, STR, 8);
-	put(PT + l->PT_sizebc, 4, 4);
-	put(PT + l->PT_sizept, l->PT_size + 32u, 4);
-	put(PT + l->PT_k, PT + l->PT_size + 16u, 8);
-	put(PT + l->PT_firstline, 7, 4);
-	put(PT + l->PT_numline, 2, 4);
+	put(pt + layout_gct(l) - 1, WHITE0, 1);
+	put(pt + layout_gct(l), GCT_PROTO, 1);
+	put(pt + l->PT_chunkname, STR, 8);
+	put(pt + l->PT_sizebc, n, 4);
+	put(pt + l->PT_sizept, k + n - pt, 4);
+	put(pt + l->PT_k, k, 8);
+	put(pt + l->PT_lineinfo, k, 8);
+	put(pt + l->PT_firstline, 7, 4);
+	put(pt + l->PT_numline, n, 4);
+	for (i = 0; i + 1 < n; i++)
+		put(k + i, i + 1, 1);
 	put_name("@a.lua");
+	return (uint32_t)(k + n - pt);
+}
+
+static void put_proto(void)
+{
+	put_proto_at(PT, 4);
 }
 
 static int is_alive;
@@ -185,6 +205,71 @@ static void test_name_is_no_string(void **state)
 	assert_false(has_id());
 }
 
+static void put_func(uint64_t fn, unsigned int ffid, uint64_t pc)
+{
+	put(fn + layout_gct(l), GCT_FUNC, 1);
+	put(fn + l->F_ffid, ffid, 1);
+	put(fn + l->F_pc, pc, 8);
+}
+
+/*
+ * The main thread is in a C function, which the Lua function of the prototype at pt calls with its
+ * instruction at pos, of n.
+ */
+static void check_caller(uint64_t pt, uint32_t n, uint32_t pos)
+{
+	const uint64_t L = G - l->GG_g, bc = pt + l->PT_size, tag = 0x1fff7ull << 47;
+	struct layout_row row = {.l = *l};
+	struct vm vm = {.g = G, .row = &row};
+	const unsigned int a = 5;
+	const struct ev_sample *s;
+	struct userwalk *u;
+	struct resolve *r;
+	/* Of the lowest frame, the Lua function's (its link: of C, over 16 bytes) and the C
+	 * function's. */
+	uint64_t slots[] = {L, 0, FUNC | tag, 17, 0, 0, 0, 0, 0, CFUNC | tag, bc + 4ull * pos + 4};
+
+	put_proto_at(pt, n);
+	put(bc + 4ull * pos, a << 8, 4);
+	put_func(FUNC, 0, bc);
+	put_func(CFUNC, 1, 0);
+	memcpy(mem + (STACK - MEM), slots, sizeof(slots));
+	put(L + l->L_glref, G, 8);
+	put(L + l->L_stack, STACK, 8);
+	put(L + l->L_maxstack, STACK + 0x180, 8);
+	put(L + l->L_base, STACK + sizeof(slots), 8);
+	r = resolve_new(resolve_discard, NULL, NULL);
+	u = userwalk_new(r, PID, &vm);
+	userwalk_while(u, alive, NULL);
+	s = userwalk_stack(u, L, 0);
+	assert_non_null(s);
+	assert_int_equal(s->why, EV_WHY_NONE);
+	assert_int_equal(s->nframes, 2);
+	assert_int_equal(s->f[0].kind, EV_FRAME_C);
+	assert_int_equal(s->f[1].kind, EV_FRAME_LUA);
+	assert_int_equal(EV_FRAME_PC(s->f[1].addr), pos);
+	assert_int_equal(s->f[1].line, 7 + pos);
+	/* An id tells that the header that was copied is the one that is at pt. */
+	assert_int_not_equal(EV_FRAME_PROTO(s->f[1].addr), EV_NO_PROTO);
+	userwalk_free(u);
+	resolve_free(r);
+}
+
+static void test_caller(void **state)
+{
+	uint32_t n, pos;
+
+	(void)state;
+	for (n = 2; n <= 200; n += n < 10 ? 1 : 19)
+		for (pos = 1; pos < n; pos += n < 10 ? 1 : 7) {
+			uint32_t size = put_proto_at(PT, n);
+
+			check_caller(PT, n, pos);
+			check_caller(MEM, n, pos);
+			check_caller(MEM + SIZE - size / 8 * 8 - 8, n, pos);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +278,7 @@ int main(void)
 	    cmocka_unit_test_setup(test_about_to_be_freed, setup),
 	    cmocka_unit_test_setup(test_freed_while_read, setup),
 	    cmocka_unit_test_setup(test_name_is_no_string, setup),
+	    cmocka_unit_test_setup(test_caller, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
