@@ -78,7 +78,9 @@ MODES = {m.name: m for m in (
     Mode("jit.v", 0, own=["v", os.path.join(WORK, "own.v")], own_nginx="v"),
 )}
 ALONE = [n for n in MODES if not n.endswith(" thread")]
-OUTSIDE_GAPS = [n for n in ALONE if n != "in Lua"]
+OUTSIDE = [n for n in ALONE if n != "in Lua"]
+# Beside another target: with events of their own where that can be had.
+BESIDE = [n for n in MODES if f"{n} thread" not in MODES and n != "in Lua"]
 
 # What is told apart side by side. A watchpoint is not: it costs by the context switch, of which two
 # targets on one CPU have many.

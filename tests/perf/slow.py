@@ -20,27 +20,48 @@ FIRST_ROUNDS = {"loop": 20, "calls": 100, "traces": 100, "alloc": 40}
 
 # ---- the targets ----
 
+@contextlib.contextmanager
+def at_once(targets, modes):
+    """Each of these targets watched by one of the modes. Several share a CPU: what else goes on in the
+    machine takes from them alike."""
+    with contextlib.ExitStack() as stack:
+        if len(targets) > 1:
+            for target in targets:
+                os.sched_setaffinity(target.pid, [max(os.sched_getaffinity(0))])
+        for target, mode in zip(targets, modes):
+            stack.enter_context(watching(mode, target.pid, library(target.pid)))
+        for target in targets:
+            target.say("go")
+        yield
+
+
 class Script:
     """A kind of tests/perf/work.lua; its rounds are such that they take as long as wanted."""
-    unit = "s of CPU"
 
     def __init__(self, kind, seconds):
         self.name, self.kind, self.rounds = kind, kind, FIRST_ROUNDS[kind]
-        took = self.run(MODES["nothing"])
+        took, = self.run([MODES["nothing"]])
         self.rounds = max(1, int(self.rounds * seconds / took))
 
-    def run(self, mode):
-        with luajit(WORK_LUA, self.kind, self.rounds, *(mode.own or ()), limit=False) as target:
-            target.expect("^ready$", seconds=60)
-            with watching(mode, target.pid, library(target.pid)):
-                target.say("go")
-                took = float(target.expect(r"^[\d.]+$", seconds=120).group())
-            target.say("end")
-            target.finish()
+    def run(self, modes):
+        """CPU seconds of a target of each mode, all at once."""
+        with contextlib.ExitStack() as stack:
+            targets = [stack.enter_context(luajit(WORK_LUA, self.kind, self.rounds, *(m.own or ()), limit=False))
+                       for m in modes]
+            for target in targets:
+                target.expect("^ready$", seconds=60)
+            with at_once(targets, modes):
+                took = [float(t.expect(r"^[\d.]+$", seconds=120).group()) for t in targets]
+            for target in targets:
+                target.say("end")
+                target.finish()
         return took
 
-    def close(self):
-        pass
+    def slower(self, mode, swap):
+        """Percent more than the same beside it, unwatched. swap: which one is started first."""
+        pair = [MODES["nothing"], mode]
+        base, watched = self.run(pair[::-1])[::-1] if swap else self.run(pair)
+        return 100 * (watched / base - 1)
 
 
 def free_port():
@@ -51,8 +72,6 @@ def free_port():
 
 class Nginx:
     """A server under wrk at full rate, or under requests at a fixed rate."""
-    unit = "us of CPU a request"
-
     def __init__(self, seconds, rate=0):
         self.name, self.seconds, self.rate = "nginx fixed" if rate else "nginx full", max(1, round(seconds)), rate
         self.latency = {}
@@ -112,47 +131,35 @@ def connect_error(port):
 
 class Gap:
     """A target that counts what is taken from it: percent of its time. lengths: {mode: ns at a time}."""
-    name, unit = "gap", "% lost"
-
     def __init__(self, seconds, depth=5):
         self.seconds, self.depth = seconds, depth
         self.lengths = {}
 
     def run(self, mode):
-        (lost, length), = self.at_once([mode], os.sched_getaffinity(0))
+        (lost, length), = self.lost([mode])
         self.lengths.setdefault(mode.name, []).append(length)
         return lost
 
     def more(self, mode, base, swap):
-        """What mode takes more than base, from two targets that share a CPU at the same time: what else
-        goes on in the machine takes from both alike. swap: which one is started first."""
-        pair = [base, mode][::-1 if swap else 1]
-        (first, _), (second, _) = self.at_once(pair, [max(os.sched_getaffinity(0))])
+        """What mode takes more than base, both at once. swap: which one is started first."""
+        (first, _), (second, _) = self.lost([mode, base] if swap else [base, mode])
         return first - second if swap else second - first
 
-    def at_once(self, modes, cpus):
-        """A target of each mode on these CPUs: (percent lost, ns at a time) of each."""
+    def lost(self, modes):
+        """Of a target of each mode, all at once: percent lost, ns at a time."""
         found = []
         with contextlib.ExitStack() as stack:
             targets = [stack.enter_context(Process(os.path.join(PROGRAMS, "gap"), self.seconds, self.depth, "-",
-                                                   *(mode.own or ()), limit=False)) for mode in modes]
+                                                   *(m.own or ()), limit=False)) for m in modes]
             for target in targets:
-                os.sched_setaffinity(target.pid, cpus)
                 target.expect("^ready$")
-            with contextlib.ExitStack() as watches:
-                for mode, target in zip(modes, targets):
-                    watches.enter_context(watching(mode, target.pid, library(target.pid)))
-                for target in targets:
-                    target.say("go")
+            with at_once(targets, modes):
                 for target in targets:
                     target.expect(r"^\d+ \d+ \d+ \d+$", seconds=60)
             for target in targets:
                 lost, total, _gaps, length = map(int, target.out.split()[-4:])
                 found.append((100 * lost / total, length))
         return found
-
-    def close(self):
-        pass
 
 
 # ---- measuring ----
@@ -179,12 +186,35 @@ def rounds(target, modes, count):
     return values
 
 
-def slowdown(results, target, names, count):
+def scripts(results, target, names, count):
     """A table of how much more CPU time the target needs with each of them."""
+    print(f"\n{target.name}: CPU time, compared with the same beside it on one CPU, unwatched; median of {count}")
+    modes = usable(names, results)
+    values = {m.name: [] for m in modes}
+    for i in range(count):
+        for mode in modes:
+            values[mode.name].append(target.slower(mode, i % 2))
+    print(f"  {'':20} {'slower %':>9} {'spread':>7} {'over its floor %':>17}")
+    for mode in modes:
+        slower, adds = values[mode.name], ""
+        results.add(f"slowdown/{target.name}/{mode.name}", slower, "%")
+        if mode.everywhere:
+            adds = "*"
+        elif mode.floor != "nothing" and mode.floor in values:
+            over = [a - b for a, b in zip(slower, values[mode.floor])]
+            results.add(f"over floor/{target.name}/{mode.name}", over, "%")
+            adds = f"{statistics.median(over):.2f}"
+        print(f"  {mode.name:20} {statistics.median(slower):9.2f} {spread(slower):7.2f} {adds:>17}")
+    if any(m.everywhere for m in modes):
+        print("  * its events meet what is beside it, too: it is over the floor as it is")
+
+
+def nginx(results, target, names, count):
+    """The same of an nginx: CPU time per request, compared with nothing in the same round."""
     print(f"\n{target.name}: CPU time compared with nothing in the same round, median of {count}")
     modes = usable(names, results)
     values = rounds(target, modes, count)
-    print(f"  {'':20} {'slower %':>9} {'spread':>7} {'over its floor %':>17} {target.unit:>20}")
+    print(f"  {'':20} {'slower %':>9} {'spread':>7} {'over its floor %':>17} {'us of CPU a request':>20}")
     for mode in modes:
         own = values[mode.name]
         slower = percent(own, values["nothing"])
@@ -196,10 +226,9 @@ def slowdown(results, target, names, count):
             adds = f"{statistics.median(over):.2f}"
         print(f"  {mode.name:20} {statistics.median(slower):9.2f} {spread(slower):7.2f} {adds:>17} "
               f"{statistics.median(own):20.4g}")
-    if isinstance(target, Nginx):
-        for name, p99 in target.latency.items():
-            results.add(f"p99/{target.name}/{name}", p99, "us")
-            print(f"  {name:20} p99 {statistics.median(p99):.0f} us (spread {spread(p99):.0f})")
+    for name, p99 in target.latency.items():
+        results.add(f"p99/{target.name}/{name}", p99, "us")
+        print(f"  {name:20} p99 {statistics.median(p99):.0f} us (spread {spread(p99):.0f})")
     target.close()
 
 
