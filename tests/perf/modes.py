@@ -86,10 +86,10 @@ BESIDE = [n for n in MODES if f"{n} thread" not in MODES and n != "in Lua"]
 # targets on one CPU have many.
 SIDE_BY_SIDE_FEW = [("ljx 99 thread", "floor 99 thread"), ("ljx 999 thread", "floor 999 thread"),
                     ("ljx 99 thread", "perf -g 99"), ("ljx 999 thread", "perf -g 999"),
-                    ("ljx 99 thread", "nothing"), ("jit.p 99", "in Lua")]
+                    ("ljx 99 thread", "nothing"), ("jit.p 99", "in Lua"), ("jit.v", "in Lua")]
 SIDE_BY_SIDE = [("nothing", "nothing"), *SIDE_BY_SIDE_FEW, ("ljx 99", "nothing"), ("ljx 999", "nothing"),
                 ("ljx 99 uprobes", "nothing"), ("bpftrace 99", "nothing"), ("bpftrace 999", "nothing"),
-                ("ljx 999 thread", "nothing"), ("jit.p 999", "in Lua"), ("jit.v", "in Lua")]
+                ("ljx 999 thread", "nothing"), ("jit.p 999", "in Lua")]
 # Which of these tell what ljx takes more than an alternative.
 COMPARED = [(("ljx 99", "nothing"), ("bpftrace 99", "nothing")),
             (("ljx 999", "nothing"), ("bpftrace 999", "nothing")),
