@@ -224,7 +224,7 @@ static int add_func(struct prof *p, const struct ev_func *ev)
 		return 0;
 	build = map_get(&p->builds, defs_build(p, proc, ev->g));
 	err = frames_lua(p, ev, build, &frame);
-	return err ? err : map_set(&p->funcs, ev->id, frame + 1);
+	return err ? err : recent_set(&p->funcs, ev->id, frame + 1);
 }
 
 static int add_name(struct prof *p, const struct ev_name *ev)
@@ -237,12 +237,12 @@ static int add_name(struct prof *p, const struct ev_name *ev)
 		if (!id)
 			return -ENOMEM;
 	}
-	return map_set(&p->names, EV_FRAME_ADDR(ev->proto, ev->pc), id);
+	return recent_set(&p->names, EV_FRAME_ADDR(ev->proto, ev->pc), id);
 }
 
-uint32_t defs_name(const struct prof *p, uint64_t addr)
+uint32_t defs_name(struct prof *p, uint64_t addr)
 {
-	uint32_t id = map_get(&p->names, addr);
+	uint32_t id = recent_get(&p->names, addr);
 
 	return id == NO_NAME ? 0 : id;
 }
@@ -405,8 +405,8 @@ void defs_release(struct prof *p)
 	free(p->builds_shown);
 	pool_release(&p->vmids);
 	map_release(&p->procs_at);
-	map_release(&p->funcs);
-	map_release(&p->names);
+	recent_release(&p->funcs);
+	recent_release(&p->names);
 	map_release(&p->ffs);
 	map_release(&p->builds);
 	map_release(&p->vms);

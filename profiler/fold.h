@@ -169,8 +169,8 @@ struct prof {
 	uint32_t nprocs, procs_cap;
 	struct prof_process *processes; /* for prof_processes() */
 
-	struct map funcs;      /* proto id -> frame + 1 */
-	struct map names;      /* proto, pc -> strs */
+	struct recent funcs;   /* proto id -> frame + 1 */
+	struct recent names;   /* proto, pc -> strs */
 	struct map ffs;	       /* build, ffid -> frame + 1 */
 	struct map builds;     /* build id -> strs of "version\0build-id" */
 	struct map vms;	       /* number of vmids -> build id + 1 */
@@ -300,7 +300,7 @@ uint32_t defs_build(const struct prof *p, const struct proc *proc, uint64_t g);
 uint32_t defs_vm(const struct prof *p, const struct proc *proc, uint64_t g);
 
 /* The name by which the instruction at (proto, pc) calls: of strs, 0 if none. */
-uint32_t defs_name(const struct prof *p, uint64_t addr);
+uint32_t defs_name(struct prof *p, uint64_t addr);
 
 /* frames.c: 0 or -ENOMEM; *out is a number for prof_frame(), equal for equal identity. */
 

@@ -85,11 +85,11 @@ static uint32_t frame_at(const struct ev_snaps *e, uint32_t ofs)
 /* Are both the same function? */
 static int same_function(const struct prof *p, const struct ev_frame *a, const struct ev_frame *b)
 {
-	uint32_t f = map_get(&p->funcs, EV_FRAME_PROTO(a->addr));
+	uint32_t f = recent_peek(&p->funcs, EV_FRAME_PROTO(a->addr));
 
 	if (a->kind != EV_FRAME_LUA || b->kind != EV_FRAME_LUA)
 		return a->kind == b->kind && a->addr == b->addr;
-	return f && f == map_get(&p->funcs, EV_FRAME_PROTO(b->addr));
+	return f && f == recent_peek(&p->funcs, EV_FRAME_PROTO(b->addr));
 }
 
 /* Puts the frames from at on between the trace's and the VM's. 0: there is no room for them. */

@@ -204,7 +204,7 @@ static int take_path(struct ips *s, struct owner *o, const struct ev_snaps *ev)
 
 		if (!f || f->kind != EV_FRAME_LUA || !f->line)
 			continue;
-		known = map_get(&s->p->funcs, EV_FRAME_PROTO(f->addr));
+		known = recent_get(&s->p->funcs, EV_FRAME_PROTO(f->addr));
 		if (!known || (n && step[n - 1].frame == known - 1 && step[n - 1].line == f->line))
 			continue;
 		step[n++] = (struct ips_step){known - 1, f->line};

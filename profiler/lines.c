@@ -121,14 +121,14 @@ void lines_reset(struct lines *l)
 /* The function of a prototype: index + 1; 0: not defined. */
 static uint32_t func_of(const struct lines *l, uint32_t proto)
 {
-	uint32_t frame = map_get(&l->p->funcs, proto); /* + 1 */
+	uint32_t frame = recent_peek(&l->p->funcs, proto); /* + 1 */
 
 	return frame ? map_get(&l->funcs_at, frame) : 0;
 }
 
 static int add_func(struct lines *l, const struct ev_func *e)
 {
-	uint32_t frame = map_get(&l->p->funcs, e->id);
+	uint32_t frame = recent_peek(&l->p->funcs, e->id);
 	struct lines_func *pub;
 	struct func *funcs;
 

@@ -73,7 +73,7 @@ static int resolve(struct cursor *c, const struct ev_frame *f, uint32_t *out)
 	*out = p->undefined;
 	switch (f->kind) {
 	case EV_FRAME_LUA:
-		func = map_get(&p->funcs, EV_FRAME_PROTO(f->addr));
+		func = recent_get(&p->funcs, EV_FRAME_PROTO(f->addr));
 		if (func)
 			*out = func - 1;
 		return 0;
@@ -106,7 +106,7 @@ static int push_trace(struct cursor *c, const struct ev_frame *f)
 	int err;
 
 	if (f) {
-		func = map_get(&c->p->funcs, EV_FRAME_PROTO(f->addr)) - 1; /* 0: NO_FRAME */
+		func = recent_get(&c->p->funcs, EV_FRAME_PROTO(f->addr)) - 1; /* 0: NO_FRAME */
 		c->undefined |= func == NO_FRAME;
 	}
 	err = frames_trace(c->p, c->s->trace, func, f, &frame);

@@ -24,7 +24,7 @@ static uint64_t used(const struct prof *p)
 	       p->nvotes * (uint64_t)(sizeof(struct vote) + MAP_ITEM) +
 	       p->nprocs * (uint64_t)(sizeof(struct proc) + MAP_ITEM) + p->strs.bytes +
 	       p->strs.n * (uint64_t)POOL_ITEM + p->def_bytes +
-	       (p->funcs.n + (uint64_t)p->names.n + p->ffs.n) * MAP_ITEM +
+	       (recent_count(&p->funcs) + (uint64_t)recent_count(&p->names) + p->ffs.n) * MAP_ITEM +
 	       (p->vmids.n + (uint64_t)p->events.places.n) * 2 * POOL_ITEM +
 	       p->events.nbegun * (uint64_t)(sizeof(*p->events.begun) + MAP_ITEM) +
 	       sm->npiles * (uint64_t)(sizeof(struct prof_pile) + MAP_ITEM) +

@@ -80,6 +80,46 @@ int map_set(struct map *m, uint64_t key, uint32_t val)
 	return 0;
 }
 
+void recent_release(struct recent *r)
+{
+	map_release(&r->young);
+	map_release(&r->old);
+}
+
+uint32_t recent_peek(const struct recent *r, uint64_t key)
+{
+	uint32_t val = map_get(&r->young, key);
+
+	return val ? val : map_get(&r->old, key);
+}
+
+uint32_t recent_get(struct recent *r, uint64_t key)
+{
+	uint32_t val = map_get(&r->young, key);
+
+	if (val)
+		return val;
+	val = map_get(&r->old, key);
+	if (val)
+		recent_set(r, key, val); /* out of memory: it is still in the old one */
+	return val;
+}
+
+int recent_set(struct recent *r, uint64_t key, uint32_t val)
+{
+	if (r->young.n >= RECENT_MAX && !map_get(&r->young, key)) {
+		map_release(&r->old);
+		r->old = r->young;
+		memset(&r->young, 0, sizeof(r->young));
+	}
+	return map_set(&r->young, key, val);
+}
+
+uint32_t recent_count(const struct recent *r)
+{
+	return r->young.n + r->old.n;
+}
+
 void *table_room(void *array, uint32_t *cap, size_t need, size_t size)
 {
 	size_t more = *cap ? (size_t)*cap * 2 : 16;

@@ -31,6 +31,28 @@ uint32_t map_get(const struct map *m, uint64_t key);
 /* Sets or replaces; val must not be 0. 0 or -ENOMEM. */
 int map_set(struct map *m, uint64_t key, uint32_t val);
 
+/*
+ * A map that forgets, for keys that never end: what was neither set nor got while RECENT_MAX others
+ * were set may be gone. All-zero is an empty one.
+ */
+#define RECENT_MAX 65536u
+
+struct recent {
+	struct map young, old;
+};
+
+void recent_release(struct recent *r);
+
+/* As map_get and map_set. */
+uint32_t recent_get(struct recent *r, uint64_t key);
+int recent_set(struct recent *r, uint64_t key, uint32_t val);
+
+/* As recent_get, and is no use of the key. */
+uint32_t recent_peek(const struct recent *r, uint64_t key);
+
+/* How many there are, at most. */
+uint32_t recent_count(const struct recent *r);
+
 struct pool_entry {
 	const char *p; /* NUL-terminated, aligned as malloc */
 	uint32_t len;
