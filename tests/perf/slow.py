@@ -72,6 +72,7 @@ def free_port():
 
 class Nginx:
     """A server under wrk at full rate, or under requests at a fixed rate."""
+
     def __init__(self, seconds, rate=0):
         self.name, self.seconds, self.rate = "nginx fixed" if rate else "nginx full", max(1, round(seconds)), rate
         self.latency = {}
@@ -131,6 +132,7 @@ def connect_error(port):
 
 class Gap:
     """A target that counts what is taken from it: percent of its time. lengths: {mode: ns at a time}."""
+
     def __init__(self, seconds, depth=5):
         self.seconds, self.depth = seconds, depth
         self.lengths = {}
@@ -186,26 +188,32 @@ def rounds(target, modes, count):
     return values
 
 
+def slowdown(results, target, modes, slower, over, last):
+    """Prints how much more each mode makes a target need, and what of it is over its floor: over(mode).
+    last: {mode: what else is to be said}, with a title for None."""
+    print(f"  {'':20} {'slower %':>9} {'spread':>7} {'over its floor %':>17}{last[None]}")
+    for mode in modes:
+        own, adds = slower[mode.name], ""
+        results.add(f"slowdown/{target.name}/{mode.name}", own, "%")
+        if mode.floor != "nothing" and mode.floor in slower:
+            more = over(mode)
+            results.add(f"over floor/{target.name}/{mode.name}", more, "%")
+            adds = f"{statistics.median(more):.2f}"
+        print(f"  {mode.name:20} {statistics.median(own):9.2f} {spread(own):7.2f} {adds:>17}{last[mode.name]}")
+
+
 def scripts(results, target, names, count):
     """A table of how much more CPU time the target needs with each of them."""
     print(f"\n{target.name}: CPU time, compared with the same beside it on one CPU, unwatched; median of {count}")
     modes = usable(names, results)
-    values = {m.name: [] for m in modes}
+    slower = {m.name: [] for m in modes}
     for i in range(count):
         for mode in modes:
-            values[mode.name].append(target.slower(mode, i % 2))
-    print(f"  {'':20} {'slower %':>9} {'spread':>7} {'over its floor %':>17}")
-    for mode in modes:
-        slower, adds = values[mode.name], ""
-        results.add(f"slowdown/{target.name}/{mode.name}", slower, "%")
-        if mode.everywhere:
-            adds = "*"
-        elif mode.floor != "nothing" and mode.floor in values:
-            over = [a - b for a, b in zip(slower, values[mode.floor])]
-            results.add(f"over floor/{target.name}/{mode.name}", over, "%")
-            adds = f"{statistics.median(over):.2f}"
-        print(f"  {mode.name:20} {statistics.median(slower):9.2f} {spread(slower):7.2f} {adds:>17}")
-    if any(m.everywhere for m in modes):
+            slower[mode.name].append(target.slower(mode, i % 2))
+    stars = {m.name: " *" if m.everywhere else "" for m in modes}
+    slowdown(results, target, modes, slower,
+             lambda mode: [a - b for a, b in zip(slower[mode.name], slower[mode.floor])], {None: "", **stars})
+    if any(stars.values()):
         print("  * its events meet what is beside it, too: it is over the floor as it is")
 
 
@@ -214,18 +222,10 @@ def nginx(results, target, names, count):
     print(f"\n{target.name}: CPU time compared with nothing in the same round, median of {count}")
     modes = usable(names, results)
     values = rounds(target, modes, count)
-    print(f"  {'':20} {'slower %':>9} {'spread':>7} {'over its floor %':>17} {'us of CPU a request':>20}")
-    for mode in modes:
-        own = values[mode.name]
-        slower = percent(own, values["nothing"])
-        results.add(f"slowdown/{target.name}/{mode.name}", slower, "%")
-        adds = ""
-        if mode.floor != "nothing" and mode.floor in values:
-            over = percent(own, values[mode.floor])
-            results.add(f"over floor/{target.name}/{mode.name}", over, "%")
-            adds = f"{statistics.median(over):.2f}"
-        print(f"  {mode.name:20} {statistics.median(slower):9.2f} {spread(slower):7.2f} {adds:>17} "
-              f"{statistics.median(own):20.4g}")
+    slowdown(results, target, modes, {m.name: percent(values[m.name], values["nothing"]) for m in modes},
+             lambda mode: percent(values[mode.name], values[mode.floor]),
+             {None: f" {'us of CPU a request':>20}",
+              **{m.name: f" {statistics.median(values[m.name]):20.4g}" for m in modes}})
     for name, p99 in target.latency.items():
         results.add(f"p99/{target.name}/{name}", p99, "us")
         print(f"  {name:20} p99 {statistics.median(p99):.0f} us (spread {spread(p99):.0f})")
