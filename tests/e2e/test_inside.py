@@ -57,7 +57,8 @@ def is_placed(frames):
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_stacks_are_those_of_the_interpreter(tmp_path, name):
     want = {stack(f)[0] for f, _ in folded(run(tmp_path, name, "off", 2000), "--lines")}
-    path = run(tmp_path, name)
+    # Of lower some 11 % are placed: so many that this is told from a tenth.
+    path = run(tmp_path, name, count=20000 if name == "lower" else 1000)
     got, all_of_them = Counter(), 0
     for frames, n in folded(path, "--lines"):
         frames, compiled = stack(frames)
@@ -70,7 +71,7 @@ def test_stacks_are_those_of_the_interpreter(tmp_path, name):
     # Of a run's rare stacks the other one may have none.
     assert sum(wrong.values()) <= 0.02 * placed + 3, text
     # Returning to the interpreter is the VM's code, but the trace's state.
-    assert placed >= {"lower": 0.07, "stitch": 0.7}.get(name, 0.97) * all_of_them
+    assert placed >= {"lower": 0.1, "stitch": 0.7}.get(name, 0.97) * all_of_them
     assert placed > {"stitch": 20, "lower": 50}.get(name, 300)
 
 
